@@ -1,0 +1,1 @@
+"""Holdfast: start it, walk away, come back; nothing was lost."""

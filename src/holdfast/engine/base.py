@@ -1,0 +1,215 @@
+"""The storage primitives every domain is built on, and what each promises.
+
+Two of the four live here so far: :class:`Log` and :class:`KeyValue`.  An engine implements them; the one
+contract suite in ``tests/contract`` holds every engine to what these docstrings say.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Sequence
+from typing import Literal, NamedTuple, Protocol
+
+AckLevel = Literal["disk", "os", "memory"]
+"""When an append counts as done.
+
+``disk``: fsynced, survives a power cut (the default).  ``os``: handed to the operating system, survives the
+death of the process.  ``memory``: visible to readers of this node, survives nothing.
+"""
+
+LogMode = Literal["bytes", "entries"]
+"""``bytes``: positions count bytes from 0.  ``entries``: positions count entries, the first is 1."""
+
+
+class Run(NamedTuple):
+    """Bytes of a bytes-mode log: ``data`` starts at ``position``; ``tag`` (0-15) is the writer's."""
+
+    position: int
+    data: bytes
+    tag: int = 0
+
+    @property
+    def end(self) -> int:
+        """The position after the last byte."""
+        return self.position + len(self.data)
+
+
+class Hole(NamedTuple):
+    """A gap in a bytes-mode log: the ``length`` bytes from ``position`` on were lost before they got here."""
+
+    position: int
+    length: int
+
+    @property
+    def end(self) -> int:
+        """The position after the gap."""
+        return self.position + self.length
+
+
+class Entry(NamedTuple):
+    """One entry of an entries-mode log."""
+
+    position: int
+    data: bytes
+    tag: int = 0
+
+    @property
+    def end(self) -> int:
+        """The position of the next entry."""
+        return self.position + 1
+
+
+Piece = Run | Hole | Entry
+
+
+class LogStat(NamedTuple):
+    """A log's figures at one moment."""
+
+    name: str
+    mode: LogMode
+    oldest: int
+    """The first position that can be read."""
+    tail: int
+    """The position the next append gets."""
+    closed: bool
+    stored_bytes: int
+    """Payload bytes kept, holes and trimmed parts not counted."""
+    hole_bytes: int
+    """Sum of all holes ever recorded, trimmed ones too."""
+
+
+class Log(Protocol):
+    """Append-only sequences with dense, stable positions."""
+
+    async def create(self, name: str, *, mode: LogMode = "bytes") -> LogStat:
+        """Make an empty log, durable on return.  AlreadyExists if there is one of that name."""
+        ...
+
+    def append(
+        self,
+        name: str,
+        data: bytes | Sequence[bytes],
+        *,
+        tag: int = 0,
+        expected_tail: int | None = None,
+        ack: AckLevel = "disk",
+    ) -> Awaitable[int]:
+        """Append bytes (bytes mode: one run) or entries (entries mode: a batch, all or nothing); gives the new tail.
+
+        The append takes its place in the log when this is *called*, so calls need not be awaited one by one;
+        the awaitable is done when ``ack`` is reached.  Cancelling the wait does not undo the append.
+
+        Raises NotFound, ClosedError after :meth:`close`, Conflict(expected, actual) if ``expected_tail`` is not
+        the tail, StorageError if it could not be stored, in which case nothing of it was.
+        """
+        ...
+
+    def skip(self, name: str, length: int, *, expected_tail: int | None = None) -> Awaitable[int]:
+        """Record a hole of ``length`` bytes at the tail of a bytes-mode log; as :meth:`append` otherwise."""
+        ...
+
+    async def read(self, name: str, position: int, *, max_bytes: int = 1 << 20) -> list[Piece]:
+        """What is at ``position`` and after, at most ``max_bytes`` of payload but at least one piece; [] at the tail.
+
+        Sees every append that was acknowledged to the caller before.  Runs are cut to begin at ``position``.
+        Raises NotFound; Gone(oldest) below the oldest position; UsageError beyond the tail.
+        """
+        ...
+
+    def follow(self, name: str, position: int, *, max_bytes: int = 1 << 20) -> AsyncIterator[list[Piece]]:
+        """:meth:`read`, again and again, waiting at the tail; ends when all of a closed log was given.
+
+        Every piece comes once and in order.  Raises Gone when trimmed past, NotFound when the log is deleted.
+        Closing the iterator leaves nothing behind.  What it gives has reached the ack level of its append.
+        """
+        ...
+
+    async def trim(self, name: str, position: int) -> None:
+        """Forget all below ``position``; readers there get Gone.  Trimming to below the oldest does nothing."""
+        ...
+
+    async def close(self, name: str) -> None:
+        """No more appends; followers end after the last piece.  Idempotent, durable on return."""
+        ...
+
+    async def delete(self, name: str) -> None:
+        """Remove the log; its followers get NotFound.  NotFound if there is none."""
+        ...
+
+    async def stat(self, name: str) -> LogStat:
+        """The figures of one log.  NotFound if there is none."""
+        ...
+
+    async def list(self, prefix: str = "") -> Sequence[LogStat]:
+        """The figures of all logs whose name starts with ``prefix``, by name."""
+        ...
+
+
+class Item(NamedTuple):
+    """One key's value.  ``revision`` grows with every change anywhere in the store; 0 means: no such key."""
+
+    key: str
+    value: bytes
+    revision: int
+
+
+class Change(NamedTuple):
+    """One step of a watch: ``item`` was put, or deleted (then its value is empty)."""
+
+    item: Item
+    deleted: bool = False
+
+
+class Synced(NamedTuple):
+    """The snapshot of a watch is complete at ``revision``; what follows is live."""
+
+    revision: int
+
+
+class KeyValue(Protocol):
+    """Small values under string keys, with compare-and-set."""
+
+    async def get(self, key: str) -> Item | None:
+        """The key's item, or None."""
+        ...
+
+    async def put(self, key: str, value: bytes, *, ack: AckLevel = "disk") -> int:
+        """Store ``value``; gives its revision.  Durable as ``ack`` says on return."""
+        ...
+
+    async def put_if(self, key: str, value: bytes, revision: int, *, ack: AckLevel = "disk") -> int:
+        """Store ``value`` if the key is at ``revision`` (0: not there).  Conflict(expected, actual) if not."""
+        ...
+
+    async def delete(self, key: str, *, revision: int | None = None, ack: AckLevel = "disk") -> bool:
+        """Remove the key; whether there was one.  Conflict if ``revision`` is given and another is there."""
+        ...
+
+    async def list(self, prefix: str = "") -> Sequence[Item]:
+        """All items whose key starts with ``prefix``, by key."""
+        ...
+
+    def watch(self, prefix: str = "") -> AsyncIterator[Change | Synced]:
+        """The items of now, then Synced, then every change: no gap, no repeat."""
+        ...
+
+
+class Engine(Protocol):
+    """Where a node's state lives."""
+
+    @property
+    def log(self) -> Log: ...
+
+    @property
+    def kv(self) -> KeyValue: ...
+
+    async def start(self) -> None:
+        """Open it.  BusyError(holder) if another node has it, StorageError if it cannot be used."""
+        ...
+
+    async def stop(self) -> None:
+        """Make all durable and let go; idempotent.  Waiting appends finish first."""
+        ...
+
+    async def probe(self) -> None:
+        """Prove that it can be written right now; StorageError if not."""
+        ...

@@ -1,0 +1,329 @@
+"""The error taxonomy: one class per situation, each with fields and advice on trying again.
+
+Every error that crosses a door (RPC, HTTP, gRPC, the shell) is one of these classes.  The registry at
+the end of the file gives each its stable code, its name on the wire, its HTTP and gRPC status and its
+exit code; ``docs/reference/errors.md`` is generated from it.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, NamedTuple
+
+
+class HoldfastError(Exception):
+    """Base of every error Holdfast raises on purpose.
+
+    ``fields`` names the attributes that travel with the error over RPC, in the order of the
+    constructor's arguments; ``message`` is for people and may change between releases.
+    """
+
+    fields: ClassVar[tuple[str, ...]] = ()
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+
+    def details(self) -> dict[str, Any]:
+        """The typed fields, as they travel on the wire."""
+        return {name: getattr(self, name) for name in self.fields}
+
+    def __str__(self) -> str:
+        return self.message
+
+
+class UsageError(HoldfastError, ValueError):
+    """The caller broke the contract; ``field`` names the argument.  Never worth retrying."""
+
+    fields = ("field",)
+
+    def __init__(self, message: str = "", field: str = "") -> None:
+        super().__init__(message)
+        self.field = field
+
+
+class ProtocolError(HoldfastError):
+    """The peer broke the contract at byte ``offset`` of the connection; ``reason`` is a stable word."""
+
+    fields = ("reason", "offset")
+
+    def __init__(self, message: str = "", reason: str = "malformed", offset: int = 0) -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.offset = offset
+
+
+class VersionMismatch(ProtocolError):
+    """The two ends share no protocol version; upgrade the older one."""
+
+    def __init__(self, message: str = "", reason: str = "version", offset: int = 0) -> None:
+        super().__init__(message, reason, offset)
+
+
+class ClosedError(HoldfastError):
+    """This end was closed by us; the operation cannot be done any more."""
+
+
+class DisconnectedError(HoldfastError, ConnectionError):
+    """The link is cut; what it carried goes on.  Resume from ``resume_offset`` where one is given.
+
+    Says nothing about the stream or the job: a cut is never a finish.
+    """
+
+    fields = ("resume_offset",)
+
+    def __init__(self, message: str = "", resume_offset: int | None = None) -> None:
+        super().__init__(message)
+        self.resume_offset = resume_offset
+
+
+class Unavailable(HoldfastError, ConnectionError):
+    """No node answers at ``address``; start one, or try again after ``retry_after_s``."""
+
+    fields = ("address", "retry_after_s")
+
+    def __init__(self, message: str = "", address: str = "", retry_after_s: float = 0.0) -> None:
+        super().__init__(message)
+        self.address = address
+        self.retry_after_s = retry_after_s
+
+
+class BusyError(HoldfastError):
+    """``holder`` has what was asked for; wait for its release, or steal."""
+
+    fields = ("holder",)
+
+    def __init__(self, message: str = "", holder: str = "") -> None:
+        super().__init__(message)
+        self.holder = holder
+
+
+class LimitExceeded(HoldfastError):
+    """A named limit, and its value, were hit; ask for less, or later."""
+
+    fields = ("name", "limit", "value")
+
+    def __init__(self, message: str = "", name: str = "", limit: float = 0, value: float = 0) -> None:
+        super().__init__(message or f"{name}: {value} is over the limit of {limit}")
+        self.name = name
+        self.limit = limit
+        self.value = value
+
+
+class RateLimited(LimitExceeded):
+    """Too many in too short a time; try again after ``retry_after_s``."""
+
+    fields = ("name", "limit", "value", "retry_after_s")
+
+    def __init__(
+        self, message: str = "", name: str = "", limit: float = 0, value: float = 0, retry_after_s: float = 0.0
+    ) -> None:
+        super().__init__(message, name, limit, value)
+        self.retry_after_s = retry_after_s
+
+
+class SlowConsumer(HoldfastError):
+    """A reader fell ``behind_bytes`` behind and was let go; attach again from ``last_position``."""
+
+    fields = ("last_position", "behind_bytes")
+
+    def __init__(self, message: str = "", last_position: int = 0, behind_bytes: int = 0) -> None:
+        super().__init__(message)
+        self.last_position = last_position
+        self.behind_bytes = behind_bytes
+
+
+class NotFound(HoldfastError, LookupError):
+    """There is no ``kind`` of the name ``name``, or the caller may not know of it."""
+
+    fields = ("kind", "name")
+
+    def __init__(self, message: str = "", kind: str = "", name: str = "") -> None:
+        super().__init__(message or f"no {kind} {name!r}")
+        self.kind = kind
+        self.name = name
+
+
+class AlreadyExists(HoldfastError, LookupError):
+    """The ``kind`` named ``name`` is there already; ``holder`` is the id of what has it."""
+
+    fields = ("kind", "name", "holder")
+
+    def __init__(self, message: str = "", kind: str = "", name: str = "", holder: str = "") -> None:
+        super().__init__(message or f"{kind} name {name!r} is in use by {holder}")
+        self.kind = kind
+        self.name = name
+        self.holder = holder
+
+
+class Gone(HoldfastError, LookupError):
+    """The position asked for has been trimmed away; the oldest kept one is ``oldest``."""
+
+    fields = ("oldest",)
+
+    def __init__(self, message: str = "", oldest: int = 0) -> None:
+        super().__init__(message or f"trimmed away; the oldest kept position is {oldest}")
+        self.oldest = oldest
+
+
+class Conflict(HoldfastError, LookupError):
+    """``expected`` is not what is there: ``actual`` is."""
+
+    fields = ("expected", "actual")
+
+    def __init__(self, message: str = "", expected: Any = None, actual: Any = None) -> None:
+        super().__init__(message or f"expected {expected}, found {actual}")
+        self.expected = expected
+        self.actual = actual
+
+
+class Unauthenticated(HoldfastError, PermissionError):
+    """Who is calling could not be proven; come with a new token."""
+
+
+class PermissionDenied(HoldfastError, PermissionError):
+    """The caller is known and may not do this."""
+
+
+class DeadlineExceeded(HoldfastError, TimeoutError):
+    """``after_s`` seconds passed in ``phase``; ``safe_to_retry`` says whether nothing can have happened."""
+
+    fields = ("phase", "after_s", "safe_to_retry")
+
+    def __init__(
+        self, message: str = "", phase: str = "call", after_s: float = 0.0, safe_to_retry: bool = False
+    ) -> None:
+        super().__init__(message or f"{phase}: no answer within {after_s:g} s")
+        self.phase = phase
+        self.after_s = after_s
+        self.safe_to_retry = safe_to_retry
+
+
+class StorageError(HoldfastError, OSError):
+    """The engine could not do it; an operator must look (disk full, not writable, failing)."""
+
+
+class CorruptionError(StorageError):
+    """What is stored at ``where`` is not what was written."""
+
+    fields = ("where", "expected", "got")
+
+    def __init__(self, message: str = "", where: str = "", expected: str = "", got: str = "") -> None:
+        super().__init__(message or f"{where}: expected {expected}, got {got}")
+        self.where = where
+        self.expected = expected
+        self.got = got
+
+
+class CommandNotFound(HoldfastError, FileNotFoundError):
+    """The command to run is not there; no job was left behind."""
+
+    fields = ("command",)
+
+    def __init__(self, message: str = "", command: str = "") -> None:
+        super().__init__(message or f"{command}: command not found")
+        self.command = command
+
+
+class CommandNotExecutable(HoldfastError, PermissionError):
+    """The command to run is there and cannot be executed; no job was left behind."""
+
+    fields = ("command",)
+
+    def __init__(self, message: str = "", command: str = "") -> None:
+        super().__init__(message or f"{command}: cannot be executed")
+        self.command = command
+
+
+class InternalError(HoldfastError):
+    """A mistake of ours; the node's log has the trace under ``reference``."""
+
+    fields = ("reference",)
+
+    def __init__(self, message: str = "", reference: str = "") -> None:
+        super().__init__(message)
+        self.reference = reference
+
+
+class ErrorEntry(NamedTuple):
+    """One line of the registry."""
+
+    code: str
+    cls: type[HoldfastError]
+    rpc: str
+    http: int
+    grpc: str
+    exit: int
+    retry: str
+
+
+EXIT_TIMED_OUT = 124
+EXIT_OUR_ERROR = 125
+EXIT_NOT_EXECUTABLE = 126
+EXIT_NOT_FOUND_COMMAND = 127
+EXIT_NOT_FOUND = 3
+EXIT_HELD = 4
+EXIT_DENIED = 5
+EXIT_GONE = 6
+EXIT_LINK_LOST = 75
+
+REGISTRY: tuple[ErrorEntry, ...] = (
+    ErrorEntry("HF-101", UsageError, "usage", 400, "INVALID_ARGUMENT", 2, "never"),
+    ErrorEntry("HF-102", ProtocolError, "protocol", 400, "INTERNAL", 125, "not on this connection"),
+    ErrorEntry("HF-103", VersionMismatch, "version_mismatch", 505, "FAILED_PRECONDITION", 125, "after an upgrade"),
+    ErrorEntry("HF-104", ClosedError, "closed", 409, "FAILED_PRECONDITION", 125, "no"),
+    ErrorEntry("HF-201", DisconnectedError, "disconnected", 503, "UNAVAILABLE", 75, "resume from resume_offset"),
+    ErrorEntry("HF-202", Unavailable, "unavailable", 503, "UNAVAILABLE", 75, "after retry_after_s"),
+    ErrorEntry("HF-203", BusyError, "busy", 409, "ABORTED", 4, "after release, or steal"),
+    ErrorEntry("HF-204", LimitExceeded, "limit_exceeded", 413, "RESOURCE_EXHAUSTED", 125, "smaller, or later"),
+    ErrorEntry("HF-205", RateLimited, "rate_limited", 429, "RESOURCE_EXHAUSTED", 125, "after retry_after_s"),
+    ErrorEntry("HF-206", SlowConsumer, "slow_consumer", 409, "ABORTED", 125, "attach from last_position"),
+    ErrorEntry("HF-301", NotFound, "not_found", 404, "NOT_FOUND", 3, "no"),
+    ErrorEntry("HF-302", AlreadyExists, "already_exists", 409, "ALREADY_EXISTS", 4, "with another name"),
+    ErrorEntry("HF-303", Gone, "gone", 410, "OUT_OF_RANGE", 6, "from oldest"),
+    ErrorEntry("HF-304", Conflict, "conflict", 409, "ABORTED", 4, "from actual"),
+    ErrorEntry("HF-401", Unauthenticated, "unauthenticated", 401, "UNAUTHENTICATED", 5, "with a new token"),
+    ErrorEntry("HF-402", PermissionDenied, "permission_denied", 403, "PERMISSION_DENIED", 5, "with another token"),
+    ErrorEntry("HF-501", DeadlineExceeded, "deadline_exceeded", 504, "DEADLINE_EXCEEDED", 124, "if safe_to_retry"),
+    ErrorEntry("HF-601", StorageError, "storage", 507, "UNAVAILABLE", 125, "after an operator looked"),
+    ErrorEntry("HF-602", CorruptionError, "corruption", 500, "DATA_LOSS", 125, "no: restore a backup"),
+    ErrorEntry("HF-701", CommandNotFound, "command_not_found", 422, "FAILED_PRECONDITION", 127, "no"),
+    ErrorEntry("HF-702", CommandNotExecutable, "command_not_executable", 422, "FAILED_PRECONDITION", 126, "no"),
+    ErrorEntry("HF-901", InternalError, "internal", 500, "INTERNAL", 125, "no: report it"),
+)
+
+_BY_RPC = {entry.rpc: entry for entry in REGISTRY}
+_BY_CLASS = {entry.cls: entry for entry in REGISTRY}
+
+
+def entry_of(error: BaseException) -> ErrorEntry:
+    """The registry line of ``error``, of its nearest registered base, else that of InternalError."""
+    for cls in type(error).__mro__:
+        found = _BY_CLASS.get(cls)
+        if found is not None:
+            return found
+    return _BY_CLASS[InternalError]
+
+
+def exit_code_of(error: BaseException) -> int:
+    """The exit code a command gives when ``error`` ends it."""
+    return entry_of(error).exit
+
+
+def to_wire(error: HoldfastError) -> dict[str, Any]:
+    """``{"code", "message", "details"}``, as an RPC error body carries it."""
+    return {"code": entry_of(error).rpc, "message": error.message, "details": error.details()}
+
+
+def from_wire(body: dict[str, Any]) -> HoldfastError:
+    """The error that ``body`` describes.
+
+    An unknown code, from a newer peer, gives InternalError; unknown detail fields are ignored and
+    missing ones keep their defaults, so either side may be one version ahead.
+    """
+    entry = _BY_RPC.get(str(body.get("code", "")))
+    message = str(body.get("message", ""))
+    details = body.get("details")
+    if entry is None:
+        return InternalError(f"{body.get('code')}: {message}")
+    known = {k: v for k, v in details.items() if k in entry.cls.fields} if isinstance(details, dict) else {}
+    return entry.cls(message, **known)

@@ -1,0 +1,104 @@
+"""Every bound of the product in one place, with its unit in its name and its reason beside it.
+
+``docs/reference/limits.md`` is generated from this file; an error that a limit causes names it and its
+value.  Relations between limits are asserted at import.  Tests run with small limits, so that the edges
+are the normal case.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+KIB = 1024
+MIB = 1024 * KIB
+GIB = 1024 * MIB
+DAY_S = 86_400.0
+
+
+class Limits(NamedTuple):
+    """The limits, with their defaults; replace some with ``LIMITS._replace(...)``."""
+
+    # RPC
+    frame_bytes_max: int = MIB
+    """Longest frame body; a longer one closes the connection before anything of it is buffered."""
+    handshake_s: float = 10.0
+    """How long a connection may take from its first byte to open."""
+    ping_interval_s: float = 5.0
+    """An idle connection is pinged this often."""
+    stall_s: float = 15.0
+    """Outstanding data without progress for this long makes a connection stalled."""
+    reconnect_first_s: float = 0.25
+    """Ceiling of the first reconnect delay; drawn with full jitter, doubled on each failure."""
+    reconnect_last_s: float = 30.0
+    """Ceiling of any reconnect delay."""
+    reconnect_healthy_s: float = 10.0
+    """A connection this old, or one that carried data, resets the backoff."""
+    connections_max: int = 1024
+    """Connections a node accepts at once."""
+    calls_in_flight_max: int = 1024
+    """Unanswered calls on one connection; more are refused, not queued."""
+    streams_per_connection_max: int = 4096
+    """Open streams on one connection."""
+    send_buffer_bytes: int = 256 * KIB
+    """What a shell hands the kernel ahead of need; small, so that a keystroke overtakes a replay."""
+
+    # streams
+    ring_bytes: int = 2 * MIB
+    """Capacity of a ring buffer."""
+    window_bytes: int = 64 * KIB
+    """First congestion window; grows by delivery rate x round trip up to the ring."""
+    packet_bytes: int = 16 * KIB
+    """First payload size of a data packet; grows to packet_bytes_max with the window."""
+    packet_bytes_max: int = 64 * KIB
+    """Largest payload of a data packet; fits a frame."""
+
+    # jobs
+    spill_bytes_max: int = GIB
+    """Undelivered output a keeper keeps on disk for one job, after its ring."""
+    spill_segment_bytes: int = 8 * MIB
+    """Size of one spill file; room comes back a file at a time."""
+    input_items_max: int = 1_000
+    """Input items waiting in a keeper; more are refused until some were applied."""
+    input_bytes_max: int = 4 * MIB
+    """Bytes of input waiting in a keeper."""
+    input_hold_s: float = 0.1
+    """How long an input item out of order waits for its elders."""
+    keeper_retention_s: float = 7 * DAY_S
+    """How long a keeper whose command ended waits for a node."""
+    stop_grace_s: float = 10.0
+    """From TERM to KILL when a job is stopped."""
+    job_reconnect_s: float = 1.0
+    """First wait before a node dials a keeper again."""
+    job_output_bytes_max: int = GIB
+    """Output kept for one job; the oldest goes first."""
+    job_retention_s: float = 7 * DAY_S
+    """How long an ended job and its output are kept."""
+    jobs_max: int = 10_000
+    """Jobs a node knows, ended ones included."""
+    viewer_window_bytes: int = MIB
+    """Window of one viewer's output stream."""
+    viewers_per_job_max: int = 256
+    """Output streams open on one job."""
+
+    # names and values
+    name_length_max: int = 128
+    """Characters in a name."""
+    command_bytes_max: int = 512 * KIB
+    """A job's command line and environment together."""
+    request_bytes_max: int = 512 * KIB
+    """A request's parameters; larger data goes in streams or in parts."""
+
+
+def check_limits(limits: Limits) -> Limits:
+    """``limits`` itself; AssertionError if two of them contradict each other."""
+    assert limits.packet_bytes <= limits.packet_bytes_max
+    assert limits.packet_bytes_max + 64 <= limits.frame_bytes_max
+    assert limits.packet_bytes <= limits.window_bytes <= limits.ring_bytes
+    assert limits.ping_interval_s * 2 < limits.stall_s
+    assert limits.reconnect_first_s <= limits.reconnect_last_s
+    assert limits.spill_segment_bytes <= limits.spill_bytes_max
+    assert limits.request_bytes_max <= limits.frame_bytes_max
+    return limits
+
+
+LIMITS = check_limits(Limits())
