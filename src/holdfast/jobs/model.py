@@ -1,0 +1,133 @@
+"""What a job is, as everyone who speaks of jobs sees it: the caller, the node, the store.
+
+Plain frozen classes: they import without msgspec, and every field has a type that JSON can carry.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+JobState = Literal["starting", "running", "done"]
+"""``starting``: the keeper is being born.  ``running``: its command runs, or may.  ``done``: it ended."""
+
+DoneReason = Literal["", "exited", "terminated", "startup-error", "gone"]
+"""``exited``: by itself.  ``terminated``: because we were asked to stop or kill it.  ``startup-error``: it never
+ran.  ``gone``: its keeper died with it, or was lost; what was output before is kept."""
+
+LinkState = Literal["disconnected", "connecting", "connected", "stalled"]
+"""The node's link to the job's keeper, computed from what was acknowledged, never assumed."""
+
+OnFull = Literal["block", "drop-oldest"]
+"""What the keeper does when ring and spill are full: make the command wait, or lose the oldest bytes as a gap."""
+
+STDOUT = 0
+"""Tag of bytes from the terminal or from standard output."""
+STDERR = 1
+"""Tag of bytes from standard error of a job without a terminal."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobSpec:
+    """What to run, and how."""
+
+    command: list[str]
+    """Program and arguments; no shell is involved."""
+    name: str = ""
+    """Unique among the node's jobs until removed; empty: the id serves."""
+    cwd: str = ""
+    """Absolute directory to run in; empty: the node's owner's home."""
+    env: dict[str, str] = field(default_factory=dict)
+    """The command's whole environment; the node adds ``HOLDFAST_JOB`` and ``HOLDFAST_URL``."""
+    tty: bool = True
+    """Give the command a terminal; False: pipes, with standard error told apart."""
+    rows: int = 24
+    columns: int = 80
+    on_full: OnFull = "block"
+    spill_bytes_max: int = 0
+    """Cap of the keeper's spill on disk in bytes; 0: the node's limit."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Usage:
+    """Resources the command used, as the kernel counted them at its end."""
+
+    user_s: float = 0.0
+    system_s: float = 0.0
+    rss_bytes_max: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobInfo:
+    """A job as it stands."""
+
+    id: str
+    name: str
+    state: JobState
+    done_reason: DoneReason = ""
+    link: LinkState = "disconnected"
+    command: list[str] = field(default_factory=list)
+    cwd: str = ""
+    tty: bool = True
+    on_full: OnFull = "block"
+    rows: int = 24
+    columns: int = 80
+    pid: int = 0
+    """Process id of the command; it never changes in a job's life."""
+    pid_started: float = 0.0
+    """Start time of ``pid`` in seconds since boot (Linux) or the epoch: guards against a reused pid."""
+    keeper_pid: int = 0
+    keeper_started: float = 0.0
+    exit_code: int | None = None
+    exit_signal: int | None = None
+    error: str = ""
+    """Why a startup-error or a gone job is so."""
+    created_at: float = 0.0
+    """Seconds since the Unix epoch, as all times here; 0.0: not yet."""
+    started_at: float = 0.0
+    ended_at: float = 0.0
+    usage: Usage | None = None
+    output_bytes: int = 0
+    """Offset after the last byte of output that the node has, gaps included."""
+    oldest_offset: int = 0
+    """First offset that can still be read."""
+    gap_bytes: int = 0
+    """Bytes of output lost, all gaps together."""
+    output_ended: bool = False
+    """The output has ended and all of it is in the node's log."""
+    viewers: int = 0
+    stop_requested: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutputStart:
+    """Where an opened output stream begins and what is known of its end."""
+
+    start_offset: int
+    """First offset the stream gives."""
+    oldest_offset: int
+    tail_offset: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InputReceipt:
+    """How many input bytes were given to the command's terminal or pipe."""
+
+    applied: bool
+    queued_bytes: int = 0
+    """Bytes still waiting in the keeper, because the command does not read."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeInfo:
+    """Who answers."""
+
+    version: str
+    pid: int
+    url: str
+    state_dir: str
+    runtime_dir: str
+    engine: str
+    started_at: float
+    jobs: int
+    connections: int
