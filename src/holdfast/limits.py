@@ -27,6 +27,14 @@ class Limits(NamedTuple):
     """An idle connection is pinged this often."""
     stall_s: float = 15.0
     """Outstanding data without progress for this long makes a connection stalled."""
+    give_up_s: float = 45.0
+    """A connection without progress for this long is cut from this end; until then a stalled one may recover."""
+    goodbye_s: float = 2.0
+    """How long a goodbye may take to leave before the connection is cut."""
+    handshake_frame_bytes_max: int = 16 * KIB
+    """Longest frame body before the peer has proven who it is."""
+    control_queue_bytes_max: int = 8 * MIB
+    """Responses and events waiting to be sent on one connection; beyond, calls are refused and events not taken."""
     reconnect_first_s: float = 0.25
     """Ceiling of the first reconnect delay; drawn with full jitter, doubled on each failure."""
     reconnect_last_s: float = 30.0
@@ -94,7 +102,8 @@ def check_limits(limits: Limits) -> Limits:
     assert limits.packet_bytes <= limits.packet_bytes_max
     assert limits.packet_bytes_max + 64 <= limits.frame_bytes_max
     assert limits.packet_bytes <= limits.window_bytes <= limits.ring_bytes
-    assert limits.ping_interval_s * 2 < limits.stall_s
+    assert limits.ping_interval_s * 2 < limits.stall_s < limits.give_up_s
+    assert limits.handshake_frame_bytes_max <= limits.frame_bytes_max <= limits.control_queue_bytes_max
     assert limits.reconnect_first_s <= limits.reconnect_last_s
     assert limits.spill_segment_bytes <= limits.spill_bytes_max
     assert limits.request_bytes_max <= limits.frame_bytes_max
