@@ -211,7 +211,10 @@ class FrameReader:
             at = self._complete_part(chunk, at)
             if at < 0:
                 return
-            yield self._take_part()
+            part, self._part = self._part, bytearray()
+            _, frame_type, flags, number = HEADER.unpack_from(part)
+            yield Frame(frame_type, flags, number, memoryview(part)[HEADER_BYTES:].toreadonly())
+            self.offset += len(part)
         yield from self._whole(chunk, at)
 
     def _whole(self, chunk: bytes, at: int) -> Iterator[Frame]:
@@ -225,9 +228,9 @@ class FrameReader:
             frame_end = at + _LENGTH.size + length
             if frame_end > end:
                 break
+            yield Frame(frame_type, flags, number, view[body_at:frame_end])
             self.offset += frame_end - at
             at = frame_end
-            yield Frame(frame_type, flags, number, view[body_at:frame_end])
         if at < end:
             self._part += view[at:]
             self._check_part()
@@ -254,12 +257,6 @@ class FrameReader:
         lacking = _LENGTH.size + int(_LENGTH.unpack_from(part)[0]) - len(part)
         part += memoryview(chunk)[at : at + lacking]
         return at + lacking if len(chunk) - at >= lacking else -1
-
-    def _take_part(self) -> Frame:
-        part, self._part = self._part, bytearray()
-        self.offset += len(part)
-        _, frame_type, flags, number = HEADER.unpack_from(part)
-        return Frame(frame_type, flags, number, memoryview(part)[HEADER_BYTES:].toreadonly())
 
     def _check_part(self) -> None:
         """Refuse a part as soon as its length, then its type, is known."""

@@ -10,6 +10,13 @@ from enum import Enum, StrEnum
 from .frames import FrameType
 
 
+class Role(StrEnum):
+    """Which end dialed."""
+
+    CLIENT = "client"
+    SERVER = "server"
+
+
 class State(Enum):
     """Where a connection is in its life."""
 
@@ -58,7 +65,6 @@ TRANSITIONS: dict[tuple[State, Step], State] = {
     **_leaving(State.AUTHENTICATING),
     **_leaving(State.OPEN),
     (State.CLOSING, Step.FLUSHED): State.CLOSED,
-    (State.CLOSING, Step.GOODBYE_RECEIVED): State.CLOSED,
     (State.CLOSING, Step.CUT): State.CLOSED,
 }
 
