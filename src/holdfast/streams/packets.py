@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
+
+Payload: TypeAlias = bytes | bytearray | memoryview
+"""Bytes in any of the shapes that slice without a copy or hash without one."""
 
 BYTES = 0
-"""A run of bytes at ``seq``."""
+"""A run of bytes at ``seq``; an empty one asks for an acknowledgement and says nothing."""
 EOF = 1
 """The writer said: no more.  ``seq`` is the end offset."""
 ERROR = 2
@@ -19,7 +22,7 @@ class Data(NamedTuple):
 
     stream: int
     seq: int
-    payload: bytes | bytearray | memoryview = b""
+    payload: Payload = b""
     kind: int = BYTES
     tag: int = 0
     """Where the bytes came from, 0 to 15, the writer's to choose (a job: 0 stdout or terminal, 1 stderr)."""
