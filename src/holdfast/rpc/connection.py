@@ -19,12 +19,12 @@ from ..errors import (
     UsageError,
 )
 from ..limits import LIMITS, Limits
-from ..streams.broker import Broker
+from ..streams.broker import NO_EVENTS, Broker
 from .bodies import decode_error, decode_object, encode_error, seconds_field
 from .calls import Calls
 from .codec import Codec, JsonCodec
-from .events import ClosedByPeer, Event, Failed, Opened, Recovered, Stalled
-from .frames import Frame, FrameReader, FrameType, decode_ack, decode_data, decode_opaque, encode_frame
+from .events import ClosedByPeer, Event, Failed, Opened, Recovered, Stalled, StreamReadable, StreamWritable
+from .frames import OPTIONAL, Frame, FrameReader, FrameType, decode_ack, decode_data, decode_opaque, encode_frame
 from .greeting import Greeting
 from .handshake import Authenticator
 from .liveness import Liveness
@@ -32,6 +32,7 @@ from .outbox import Outbox, take_acks, take_packets
 from .states import ACCEPTED, CONNECTING, OVER, Link, Role, State, Step, after
 
 _DATA = int(FrameType.DATA)
+_STREAM_MAX = 0xFFFF_FFFF
 
 
 class Connection:
@@ -116,7 +117,7 @@ class Connection:
     def next_stream_id(self) -> int:
         """A stream number neither end has used: odd ones are the client's to give, even ones the server's."""
         number = self._next_stream
-        self._next_stream = number + 2
+        self._next_stream = (number + 2) & _STREAM_MAX or 2
         return number
 
     # what the shell feeds
@@ -247,7 +248,10 @@ class Connection:
         broker = self.broker
         for frame in self._reader.frames(data):
             if frame.type == _DATA and self._state is State.OPEN:
-                broker.receive_data(decode_data(frame), now)
+                packet = decode_data(frame)
+                if broker.reader(packet.stream) is None:
+                    self._check_direction(packet.stream, is_data=True)
+                broker.receive_data(packet, now)
                 moved = True
             else:
                 self._receive_frame(frame, now)
@@ -256,14 +260,19 @@ class Connection:
         if moved:
             self._progressed(now)
 
+    def _check_direction(self, stream: int, *, is_data: bool) -> None:
+        """Refuse data for a stream that we write, and acknowledgements of one that we read."""
+        if stream in self.broker:
+            what = "DATA for stream {} that this end writes" if is_data else "ACK of stream {} that this end reads"
+            raise ProtocolError(what.format(stream), "wrong-direction")
+
     def _receive_frame(self, frame: Frame, now: float) -> None:
-        handler = _HANDLERS.get(frame.type)
-        if handler is None:
+        if frame.type & OPTIONAL:
             return
         if frame.type not in ACCEPTED[self._state]:
             reason = "not-open" if self._state in CONNECTING else "wrong-state"
             raise ProtocolError(f"{FrameType(frame.type).name} while {self._state.value}", reason)
-        handler(self, frame, now)
+        _HANDLERS[frame.type](self, frame, now)
 
     def _receive_hello(self, frame: Frame, now: float) -> None:
         self._greeting.receive_hello(frame)
@@ -305,11 +314,11 @@ class Connection:
     def _receive_event(self, frame: Frame, now: float) -> None:
         self._add(self._calls.receive_event(frame))
 
-    def _receive_data(self, frame: Frame, now: float) -> None:
-        self.broker.receive_data(decode_data(frame), now)
-
     def _receive_ack(self, frame: Frame, now: float) -> None:
-        self.broker.receive_ack(decode_ack(frame), now)
+        ack = decode_ack(frame)
+        if self.broker.sender(ack.stream) is None:
+            self._check_direction(ack.stream, is_data=False)
+        self.broker.receive_ack(ack, now)
         self._progressed(now)
 
     def _open(self, opened: Opened, now: float) -> None:
@@ -373,6 +382,11 @@ class Connection:
 
     def _take_events(self) -> list[Event]:
         events, self._events = self._events, []
+        moved = self.broker.events()
+        if moved is not NO_EVENTS:
+            events += [StreamReadable(stream) for stream in moved.readable]
+            events += [StreamWritable(stream) for stream in moved.writable]
+            events += [StreamWritable(stream) for stream in moved.finished]
         return events
 
 
@@ -389,6 +403,5 @@ _HANDLERS: dict[int, _Handler] = {
     FrameType.RESPONSE: Connection._receive_response,
     FrameType.CANCEL: Connection._receive_cancel,
     FrameType.EVENT: Connection._receive_event,
-    FrameType.DATA: Connection._receive_data,
     FrameType.ACK: Connection._receive_ack,
 }
