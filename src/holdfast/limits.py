@@ -88,6 +88,32 @@ class Limits(NamedTuple):
     viewers_per_job_max: int = 256
     """Output streams open on one job."""
 
+    # engines
+    append_bytes_max: int = 64 * MIB
+    """Payload of one append."""
+    value_bytes_max: int = 8 * MIB
+    """Size of one value in a key-value store."""
+    engine_key_length_max: int = 512
+    """Characters in the name of a log or in a key."""
+    engine_pending_bytes_max: int = 256 * MIB
+    """Appends called and not yet stored; more are refused until some were, so that a slow disk cannot eat the memory."""
+    engine_cache_bytes: int = 64 * MIB
+    """The tails of all logs together, kept in memory for live readers."""
+    log_cache_bytes: int = 8 * MIB
+    """The tail of one log kept in memory; a reader further behind reads from disk."""
+    commit_bytes_max: int = 8 * MIB
+    """Payload of one commit; bounds how long a small append waits behind large ones."""
+    row_bytes: int = 256 * KIB
+    """Payload at which a stored row is full; larger ones make short reads costly, smaller ones long reads."""
+    merge_rows: int = 32
+    """Tiny rows at the tail of a log that are merged into one."""
+    merge_bytes: int = 64 * KIB
+    """A row of this payload is no longer tiny."""
+    wal_bytes: int = 8 * MIB
+    """Write-ahead log after which a checkpoint is made."""
+    watch_bytes_max: int = 16 * MIB
+    """Recent changes of keys kept in memory for watchers."""
+
     # names and values
     name_length_max: int = 128
     """Characters in a name."""
@@ -107,6 +133,9 @@ def check_limits(limits: Limits) -> Limits:
     assert limits.reconnect_first_s <= limits.reconnect_last_s
     assert limits.spill_segment_bytes <= limits.spill_bytes_max
     assert limits.request_bytes_max <= limits.frame_bytes_max
+    assert limits.log_cache_bytes <= limits.engine_cache_bytes
+    assert limits.append_bytes_max <= limits.engine_pending_bytes_max
+    assert limits.merge_bytes <= limits.row_bytes <= limits.commit_bytes_max
     return limits
 
 

@@ -1,0 +1,111 @@
+"""What callers of an engine may pass; everything else is a UsageError that names the argument."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ..errors import LimitExceeded, UsageError
+from ..limits import LIMITS
+from .base import AckLevel, LogMode
+from .state import LEVELS
+
+POSITION_MAX = 2**62
+"""Positions stay below this, so that sums of two fit a signed 64-bit integer in every store."""
+
+
+def check_key(text: str, field: str) -> str:
+    """``text`` itself if it can name a log or be a key."""
+    if not isinstance(text, str) or not text:
+        raise UsageError(f"{field}: must be a string that is not empty, not {text!r}", field=field)
+    if len(text) > LIMITS.engine_key_length_max:
+        raise UsageError(
+            f"{field}: {len(text)} characters, over the limit engine_key_length_max = {LIMITS.engine_key_length_max}",
+            field=field,
+        )
+    if "\0" in text or not _encodes(text):
+        raise UsageError(f"{field}: {text!r} holds a character that cannot be stored", field=field)
+    return text
+
+
+def _encodes(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def check_mode(mode: LogMode) -> LogMode:
+    """``mode`` itself if it is one."""
+    if mode not in ("bytes", "entries"):
+        raise UsageError(f"mode: {mode!r} is neither 'bytes' nor 'entries'", field="mode")
+    return mode
+
+
+def check_ack(ack: AckLevel) -> int:
+    """The rank of ``ack``."""
+    level = LEVELS.get(ack)
+    if level is None:
+        raise UsageError(f"ack: {ack!r} is not one of {', '.join(LEVELS)}", field="ack")
+    return level
+
+
+def check_payload(mode: LogMode, data: bytes | Sequence[bytes], tag: int) -> bytes | tuple[bytes, ...]:
+    """``data`` as it is kept, unchangeable; views and arrays are copied, bytes are not."""
+    if not 0 <= tag <= 15:
+        raise UsageError(f"tag: {tag} is not in 0 to 15", field="tag")
+    if mode == "bytes":
+        if isinstance(data, (bytes, bytearray, memoryview)):
+            return _check_size(bytes(data))
+        raise UsageError(f"data: a bytes-mode log takes bytes, not {type(data).__name__}", field="data")
+    if isinstance(data, (bytes, bytearray, memoryview, str)):
+        raise UsageError("data: an entries-mode log takes a sequence of bytes", field="data")
+    batch = tuple(data)
+    if set(map(type, batch)) - {bytes}:
+        raise UsageError("data: every entry must be bytes", field="data")
+    if sum(map(len, batch)) > LIMITS.append_bytes_max:
+        raise _too_large(sum(map(len, batch)))
+    return batch
+
+
+def _check_size(data: bytes) -> bytes:
+    if len(data) > LIMITS.append_bytes_max:
+        raise _too_large(len(data))
+    return data
+
+
+def _too_large(size: int) -> LimitExceeded:
+    return LimitExceeded(
+        f"data: {size} bytes in one append, over the limit append_bytes_max = {LIMITS.append_bytes_max}",
+        name="append_bytes_max",
+        limit=LIMITS.append_bytes_max,
+        value=size,
+    )
+
+
+def check_value(value: bytes) -> bytes:
+    """``value`` itself if it can be a key's value."""
+    if not isinstance(value, bytes):
+        raise UsageError(f"value: must be bytes, not {type(value).__name__}", field="value")
+    if len(value) > LIMITS.value_bytes_max:
+        raise LimitExceeded(
+            f"value: {len(value)} bytes, over the limit value_bytes_max = {LIMITS.value_bytes_max}",
+            name="value_bytes_max",
+            limit=LIMITS.value_bytes_max,
+            value=len(value),
+        )
+    return value
+
+
+def check_position(position: int, field: str = "position") -> int:
+    """``position`` itself if there can be one like it."""
+    if not isinstance(position, int) or not 0 <= position <= POSITION_MAX:
+        raise UsageError(f"{field}: {position!r} is not a position", field=field)
+    return position
+
+
+def check_max_bytes(max_bytes: int) -> int:
+    """``max_bytes`` itself if something can be read under it."""
+    if max_bytes < 1:
+        raise UsageError(f"max_bytes: must be at least 1, not {max_bytes}", field="max_bytes")
+    return max_bytes

@@ -1,0 +1,196 @@
+"""What one append adds to a log, and the tail of a log kept in memory for live readers."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Sequence
+from itertools import repeat
+
+from .base import Entry, Hole, LogMode, Piece, Run
+
+_OVERHEAD_BYTES = 200
+"""What an extent costs besides its payload, roughly; keeps a cache of tiny appends bounded in fact."""
+_ENTRY_OVERHEAD_BYTES = 100
+
+
+class Extent:
+    """One append: a run, a batch of entries, or a hole (``data`` is None).
+
+    Positions ``position`` to ``end``; ``size`` is the payload in bytes.
+    """
+
+    __slots__ = ("_pieces", "data", "end", "position", "size", "tag")
+
+    def __init__(self, position: int, end: int, size: int, tag: int, data: bytes | tuple[bytes, ...] | None) -> None:
+        self.position = position
+        self.end = end
+        self.size = size
+        self.tag = tag
+        self.data = data
+        self._pieces: list[Piece] | None = None
+
+    @property
+    def hole_length(self) -> int:
+        """Bytes lost here; 0 if this is no hole."""
+        return self.end - self.position if self.data is None else 0
+
+    @property
+    def cost(self) -> int:
+        """Memory this takes, in bytes, roughly."""
+        count = len(self.data) if isinstance(self.data, tuple) else 0
+        return self.size + _OVERHEAD_BYTES + _ENTRY_OVERHEAD_BYTES * count
+
+    def pieces(self) -> list[Piece]:
+        """All of it, as readers get it; made once, shared by all readers, not to be changed."""
+        made = self._pieces
+        if made is None:
+            made = self._pieces = self._make_pieces()
+        return made
+
+    def _make_pieces(self) -> list[Piece]:
+        if self.data is None:
+            return [Hole(self.position, self.end - self.position)]
+        if isinstance(self.data, bytes):
+            return [Run(self.position, self.data, self.tag)]
+        return list(make_entries(self.position, self.data, self.tag))
+
+
+def make_entries(position: int, payloads: Sequence[bytes], tag: int) -> map[Entry]:
+    """Entries of one tag from ``position`` on.
+
+    Twice as fast as calling Entry for each, which is what replay of millions of entries consists of.
+    """
+    rows = zip(range(position, position + len(payloads)), payloads, repeat(tag), strict=False)
+    return map(tuple.__new__, repeat(Entry), rows)
+
+
+def extent_of(mode: LogMode, position: int, data: bytes | tuple[bytes, ...], tag: int) -> Extent:
+    """The extent that appending ``data`` at ``position`` makes; ``data`` has been checked against ``mode``."""
+    if isinstance(data, bytes):
+        size = len(data)
+        return Extent(position, position + size, size, tag, data)
+    assert mode == "entries"
+    return Extent(position, position + len(data), sum(map(len, data)), tag, data)
+
+
+def clip(pieces: list[Piece], position: int, limit: int, max_bytes: int) -> list[Piece]:
+    """The part of adjoining ``pieces`` from ``position`` to ``limit``, at most ``max_bytes`` but at least one piece."""
+    out: list[Piece] = []
+    left = max_bytes
+    for piece in pieces:
+        if piece.end <= position:
+            continue
+        if piece.position >= limit or (left <= 0 and not isinstance(piece, Hole)):
+            break
+        if isinstance(piece, Entry):
+            if out and len(piece.data) > left:
+                break
+        else:
+            piece = _cut(piece, position, limit, left)
+        out.append(piece)
+        if not isinstance(piece, Hole):
+            left -= len(piece.data)
+    return out
+
+
+def _cut(piece: Run | Hole, position: int, limit: int, max_bytes: int) -> Run | Hole:
+    start = max(piece.position, position)
+    end = min(piece.end, limit)
+    if isinstance(piece, Hole):
+        return Hole(start, end - start)
+    end = min(end, start + max_bytes)
+    if start == piece.position and end == piece.end:
+        return piece
+    return Run(start, piece.data[start - piece.position : end - piece.position], piece.tag)
+
+
+class TailCache:
+    """The newest extents of one log, without a gap up to its tail.
+
+    Live followers and readers near the tail are served from here; an entry is kept once, whatever the
+    number of its readers.
+    """
+
+    __slots__ = ("_ends", "_extents", "_first", "cost_bytes", "end")
+
+    def __init__(self, end: int) -> None:
+        self._extents: list[Extent | None] = []
+        self._ends: list[int] = []
+        self._first = 0  # extents before it were dropped; the lists are shortened now and then only
+        self.end = end
+        self.cost_bytes = 0
+
+    @property
+    def start(self) -> int:
+        """The first position that is here; the tail if nothing is."""
+        if self._first == len(self._extents):
+            return self.end
+        return self._at(self._first).position
+
+    def _at(self, index: int) -> Extent:
+        extent = self._extents[index]
+        assert extent is not None
+        return extent
+
+    def push(self, extent: Extent) -> None:
+        """Add the newest extent."""
+        assert extent.position == self.end
+        self._extents.append(extent)
+        self._ends.append(extent.end)
+        self.end = extent.end
+        self.cost_bytes += extent.cost
+
+    def read(self, position: int, limit: int, max_bytes: int) -> list[Piece]:
+        """As :meth:`Log.read`, for ``start <= position < limit``; nothing at or above ``limit`` is given."""
+        index = bisect_right(self._ends, position, lo=self._first)
+        extent = self._at(index)
+        if position == extent.position and extent.end <= limit and extent.size <= max_bytes:
+            out = extent.pieces().copy()
+            left = max_bytes - extent.size
+        else:
+            out = clip(extent.pieces(), position, limit, max_bytes)
+            left = max_bytes - sum(len(piece.data) for piece in out if not isinstance(piece, Hole))
+        at = out[-1].end
+        while at == extent.end < limit and left > 0 and index + 1 < len(self._extents):
+            index += 1
+            extent = self._at(index)
+            if extent.end <= limit and extent.size <= left:
+                out += extent.pieces()
+                left -= extent.size
+                at = extent.end
+                continue
+            more = clip(extent.pieces(), at, limit, left)
+            if isinstance(more[0], Entry) and len(more[0].data) > left:
+                break
+            out += more
+            break
+        return out
+
+    def drop_below(self, position: int, cost_bytes: int = 0) -> int:
+        """Drop whole extents that end at or below ``position`` while more than ``cost_bytes`` is kept.
+
+        Gives the cost that was freed.
+        """
+        before = self.cost_bytes
+        first, count = self._first, len(self._extents)
+        while first < count and self._ends[first] <= position and self.cost_bytes > cost_bytes:
+            self.cost_bytes -= self._at(first).cost
+            self._extents[first] = None
+            first += 1
+        self._first = first
+        if first > 64 and first * 2 > count:
+            del self._extents[:first], self._ends[:first]
+            self._first = 0
+        return before - self.cost_bytes
+
+    def truncate(self, end: int) -> list[Extent]:
+        """Take back all extents from ``end`` on, which is where one of them begins; gives them."""
+        taken: list[Extent] = []
+        while len(self._extents) > self._first and self._at(-1).position >= end:
+            extent = self._extents.pop()
+            assert extent is not None
+            self._ends.pop()
+            self.cost_bytes -= extent.cost
+            taken.append(extent)
+        self.end = end
+        return taken

@@ -1,0 +1,363 @@
+"""The :class:`~holdfast.engine.base.Log` of the engines that keep a node's logs themselves.
+
+Everything the contract says about positions, order, visibility and followers is decided here, on the event
+loop; a :class:`Store` below it makes things durable and finds what is no longer in memory.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from functools import partial
+from typing import Any, Protocol
+
+from ..errors import (
+    AlreadyExists,
+    ClosedError,
+    Conflict,
+    CorruptionError,
+    Gone,
+    HoldfastError,
+    LimitExceeded,
+    NotFound,
+    UsageError,
+)
+from ..limits import LIMITS, Limits
+from . import checks
+from .base import AckLevel, LogMode, LogStat, Piece
+from .extents import Extent, extent_of
+from .following import Follower
+from .state import Append, Control, LogState
+
+
+class Store(Protocol):
+    """Where :class:`Logs` keeps things; each ``…ing`` method gives what the store's side has to run."""
+
+    def submit(self, operation: Append | Control) -> None:
+        """Queue it.  Its fate comes back through :meth:`Logs.stored` or :meth:`Logs.failed`, in order."""
+        ...
+
+    def creating(self, name: str, mode: LogMode) -> Callable[[], int]:
+        """Make the log; gives its id."""
+        ...
+
+    def trimming(self, state: LogState, position: int) -> Callable[[], int]:
+        """Forget all below ``position``; gives how many payload bytes that was."""
+        ...
+
+    def closing(self, state: LogState) -> Callable[[], None]:
+        """Note that the log is closed."""
+        ...
+
+    def deleting(self, state: LogState) -> Callable[[], None]:
+        """Remove the log."""
+        ...
+
+    async def fetch(self, state: LogState, position: int, limit: int, max_bytes: int) -> list[Piece]:
+        """What it holds from ``position`` to ``limit``; [] if ``position`` is not there (any more)."""
+        ...
+
+
+class Logs:
+    """Implements :class:`~holdfast.engine.base.Log` over ``store``."""
+
+    def __init__(
+        self, store: Store, states: Iterable[LogState] = (), *, limits: Limits = LIMITS, evict: bool = True
+    ) -> None:
+        """``evict``: whether what is durable may leave the memory when there is too much of it."""
+        self._store = store
+        self._states = {state.name: state for state in states}
+        self._creating: set[str] = set()
+        self._limits = limits
+        self._evicts = evict
+        self._cached: OrderedDict[LogState, None] = OrderedDict()
+        self._cached_bytes = 0
+        self._pending_bytes = 0
+        self._stopped = False
+
+    # -- changing ---------------------------------------------------------------------------------------------
+
+    async def create(self, name: str, *, mode: LogMode = "bytes") -> LogStat:
+        """Make an empty log, durable on return.  AlreadyExists if there is one of that name."""
+        checks.check_key(name, "name")
+        checks.check_mode(mode)
+        if name in self._states or name in self._creating:
+            raise AlreadyExists(f"log {name!r} exists already", kind="log", name=name)
+        self._creating.add(name)
+        stat: LogStat = await self._change(
+            None,
+            self._store.creating(name, mode),
+            partial(self._created, name, mode),
+            undo=partial(self._creating.discard, name),
+        )
+        return stat
+
+    def _created(self, name: str, mode: LogMode, log_id: int) -> LogStat:
+        self._creating.discard(name)
+        first = 0 if mode == "bytes" else 1
+        state = self._states[name] = LogState(log_id, name, mode, oldest=first, tail=first)
+        return state.stat()
+
+    def append(
+        self,
+        name: str,
+        data: bytes | Sequence[bytes],
+        *,
+        tag: int = 0,
+        expected_tail: int | None = None,
+        ack: AckLevel = "disk",
+    ) -> Awaitable[int]:
+        """See :meth:`holdfast.engine.base.Log.append`; every error comes through the awaitable."""
+        future: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        try:
+            state = self._appendable(name, expected_tail)
+            level = checks.check_ack(ack)
+            payload = checks.check_payload(state.mode, data, tag)
+            if payload:
+                self._append(state, extent_of(state.mode, state.tail, payload, tag), level, future)
+            else:
+                future.set_result(state.tail)
+        except HoldfastError as error:
+            future.set_exception(error)
+        return future
+
+    def skip(self, name: str, length: int, *, expected_tail: int | None = None) -> Awaitable[int]:
+        """Record a hole of ``length`` bytes at the tail of a bytes-mode log; as :meth:`append` otherwise."""
+        future: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        try:
+            state = self._appendable(name, expected_tail)
+            if state.mode != "bytes":
+                raise UsageError(f"log {name!r} holds entries; only bytes can be skipped", field="name")
+            if length < 1:
+                raise UsageError(f"length: must be at least 1, not {length}", field="length")
+            end = checks.check_position(state.tail + length, "length")
+            self._append(state, Extent(state.tail, end, 0, 0, None), 2, future)
+        except HoldfastError as error:
+            future.set_exception(error)
+        return future
+
+    def _appendable(self, name: str, expected_tail: int | None) -> LogState:
+        state = self._state(name)
+        if state.closing or state.closed:
+            raise ClosedError(f"log {name!r} is closed")
+        if expected_tail is not None and expected_tail != state.tail:
+            raise Conflict(f"log {name!r}: expected tail {expected_tail}, found {state.tail}", expected_tail, state.tail)
+        return state
+
+    def _append(self, state: LogState, extent: Extent, level: int, future: asyncio.Future[int]) -> None:
+        self._check_running()
+        cost = extent.cost
+        if self._pending_bytes + cost > self._limits.engine_pending_bytes_max and self._pending_bytes:
+            raise LimitExceeded(
+                "too much is waiting to be stored; await earlier appends first",
+                name="engine_pending_bytes_max",
+                limit=self._limits.engine_pending_bytes_max,
+                value=self._pending_bytes + cost,
+            )
+        self._pending_bytes += cost
+        append = Append(state, extent, level, future)
+        state.assign(append)
+        if self._evicts:
+            self._cached_bytes += cost
+            self._cached[state] = None
+            self._cached.move_to_end(state)
+        self._store.submit(append)
+
+    async def trim(self, name: str, position: int) -> None:
+        """Forget all below ``position``, durable on return; UsageError beyond the tail."""
+        state = self._state(name)
+        checks.check_position(position)
+        if position > state.tail:
+            raise UsageError(f"position: {position} is beyond the tail {state.tail} of log {name!r}", field="position")
+        if position > state.oldest:
+            await self._change(state, self._store.trimming(state, position), partial(self._trimmed, state, position))
+
+    def _trimmed(self, state: LogState, position: int, freed_bytes: int) -> None:
+        state.stored_bytes -= freed_bytes
+        state.oldest = max(state.oldest, position)
+        self._cached_bytes -= state.cache.drop_below(position)
+
+    async def close(self, name: str) -> None:
+        """No more appends; followers end after the last piece.  Idempotent, durable on return."""
+        state = self._state(name)
+        if state.closed:
+            return
+        state.closing = True
+        await self._change(
+            state, self._store.closing(state), partial(self._closed, state), undo=partial(self._reopen, state)
+        )
+
+    def _closed(self, state: LogState, _result: None) -> None:
+        state.closed = True
+        state.wake()
+
+    def _reopen(self, state: LogState) -> None:
+        state.closing = state.closed
+
+    async def delete(self, name: str) -> None:
+        """Remove the log; its followers get NotFound.  NotFound if there is none."""
+        state = self._state(name)
+        state.deleting = True
+        await self._change(
+            state, self._store.deleting(state), partial(self._deleted, state), undo=partial(self._undelete, state)
+        )
+
+    def _deleted(self, state: LogState, _result: None) -> None:
+        del self._states[state.name]
+        self._forget(state)
+        state.wake()
+
+    def _undelete(self, state: LogState) -> None:
+        state.deleting = False
+
+    async def _change(
+        self,
+        state: LogState | None,
+        run: Callable[[], Any],
+        apply: Callable[[Any], Any],
+        undo: Callable[[], None] | None = None,
+    ) -> Any:
+        control = Control(state, run, apply, asyncio.get_running_loop().create_future(), undo=undo)
+        try:
+            self._check_running()
+        except ClosedError:
+            if undo is not None:
+                undo()
+            raise
+        self._store.submit(control)
+        return await control.future
+
+    # -- what became of it (called by the store, on the event loop) -------------------------------------------
+
+    def stored(self, operations: Iterable[Append | Control]) -> None:
+        """``operations`` are durable, or as durable as they asked for."""
+        touched: dict[LogState, None] = {}
+        for operation in operations:
+            if isinstance(operation, Control):
+                for state in touched:
+                    state.advance()
+                operation.succeed()
+                continue
+            extent = operation.extent
+            self._pending_bytes -= extent.cost
+            state = operation.state
+            if operation.generation == state.generation:
+                state.durable = extent.end
+                operation.settled = True
+                touched[state] = None
+        for state in touched:
+            state.advance()
+        self._evict(touched)
+
+    def failed(self, operations: Iterable[Append | Control], error: HoldfastError) -> None:
+        """Nothing of ``operations`` was stored; what is queued behind them on the same logs will fail too."""
+        for operation in operations:
+            if isinstance(operation, Append):
+                self._pending_bytes -= operation.extent.cost
+            state = operation.state
+            if state is not None and operation.generation == state.generation:
+                before = state.cache.cost_bytes
+                state.fail(error)
+                self._cached_bytes -= before - state.cache.cost_bytes
+            if isinstance(operation, Control):
+                operation.fail(error)
+
+    def _evict(self, touched: Iterable[LogState]) -> None:
+        """Keep each tail, and all together, under their bounds; the longest idle log goes first."""
+        if not self._evicts:
+            return
+        for state in touched:
+            if state.cache.cost_bytes > self._limits.log_cache_bytes:
+                self._drop(state, self._limits.log_cache_bytes)
+        for _ in range(len(self._cached)):
+            if self._cached_bytes <= self._limits.engine_cache_bytes:
+                break
+            state = next(iter(self._cached))
+            self._drop(state, 0)
+            if state.cache.cost_bytes:
+                self._cached.move_to_end(state)
+            else:
+                del self._cached[state]
+
+    def _drop(self, state: LogState, keep_bytes: int) -> None:
+        self._cached_bytes -= state.cache.drop_below(min(state.durable, state.visible), keep_bytes)
+
+    def _forget(self, state: LogState) -> None:
+        self._cached_bytes -= state.cache.cost_bytes
+        self._cached.pop(state, None)
+
+    # -- reading ----------------------------------------------------------------------------------------------
+
+    async def read(self, name: str, position: int, *, max_bytes: int = 1 << 20) -> list[Piece]:
+        """See :meth:`holdfast.engine.base.Log.read`."""
+        state = self._state(name)
+        checks.check_position(position)
+        return await self.read_state(state, position, checks.check_max_bytes(max_bytes))
+
+    async def read_state(self, state: LogState, position: int, max_bytes: int) -> list[Piece]:
+        """:meth:`read` for a log that was looked up before."""
+        self.check_readable(state, position)
+        if position >= state.visible:
+            return []
+        if position >= state.cache.start:
+            return state.cache.read(position, state.visible, max_bytes)
+        pieces = await self._store.fetch(state, position, state.visible, max_bytes)
+        if not pieces:
+            self.check_readable(state, position)
+            raise CorruptionError(
+                f"log {state.name!r}: nothing is stored at position {position}, though the log reaches from "
+                f"{state.oldest} to {state.tail}",
+                where=f"log {state.name!r}, position {position}",
+                expected="a run",
+                got="nothing",
+            )
+        return pieces
+
+    def check_readable(self, state: LogState, position: int) -> None:
+        """NotFound, Gone or UsageError if nothing can ever be read at ``position``."""
+        if state.deleting and self._states.get(state.name) is not state:
+            raise NotFound(kind="log", name=state.name)
+        if position < state.oldest:
+            raise Gone(f"log {state.name!r}: the oldest kept position is {state.oldest}", oldest=state.oldest)
+        if position > state.tail:
+            raise UsageError(
+                f"position: {position} is beyond the tail {state.tail} of log {state.name!r}", field="position"
+            )
+        self._check_running()
+
+    def follow(self, name: str, position: int, *, max_bytes: int = 1 << 20) -> Follower:
+        """See :meth:`holdfast.engine.base.Log.follow`."""
+        checks.check_position(position)
+        return Follower(self, self._states.get(name), name, position, checks.check_max_bytes(max_bytes))
+
+    async def stat(self, name: str) -> LogStat:
+        """The figures of one log.  NotFound if there is none."""
+        return self._state(name).stat()
+
+    async def list(self, prefix: str = "") -> Sequence[LogStat]:
+        """The figures of all logs whose name starts with ``prefix``, by name."""
+        names = sorted(name for name in self._states if name.startswith(prefix))
+        return [self._states[name].stat() for name in names]
+
+    def _state(self, name: str) -> LogState:
+        state = self._states.get(name)
+        if state is None or state.deleting:
+            raise NotFound(kind="log", name=name)
+        return state
+
+    # -- the end ----------------------------------------------------------------------------------------------
+
+    def _check_running(self) -> None:
+        if self._stopped:
+            raise ClosedError("the engine was stopped")
+
+    def states(self) -> Iterable[LogState]:
+        """All logs of now."""
+        return self._states.values()
+
+    def stop(self) -> None:
+        """Refuse all from now on; followers get ClosedError.  What was queued is not touched."""
+        self._stopped = True
+        for state in self._states.values():
+            state.wake()

@@ -1,0 +1,135 @@
+"""Work that can wait until nobody waits: checkpoints, merging tiny rows, removing trimmed ones, shrinking the file.
+
+Each call of :meth:`Maintenance.step` does one bounded piece of it.  None of it changes what a reader sees, so
+none of it needs an fsync of its own: after a power cut it is simply due again.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from zlib import crc32
+
+from ...limits import Limits
+from ..base import LogMode
+from . import packing
+from .database import Database
+from .packing import HOLE, Row
+from .rows import Rows
+from .schema import PAGE_BYTES
+
+_RECLAIM_ROWS = 256
+_VACUUM_PAGES = 64
+_ROW_OVERHEAD_BYTES = PAGE_BYTES
+"""Write-ahead log a row costs beyond its payload: about a page of the table or its index."""
+
+
+class _Tail:
+    """The tiny rows at the tail of a log, from ``position`` on."""
+
+    __slots__ = ("mode", "position", "rows")
+
+    def __init__(self, mode: LogMode, position: int) -> None:
+        self.mode = mode
+        self.position = position
+        self.rows = 0
+
+
+class Maintenance:
+    """What is due on one database, found out as commits go by."""
+
+    def __init__(self, database: Database, rows: Rows, limits: Limits) -> None:
+        self._database = database
+        self._connection = database.connection
+        self._rows = rows
+        self._limits = limits
+        self._wal_bytes = limits.wal_bytes  # unknown: what an earlier run left is checkpointed first
+        self._tails: dict[int, _Tail] = {}
+        self._merges: dict[int, None] = {}
+        self._reclaims: dict[int, None] = dict.fromkeys(rows.unreclaimed())
+        self._vacuum = True
+
+    def inserted(self, log_id: int, mode: LogMode, rows: Iterable[Row]) -> None:
+        """Note rows that were committed."""
+        for row in rows:
+            self._wal_bytes += row.size + _ROW_OVERHEAD_BYTES
+            if row.form == HOLE or row.size >= self._limits.merge_bytes:
+                self._tails.pop(log_id, None)
+                self._merges.pop(log_id, None)
+                continue
+            tail = self._tails.get(log_id)
+            if tail is None:
+                tail = self._tails[log_id] = _Tail(mode, row.position)
+            tail.rows += 1
+            if tail.rows >= self._limits.merge_rows:
+                self._merges[log_id] = None
+
+    def changed(self) -> None:
+        """Note a commit of something else."""
+        self._wal_bytes += _ROW_OVERHEAD_BYTES
+
+    def trimmed(self, log_id: int) -> None:
+        """Note a log with rows to remove."""
+        self._reclaims[log_id] = None
+
+    def deleted(self, log_id: int) -> None:
+        """Note a log that is gone."""
+        self._tails.pop(log_id, None)
+        self._merges.pop(log_id, None)
+        self._reclaims[log_id] = None
+
+    def step(self, *, idle: bool) -> bool:
+        """Do the most pressing piece of work; whether there was any.  ``idle``: nobody waits for a commit."""
+        if self._wal_bytes >= self._limits.wal_bytes:
+            self._checkpoint()
+        elif self._merges:
+            self._merge(next(iter(self._merges)))
+        elif self._reclaims:
+            self._reclaim(next(iter(self._reclaims)))
+        else:
+            return idle and self._vacuum and self._shrink()
+        return True
+
+    def make_room(self) -> bool:
+        """Remove all trimmed rows now, as the disk is full; whether there were any."""
+        found = bool(self._reclaims)
+        while self._reclaims:
+            self._reclaim(next(iter(self._reclaims)))
+        return found
+
+    def _checkpoint(self) -> None:
+        self._wal_bytes = 0
+        self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+        if os.path.getsize(self._database.wal_path) > 8 * self._limits.wal_bytes:  # readers kept it from starting over
+            self._connection.execute("PRAGMA wal_checkpoint(RESTART)").fetchall()
+
+    def _merge(self, log_id: int) -> None:
+        del self._merges[log_id]
+        tail = self._tails.pop(log_id)
+        found = self._rows.from_position(log_id, tail.position)
+        rows = [row for row, _ in found]
+        if len(rows) < 2 or any(crc32(row.data or b"") != crc for row, crc in found):
+            return  # damaged rows stay as they are: reading them is what reports it
+        merged = packing.merge(tail.mode, rows)
+        self._database.transaction(lambda: self._rows.replace(log_id, rows, merged), durable=False)
+        self.inserted(log_id, tail.mode, [merged])
+
+    def _reclaim(self, log_id: int) -> None:
+        done = self._database.transaction(
+            lambda: self._rows.reclaim(log_id, _RECLAIM_ROWS, self._limits.commit_bytes_max), durable=False
+        )
+        self._wal_bytes += 4 * _ROW_OVERHEAD_BYTES
+        if done.finished:
+            del self._reclaims[log_id]
+            self._vacuum = True
+
+    def _shrink(self) -> bool:
+        """Give free pages at the end of the file back, when there are many."""
+        (free,) = self._connection.execute("PRAGMA freelist_count").fetchone()
+        (pages,) = self._connection.execute("PRAGMA page_count").fetchone()
+        if free * PAGE_BYTES <= 2 * self._limits.wal_bytes or free * 4 <= pages:
+            self._vacuum = False
+            return False
+        self._connection.execute(f"PRAGMA incremental_vacuum({_VACUUM_PAGES})").fetchall()
+        self._wal_bytes += _VACUUM_PAGES * PAGE_BYTES
+        return True

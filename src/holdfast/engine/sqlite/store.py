@@ -1,0 +1,80 @@
+"""What the shared faces of logs and keys need of the writer and the reader."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+from ..base import Change, Item, LogMode, Piece
+from ..logs import Logs
+from ..state import LogState, Operation
+from .keys import read_item, read_snapshot
+from .reader import Reader, fetch
+from .writer import Outcome, Writer
+
+
+class SqliteStore:
+    """Implements :class:`~holdfast.engine.logs.Store` and :class:`~holdfast.engine.values.ValueStore`."""
+
+    logs: Logs
+    writer: Writer
+    reader: Reader
+
+    def settle(self, outcome: Outcome) -> None:
+        """Pass on what became of a group."""
+        if outcome.error is None:
+            self.logs.stored(outcome.operations)
+        else:
+            self.logs.failed(outcome.operations, outcome.error)
+
+    def submit(self, operation: Operation) -> None:
+        """Queue it for the next commit."""
+        self.writer.submit(operation)
+
+    def creating(self, name: str, mode: LogMode) -> Callable[[], int]:
+        """Add it to the table of logs."""
+        return lambda: self.writer.rows.create(name, mode)
+
+    def trimming(self, state: LogState, position: int) -> Callable[[], int]:
+        """Move its oldest position; the rows go as maintenance."""
+
+        def run() -> int:
+            self.writer.maintenance.trimmed(state.id)
+            return self.writer.rows.trim(state.id, state.mode, position)
+
+        return run
+
+    def closing(self, state: LogState) -> Callable[[], None]:
+        """Note it in the table of logs."""
+        return lambda: self.writer.rows.close(state.id)
+
+    def deleting(self, state: LogState) -> Callable[[], None]:
+        """Free its name; the rows go as maintenance."""
+
+        def run() -> None:
+            self.writer.maintenance.deleted(state.id)
+            self.writer.rows.delete(state.id)
+
+        return run
+
+    async def fetch(self, state: LogState, position: int, limit: int, max_bytes: int) -> list[Piece]:
+        """Read rows."""
+        return await self.reader.call(
+            lambda connection: fetch(connection, state.id, state.mode, position, limit, max_bytes)
+        )
+
+    def putting(self, key: str, value: bytes, revision: int | None) -> Callable[[], Change]:
+        """Store the value."""
+        return self.writer.keys.putting(key, value, revision)
+
+    def removing(self, key: str, revision: int | None) -> Callable[[], Change | None]:
+        """Remove the key."""
+        return self.writer.keys.removing(key, revision)
+
+    async def get(self, key: str) -> Item | None:
+        """The key's item."""
+        return await self.reader.call(partial(read_item, key=key))
+
+    async def snapshot(self, prefix: str) -> tuple[int, list[Item]]:
+        """The revision of the store and all items under ``prefix``."""
+        return await self.reader.call(partial(read_snapshot, prefix=prefix))

@@ -1,0 +1,298 @@
+"""The one thread that writes: group commit behind the event loop.
+
+Whatever was queued while the previous commit ran goes into the next one, so nothing waits longer than for the
+commit before it and its own; there is no timer.  Work that nobody waits for is done between commits.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import threading
+from collections.abc import Callable, Iterable
+from queue import SimpleQueue
+from typing import NamedTuple, TypeVar
+
+from ...errors import HoldfastError, StorageError
+from ...limits import Limits
+from ..state import Append, Control, LogState, Operation
+from . import faults, packing
+from .database import Database
+from .keys import Keys
+from .lock import DirectoryLock
+from .maintenance import Maintenance
+from .rows import Rows
+
+
+Result = TypeVar("Result")
+_PROBE = "UPDATE counter SET value = value + 1 WHERE name = 'probe'"
+
+
+class Opened(NamedTuple):
+    """What was found in the directory."""
+
+    states: list[LogState]
+    revision: int
+
+
+class Outcome(NamedTuple):
+    """What became of a group: ``error`` is None if ``operations`` were committed."""
+
+    operations: list[Operation]
+    error: HoldfastError | None
+
+
+class Writer:
+    """Owns the database.  :meth:`submit` is for the event loop; what begins with ``_`` runs on the thread."""
+
+    rows: Rows
+    keys: Keys
+    maintenance: Maintenance
+
+    def __init__(
+        self, directory: str, limits: Limits, max_bytes: int | None, settle: Callable[[Outcome], None]
+    ) -> None:
+        """``settle`` is called on the event loop with the outcome of each group, in order."""
+        self._directory = directory
+        self._limits = limits
+        self._max_bytes = max_bytes
+        self._settle = settle
+        self._loop = asyncio.get_running_loop()
+        self._opened: asyncio.Future[Opened] = self._loop.create_future()
+        self._ended: asyncio.Future[None] = self._loop.create_future()
+        self._mutex = threading.Lock()
+        self._wake: SimpleQueue[None] = SimpleQueue()
+        self._queue: list[Operation] = []
+        self._idle = False
+        self._stopping = False
+        self._settled_waiters: list[asyncio.Future[None]] = []
+        self._broken: StorageError | None = None
+        self._thread = threading.Thread(target=self._main, name="holdfast-writer", daemon=True)
+
+    # -- the event loop's side --------------------------------------------------------------------------------
+
+    async def start(self) -> Opened:
+        """Take the directory, open the database; see :class:`SqliteEngine` for the errors."""
+        self._thread.start()
+        try:
+            return await self._opened
+        except HoldfastError:
+            self._thread.join()
+            raise
+        except asyncio.CancelledError:
+            self._nudge(self._note_stop)
+            raise
+
+    def submit(self, operation: Operation) -> None:
+        """Queue it for the next commit."""
+        with self._mutex:
+            self._queue.append(operation)
+            if not self._idle:
+                return
+            self._idle = False
+        self._wake.put(None)
+
+    async def quiesce(self) -> None:
+        """Wait until all that is queued is settled and no maintenance is due."""
+        waiter: asyncio.Future[None] = self._loop.create_future()
+        self._nudge(lambda: self._settled_waiters.append(waiter))
+        await waiter
+
+    async def run(self, work: Callable[[], Result]) -> Result:
+        """Do ``work`` on the thread, in a durable transaction, in line with all else."""
+        future: asyncio.Future[Result] = self._loop.create_future()
+        self.submit(Control(None, work, lambda result: result, future))
+        return await future
+
+    async def probe(self) -> None:
+        """Make a durable change; StorageError if that fails."""
+        await self.run(lambda: self._database.connection.execute(_PROBE).rowcount)
+
+    async def check(self) -> list[str]:
+        """SQLite's own check of the file; [] if nothing is wrong with it."""
+        return await self.run(lambda: self._database.check())
+
+    async def stop(self) -> None:
+        """Commit what is queued, close the database, let the directory go."""
+        self._nudge(self._note_stop)
+        await self._ended
+        self._thread.join()
+
+    def _note_stop(self) -> None:
+        self._stopping = True
+
+    def _nudge(self, change: Callable[[], None]) -> None:
+        with self._mutex:
+            change()
+            wake, self._idle = self._idle, False
+        if wake:
+            self._wake.put(None)
+
+    # -- the thread -------------------------------------------------------------------------------------------
+
+    def _main(self) -> None:
+        lock = DirectoryLock(self._directory)
+        try:
+            opened = self._open(lock)
+        except HoldfastError as error:
+            lock.release()
+            self._post(_set_exception, self._opened, error)
+            return
+        self._post(_set_result, self._opened, opened)
+        try:
+            while self._turn():
+                pass
+        finally:
+            self._database.close()
+            lock.release()
+            self._post(_set_result, self._ended, None)
+
+    def _open(self, lock: DirectoryLock) -> Opened:
+        lock.acquire()
+        self._database = database = Database(self._directory, self._limits, self._max_bytes)
+        try:
+            self.rows = Rows(database.connection)
+            self.keys = Keys(database.connection)
+            self.maintenance = Maintenance(database, self.rows, self._limits)
+            return Opened(self.rows.load(), self.keys.revision)
+        except sqlite3.Error as error:
+            database.connection.close()
+            raise faults.storage_error(error, self._directory) from error
+
+    def _turn(self) -> bool:
+        """One commit, one step of maintenance; False when all is done and :meth:`stop` was called."""
+        group = self._take()
+        if group:
+            self._commit(group)
+        if self._maintain(idle=not group) or group:
+            return True
+        with self._mutex:
+            if self._queue:
+                return True
+            if self._stopping:
+                return False
+            waiters, self._settled_waiters = self._settled_waiters, []
+            self._idle = not waiters
+        for waiter in waiters:
+            self._post(_set_result, waiter, None)
+        if not waiters:
+            self._wake.get()
+        return True
+
+    def _take(self) -> list[Operation]:
+        """The next group, at most about ``commit_bytes_max`` of it."""
+        with self._mutex:
+            queue = self._queue
+            size = 0
+            for index, operation in enumerate(queue, 1):
+                if isinstance(operation, Append):
+                    size += operation.extent.size
+                    if size >= self._limits.commit_bytes_max:
+                        break
+            else:
+                index = len(queue)
+            self._queue = queue[index:]
+            return queue[:index]
+
+    def _commit(self, group: list[Operation]) -> None:
+        accepted, refused = self._sort(group)
+        if accepted:
+            error = self._broken or self._try(accepted)
+            if error is not None:
+                for operation in accepted:
+                    if operation.state is not None:
+                        operation.state.poisoned = operation.generation
+            self._report(accepted, error)
+        if refused:
+            self._report(refused, StorageError(f"{self._directory}: an earlier append to the same log failed"))
+
+    @staticmethod
+    def _sort(group: list[Operation]) -> tuple[list[Operation], list[Operation]]:
+        """Split off what was queued behind an append that failed, before its failure was known."""
+        refused = [op for op in group if op.state is not None and op.generation <= op.state.poisoned]
+        if not refused:
+            return group, []
+        return [op for op in group if op.state is None or op.generation > op.state.poisoned], refused
+
+    def _try(self, group: list[Operation]) -> HoldfastError | None:
+        durable = any(operation.level == 2 for operation in group)
+        batches: list[tuple[LogState, list[packing.Row]]] = []
+        try:
+            try:
+                self._database.transaction(lambda: self._apply(group, batches), durable=durable)
+            except sqlite3.Error as error:
+                self.keys.rolled_back()
+                if not faults.is_full(error) or not self.maintenance.make_room():
+                    raise
+                batches.clear()
+                self._database.transaction(lambda: self._apply(group, batches), durable=durable)
+        except sqlite3.Error as error:
+            self.keys.rolled_back()
+            failure = faults.storage_error(error, self._directory)
+            if faults.is_lost_sync(error):
+                self._broken = StorageError(f"{failure.message}; nothing more is stored until the engine is restarted")
+            return failure
+        except Exception as error:  # a mistake of ours: waiters get it, rather than wait for a dead thread
+            self.keys.rolled_back()
+            self._broken = StorageError(f"{self._directory}: the writer failed: {error!r}; restart the engine")
+            return self._broken
+        self.keys.committed()
+        for state, rows in batches:
+            self.maintenance.inserted(state.id, state.mode, rows)
+        return None
+
+    def _apply(self, group: list[Operation], batches: list[tuple[LogState, list[packing.Row]]]) -> None:
+        """Everything of ``group``, in order, inside a transaction."""
+        appends: dict[LogState, list[Append]] = {}
+        for operation in group:
+            if isinstance(operation, Append):
+                appends.setdefault(operation.state, []).append(operation)
+                continue
+            self._insert(appends, batches)
+            try:
+                operation.result = operation.run()
+            except HoldfastError as refusal:
+                operation.result = refusal
+            self.maintenance.changed()
+        self._insert(appends, batches)
+        self.keys.flush()
+
+    def _insert(
+        self, appends: dict[LogState, list[Append]], batches: list[tuple[LogState, list[packing.Row]]]
+    ) -> None:
+        for state, operations in appends.items():
+            rows = packing.pack(state.mode, [op.extent for op in operations], self._limits.row_bytes)
+            self.rows.insert(state.id, rows)
+            batches.append((state, rows))
+        appends.clear()
+
+    def _maintain(self, *, idle: bool) -> bool:
+        try:
+            return self._broken is None and self.maintenance.step(idle=idle)
+        except sqlite3.Error as error:
+            return self._maintenance_failed(error)
+
+    def _maintenance_failed(self, error: sqlite3.Error) -> bool:
+        """A full disk: try again after the next commit.  Anything else is for an operator."""
+        if not faults.is_full(error):
+            self._broken = faults.storage_error(error, self._directory)
+        return False
+
+    def _report(self, operations: Iterable[Operation], error: HoldfastError | None) -> None:
+        self._post(self._settle, Outcome(list(operations), error))
+
+    def _post(self, call: Callable[..., None], *arguments: object) -> None:
+        try:
+            self._loop.call_soon_threadsafe(call, *arguments)
+        except RuntimeError:  # the loop is closed: nobody waits any more
+            self._stopping = True
+
+
+def _set_result(future: asyncio.Future[object], result: object) -> None:
+    if not future.done():
+        future.set_result(result)
+
+
+def _set_exception(future: asyncio.Future[object], error: BaseException) -> None:
+    if not future.done():
+        future.set_exception(error)

@@ -1,0 +1,230 @@
+"""What a node knows of one log: positions, what waits to be stored, who waits to read.
+
+Touched by the event loop only.  A position is *assigned* when append is called (``tail``), *durable* when the
+store has it as the append's ack level asks, and *visible* when every append below it has reached its ack level.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from ..errors import HoldfastError, from_wire, to_wire
+from .base import LogMode, LogStat
+from .extents import Extent, TailCache
+
+Result = TypeVar("Result")
+
+LEVELS = {"memory": 0, "os": 1, "disk": 2}
+"""The ack levels, by how much they outlive."""
+
+
+def fresh(error: HoldfastError) -> HoldfastError:
+    """A copy of ``error``: each waiter raises its own, so that their tracebacks stay apart."""
+    return from_wire(to_wire(error))
+
+
+class Losses:
+    """Where the tail fell back to, each time something visible was lost (only ack="memory" can be)."""
+
+    __slots__ = ("_falls", "count")
+
+    _KEPT = 16
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._falls: list[tuple[int, int]] = []  # (number of the loss, position), both growing
+
+    def add(self, position: int) -> None:
+        """The log fell back to ``position``."""
+        self.count += 1
+        while self._falls and self._falls[-1][1] >= position:
+            self._falls.pop()
+        self._falls.append((self.count, position))
+        if len(self._falls) > self._KEPT:  # a reader asleep for this long is told of a loss rather too often
+            (_, lowest), (newer, _) = self._falls[:2]
+            self._falls[:2] = [(newer, lowest)]
+
+    def below(self, position: int, since: int) -> int | None:
+        """The lowest fall to below ``position`` after the first ``since`` ones, if there was any."""
+        for number, fall in self._falls:
+            if number > since:
+                return fall if fall < position else None
+        return None
+
+
+class LogState:
+    """One log; see the module's text."""
+
+    __slots__ = (
+        "cache",
+        "closed",
+        "closing",
+        "deleting",
+        "durable",
+        "generation",
+        "hole_bytes",
+        "id",
+        "losses",
+        "mode",
+        "name",
+        "oldest",
+        "pending",
+        "poisoned",
+        "stored_bytes",
+        "tail",
+        "visible",
+        "waiters",
+    )
+
+    def __init__(self, log_id: int, name: str, mode: LogMode, *, oldest: int, tail: int) -> None:
+        self.id = log_id
+        self.name = name
+        self.mode: LogMode = mode
+        self.oldest = oldest
+        self.tail = tail
+        self.durable = tail
+        self.visible = tail
+        self.stored_bytes = 0
+        self.hole_bytes = 0
+        self.closing = False
+        self.closed = False
+        self.deleting = False
+        self.cache = TailCache(tail)
+        self.pending: deque[Append] = deque()
+        self.waiters: list[asyncio.Future[None]] = []
+        self.generation = 0
+        """Grows with every failed commit; what was queued under an older one fails too."""
+        self.losses = Losses()
+        self.poisoned = -1
+        """The last generation a commit of which failed; the store's own note, not used by the event loop."""
+
+    def stat(self) -> LogStat:
+        """The figures of now."""
+        return LogStat(
+            self.name, self.mode, self.oldest, self.tail, self.closed, self.stored_bytes, self.hole_bytes
+        )
+
+    def assign(self, append: Append) -> None:
+        """Give ``append`` its place at the tail."""
+        extent = append.extent
+        self.tail = extent.end
+        self.stored_bytes += extent.size
+        self.hole_bytes += extent.hole_length
+        self.cache.push(extent)
+        self.pending.append(append)
+        if append.settled:
+            self.advance()
+
+    def advance(self) -> None:
+        """Make visible what has reached its ack level, with all before it; wake who waits for that."""
+        pending = self.pending
+        before = self.visible
+        while pending and pending[0].settled:
+            append = pending.popleft()
+            self.visible = end = append.extent.end
+            if not append.future.done():
+                append.future.set_result(end)
+        if self.visible != before:
+            self.wake()
+
+    def fail(self, error: HoldfastError) -> None:
+        """Take back all that is not durable: its appends fail, and the log goes on from the durable tail."""
+        self.generation += 1
+        for extent in self.cache.truncate(self.durable):
+            self.stored_bytes -= extent.size
+            self.hole_bytes -= extent.hole_length
+        self.tail = self.durable
+        if self.visible > self.durable:
+            self.visible = self.durable
+            self.losses.add(self.durable)
+        for append in self.pending:
+            if not append.future.done():
+                append.future.set_exception(fresh(error))
+        self.pending.clear()
+        self.wake()
+
+    def wake(self) -> None:
+        """Let every waiter look again."""
+        waiters = self.waiters
+        if waiters:
+            self.waiters = []
+            for waiter in waiters:
+                if not waiter.done():
+                    waiter.set_result(None)
+
+    async def changed(self) -> None:
+        """Wait until something happened to the log.  Cancel-safe; leaves nothing behind."""
+        waiter = asyncio.get_running_loop().create_future()
+        self.waiters.append(waiter)
+        try:
+            await waiter
+        finally:
+            if not waiter.done() or waiter.cancelled():
+                self.waiters = [other for other in self.waiters if other is not waiter]
+
+
+class Append:
+    """An extent on its way into the store."""
+
+    __slots__ = ("extent", "future", "generation", "level", "settled", "state")
+
+    def __init__(self, state: LogState, extent: Extent, level: int, future: asyncio.Future[int]) -> None:
+        self.state = state
+        self.generation = state.generation
+        self.extent = extent
+        self.level = level
+        self.future = future
+        self.settled = level == 0
+        """Whether it has reached its ack level by itself."""
+
+
+class Control:
+    """Any other change on its way into the store, in line with the appends.
+
+    ``run`` happens on the store's side, inside its transaction, and may raise a HoldfastError before it
+    changes anything; ``apply`` gets its result on the event loop once it is durable, whether or not anybody
+    still waits for ``future``; ``undo`` is called there if it was not stored.
+    """
+
+    __slots__ = ("apply", "future", "generation", "level", "result", "run", "state", "undo")
+
+    def __init__(
+        self,
+        state: LogState | None,
+        run: Callable[[], Any],
+        apply: Callable[[Any], Any],
+        future: asyncio.Future[Any],
+        *,
+        undo: Callable[[], None] | None = None,
+        level: int = 2,
+    ) -> None:
+        self.state = state
+        self.generation = 0 if state is None else state.generation
+        self.run = run
+        self.apply = apply
+        self.undo = undo
+        self.future = future
+        self.level = level
+        self.result: Any = None
+
+    def succeed(self) -> None:
+        """It is durable, or ``run`` refused: apply the result, tell the waiter."""
+        if isinstance(self.result, HoldfastError):
+            self.fail(self.result)
+            return
+        value = self.apply(self.result)
+        if not self.future.done():
+            self.future.set_result(value)
+
+    def fail(self, error: HoldfastError) -> None:
+        """It was not stored."""
+        if self.undo is not None:
+            self.undo()
+        if not self.future.done():
+            self.future.set_exception(fresh(error))
+
+
+Operation = Append | Control
