@@ -54,7 +54,8 @@ class RingBuffer:
 
     ``capacity``: bytes at most.  ``overwrite``: what a full ring does with more: False refuses it (the
     writer may leave one waiter), True drops the oldest bytes, moves ``head`` and counts them in
-    ``dropped``.  Works in slices; storage grows up to the capacity as it is first used.
+    ``dropped``.  ``start_offset``: the offset of the first byte.  Works in slices; storage grows up to the
+    capacity as it is first used.
     """
 
     __slots__ = (
@@ -71,11 +72,11 @@ class RingBuffer:
         "total",
     )
 
-    def __init__(self, capacity: int = LIMITS.ring_bytes, *, overwrite: bool = False) -> None:
+    def __init__(self, capacity: int = LIMITS.ring_bytes, *, overwrite: bool = False, start_offset: int = 0) -> None:
         if capacity < 1:
             raise UsageError(f"capacity: must be at least 1 byte, not {capacity}", field="capacity")
-        self.head = 0
-        self.total = 0
+        self.head = start_offset
+        self.total = start_offset
         self.dropped = 0
         """Bytes that were overwritten before anybody consumed them."""
         self._capacity = capacity
@@ -83,7 +84,7 @@ class RingBuffer:
         self._overwrite = overwrite
         self._storage_bytes = min(capacity, _FIRST_STORAGE_BYTES)
         self._storage = memoryview(bytearray(self._storage_bytes))
-        self._run_starts = [0]
+        self._run_starts = [start_offset]
         self._run_tags = [0]
         self._waiter: Callable[[], None] | None = None
 
@@ -178,6 +179,15 @@ class RingBuffer:
         if stop <= self._storage_bytes:
             return self._storage[start:stop], tag
         return b"".join((self._storage[start:], self._storage[: stop - self._storage_bytes])), tag
+
+    def skip(self, length: int) -> None:
+        """Leave out ``length`` bytes that will never come, as a gap at ``total``; only while nothing is kept."""
+        if self.total != self.head:
+            raise UsageError(f"length: {self.total - self.head} bytes are still kept before the gap", field="length")
+        if length < 0:
+            raise UsageError(f"length: {length} is negative", field="length")
+        self.head = self.total = self.total + length
+        self._run_starts, self._run_tags = [self.total], [self._run_tags[-1]]
 
     def consume(self, offset: int) -> None:
         """Forget all below ``offset``; lower than ``head`` is no news, above ``total`` raises UsageError."""

@@ -19,7 +19,7 @@ class Writer(OutputSender):
     """Writes one stream to one reader; a full ring refuses bytes until the reader made room.  Never blocks.
 
     ``window``: the reader's window in bytes if it is known already; with 0 its first acknowledgement opens the
-    stream.  ``ring_bytes``: what may wait here.  The other arguments are those of :class:`OutputSender`.
+    stream.  ``ring_bytes``: what may wait here.  ``start_offset``: where the stream begins.  The other arguments are those of :class:`OutputSender`.
     """
 
     __slots__ = ("_cancelled", "_ring")
@@ -35,9 +35,10 @@ class Writer(OutputSender):
         packet_bytes_max: int = LIMITS.packet_bytes_max,
         autotune: bool = True,
         lossy: bool = False,
+        start_offset: int = 0,
         now: float = 0.0,
     ) -> None:
-        self._ring = RingBuffer(ring_bytes)
+        self._ring = RingBuffer(ring_bytes, start_offset=start_offset)
         self._cancelled: str | None = None
         super().__init__(
             self._ring,
@@ -48,7 +49,7 @@ class Writer(OutputSender):
             lossy=lossy,
             overwrite_detached=False,
         )
-        self.connect(stream_id, window, 0, now)
+        self.connect(stream_id, window, start_offset, now)
 
     @property
     def cancelled(self) -> bool:
@@ -72,6 +73,14 @@ class Writer(OutputSender):
         """
         self._check_cancelled()
         return super().write(data, tag)
+
+    def skip(self, length: int) -> bool:
+        """Leave out ``length`` bytes as a gap; False, and nothing done, while written bytes are unacknowledged."""
+        self._check_cancelled()
+        if self._ring.size:
+            return False
+        self._ring.skip(length)
+        return True
 
     def set_waiter(self, callback: Callable[[], None]) -> None:
         """Have ``callback`` called once, when a write would be taken or will never be again (cancelled).
