@@ -1,0 +1,182 @@
+"""Accepting connections on a unix socket, with asyncio."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import socket
+from collections.abc import Callable, Iterable
+from types import TracebackType
+from typing import Self, cast
+
+from ..clock import Clock, RealClock
+from ..errors import HoldfastError, LimitExceeded
+from ..limits import LIMITS, Limits
+from .aio import AsyncConnection, MakeHandler
+from .connection import Connection
+from .handshake import Authenticator
+from .listening import listen_unix
+from .msgspec_codec import MsgspecCodec
+from .peer import peer_uid
+from .states import Role
+
+MakeAuthenticator = Callable[[int | None], Authenticator]
+UidOf = Callable[[socket.socket], int | None]
+
+_RETRY_AFTER_FULL_S = 1.0
+"""What a client is told that comes while ``connections_max`` are open: a command's connection is short."""
+
+
+class Server:
+    """Listens on one unix socket and owns the connections made there.  Made by :func:`serve_unix`."""
+
+    def __init__(
+        self,
+        path: str,
+        *,
+        make_authenticator: MakeAuthenticator,
+        make_handler: MakeHandler,
+        features: Iterable[str] = (),
+        clock: Clock | None = None,
+        limits: Limits = LIMITS,
+        uid_of: UidOf = peer_uid,
+    ) -> None:
+        self.path = path
+        self._make_authenticator = make_authenticator
+        self._make_handler = make_handler
+        self._features = tuple(features)
+        self._clock = clock or RealClock()
+        self._limits = limits
+        self._uid_of = uid_of
+        self._connections: set[AsyncConnection] = set()
+        self._listener: asyncio.Server | None = None
+        self._inode: tuple[int, int] | None = None
+
+    @property
+    def connections(self) -> frozenset[AsyncConnection]:
+        """The connections that are not over, those still in their handshake included."""
+        return frozenset(self._connections)
+
+    async def start(self) -> None:
+        """Listen; see :func:`serve_unix` for what it raises."""
+        sock = listen_unix(self.path)
+        found = os.stat(self.path)
+        self._inode = (found.st_dev, found.st_ino)
+        try:
+            self._listener = await asyncio.get_running_loop().create_unix_server(lambda: _Arrival(self), sock=sock)
+        except BaseException:
+            sock.close()
+            self._remove_socket()
+            raise
+
+    def stop_listening(self) -> None:
+        """Accept nobody new and remove the socket file; connections go on.  Idempotent."""
+        if self._listener is not None:
+            self._remove_socket()
+            self._listener.close()
+            self._listener = None
+
+    async def drain(self, timeout_s: float) -> None:
+        """Stop listening, let the calls that are being answered now end, for ``timeout_s`` seconds, then close.
+
+        Clients are told to come back after a moment.  Cancel-safe: close() is still to be called then.
+        """
+        self.stop_listening()
+        answered = [connection.answered() for connection in self._connections]
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(timeout_s):
+                await asyncio.gather(*answered)
+        await self.close(retry_after_s=_RETRY_AFTER_FULL_S)
+
+    async def close(self, error: HoldfastError | None = None, retry_after_s: float = 0.0) -> None:
+        """Stop listening, say goodbye on every connection, cancel what is being answered, and wait for all to end.
+
+        What is queued is sent first, for ``goodbye_s`` at most.  Idempotent.
+        """
+        self.stop_listening()
+        while self._connections:
+            for connection in list(self._connections):
+                connection.close(error, retry_after_s)
+            await next(iter(self._connections)).wait_closed()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    def accept(self, transport: asyncio.Transport) -> None:
+        """Take over a connection that was just made."""
+        core = Connection(
+            Role.SERVER,
+            self._make_authenticator(self._uid_of(transport.get_extra_info("socket"))),
+            codec=MsgspecCodec(),
+            limits=self._limits,
+            features=self._features,
+            now=self._clock.now(),
+        )
+        connection = AsyncConnection(
+            core,
+            make_handler=self._make_handler,
+            on_closed=self._connections.discard,
+            clock=self._clock,
+            limits=self._limits,
+        )
+        full = len(self._connections) >= self._limits.connections_max
+        self._connections.add(connection)
+        transport.set_protocol(connection)
+        connection.connection_made(transport)
+        if full:
+            limit = self._limits.connections_max
+            connection.close(LimitExceeded(name="connections_max", limit=limit, value=limit + 1), _RETRY_AFTER_FULL_S)
+
+    def _remove_socket(self) -> None:
+        """Remove our socket file, not one that somebody else put in its place."""
+        with contextlib.suppress(OSError):
+            found = os.stat(self.path)
+            if (found.st_dev, found.st_ino) == self._inode:
+                os.unlink(self.path)
+        self._inode = None
+
+
+class _Arrival(asyncio.Protocol):
+    """Stands in until the transport, and with it the peer, is known."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._server.accept(cast("asyncio.Transport", transport))  # uvloop's is one in all but name
+
+
+async def serve_unix(
+    path: str,
+    *,
+    make_authenticator: MakeAuthenticator,
+    make_handler: MakeHandler,
+    features: Iterable[str] = (),
+    clock: Clock | None = None,
+    limits: Limits = LIMITS,
+    uid_of: UidOf = peer_uid,
+) -> Server:
+    """Listen on a unix socket at ``path``, mode 0600; close the Server to end.
+
+    ``make_authenticator(peer_uid)`` gives this end's part of proving who calls, ``make_handler(connection)`` what
+    answers the calls of one proven connection.  ``uid_of`` asks the kernel for a peer's uid.  A socket file that
+    nobody answers on is removed.  Raises BusyError if somebody does, UsageError for a path that is too long or
+    cannot be listened at.
+    """
+    server = Server(
+        path,
+        make_authenticator=make_authenticator,
+        make_handler=make_handler,
+        features=features,
+        clock=clock,
+        limits=limits,
+        uid_of=uid_of,
+    )
+    await server.start()
+    return server
