@@ -11,7 +11,7 @@ from holdfast.errors import ErrorEntry, HoldfastError
 EXIT_CODES: tuple[tuple[str, str], ...] = (
     ("0", "Done. For `run`, `attach` and `wait`: the job ended with 0."),
     ("1-123", "For `run`, `attach` and `wait`: the job's own exit code. From other commands only those below."),
-    ("2", "The command line is wrong."),
+    ("2", "An argument is wrong: it was refused, and the message names it."),
     ("EXIT_NOT_FOUND", "No job of that name or id."),
     ("EXIT_HELD", "Someone else holds it, or it is not in the expected state."),
     ("EXIT_DENIED", "Not allowed, or not known who asks."),
