@@ -1,9 +1,7 @@
-"""The asyncio shell of a connection, for the node and the async SDK.
+"""The asyncio shell of a connection, for the node and the async SDK: events of the core become results of awaits.
 
-The protocol lives in ``connection``; this moves its bytes, tells it the time, and turns its events into
-results of awaits.  Everything here runs on one event loop and never blocks it: received bytes are taken
-as the loop hands them over (at most 256 KiB a turn), and bytes to send are pulled only while the transport
-takes them, ``send_buffer_bytes`` a turn.
+The protocol lives in ``connection``, the transport in ``aio_wire``, tasks that answer the peer in ``aio_answers``,
+streams in ``aio_streams``.
 """
 
 from __future__ import annotations
@@ -12,19 +10,14 @@ import asyncio
 import socket
 from collections.abc import Callable, Iterable
 from types import TracebackType
-from typing import Any, Self, cast
+from typing import TYPE_CHECKING, Any, Self
 
 from ..clock import Clock, RealClock
-from ..errors import (
-    ClosedError,
-    DisconnectedError,
-    HoldfastError,
-    NotFound,
-    PermissionDenied,
-    Unavailable,
-)
+from ..errors import ClosedError, DisconnectedError, HoldfastError, InternalError, NotFound, PermissionDenied, Unavailable
 from ..limits import LIMITS, Limits
 from .aio_answers import Answers, Handler
+from .aio_streams import AsyncReader, AsyncWriter
+from .aio_wire import Wire
 from .connection import Connection
 from .events import (
     CallCancelled,
@@ -45,6 +38,11 @@ from .listening import checked_path
 from .msgspec_codec import MsgspecCodec
 from .states import Link, Role
 
+if TYPE_CHECKING:
+    from ..streams import OutputSender
+
+__all__ = ["AsyncConnection", "MakeHandler", "OnEvent", "Reply", "dial_unix"]
+
 MakeHandler = Callable[["AsyncConnection"], Handler]
 OnClosed = Callable[["AsyncConnection"], None]
 OnEvent = Callable[[EventReceived], None]
@@ -53,7 +51,7 @@ _DIAL_AGAIN_S = 0.01
 """Pause before a dial is repeated that found the node's queue of new connections full."""
 
 
-class AsyncConnection(asyncio.Protocol):
+class AsyncConnection:
     """One connection on the running event loop.
 
     Made by :func:`dial_unix` or by a server; use it as an async context manager, or :meth:`close` it and
@@ -63,23 +61,22 @@ class AsyncConnection(asyncio.Protocol):
     def __init__(
         self,
         core: Connection,
+        clock: Clock,
         *,
         make_handler: MakeHandler | None = None,
         on_closed: OnClosed | None = None,
-        clock: Clock | None = None,
-        limits: Limits = LIMITS,
     ) -> None:
         self.core = core
-        self._clock = clock or RealClock()
-        self._limits = limits
+        self.wire = Wire(core, clock, on_events=self._act, on_lost=self._lost)
+        self.now = clock.now
+        """Seconds on the connection's clock."""
+        self.wake = self.wire.wake
+        """Something may be ready to be sent; cheap, never waits."""
+        self.retry_after_s = 0.0
+        """How long the peer asked us to stay away when it said goodbye."""
+        self._loop = asyncio.get_running_loop()
         self._make_handler = make_handler
         self._on_closed = on_closed
-        self._loop = asyncio.get_running_loop()
-        self._transport: asyncio.Transport | None = None
-        self._paused = False
-        self._flush_due = False
-        self._timer: asyncio.TimerHandle | None = None
-        self._abort_timer: asyncio.TimerHandle | None = None
         self._calls: dict[int, asyncio.Future[Reply]] = {}
         self._on_event: dict[int, OnEvent] = {}
         self._stream_wakers: dict[int, Callable[[], None]] = {}
@@ -88,16 +85,12 @@ class AsyncConnection(asyncio.Protocol):
         self._reason: HoldfastError | None = None
         self._ending: asyncio.Task[None] | None = None
         self._closed = asyncio.Event()
-        self._all_sent = asyncio.Event()
-        self._timer_at = 0.0
-        self.retry_after_s = 0.0
-        """How long the peer asked us to stay away when it said goodbye."""
 
-    # What it is
+    # what it is
 
     @property
     def identity(self) -> str:
-        """Who the peer has proven to be; empty until open."""
+        """Who called, as the accepting end proved it; empty until open."""
         return self.core.identity
 
     @property
@@ -110,11 +103,7 @@ class AsyncConnection(asyncio.Protocol):
         """Why the connection is over; None while it is not."""
         return self._reason
 
-    def now(self) -> float:
-        """Seconds on the connection's clock."""
-        return self._clock.now()
-
-    # Calls
+    # our calls
 
     async def call(
         self,
@@ -129,12 +118,13 @@ class AsyncConnection(asyncio.Protocol):
 
         ``deadline_s`` bounds the wait, here and in the peer's handler: DeadlineExceeded(phase="call").
         ``on_event`` gets what the peer pushes on this call before it answers.
-        Raises the error the peer answered with; LimitExceeded for too many calls at once or too long a one;
+        Raises the error the peer answered with; LimitExceeded for too many calls at once or too large a one;
         DisconnectedError if the link is cut first; ClosedError if this end closes.
         Cancel-safe: the peer is told, and cancels its handler.
         """
-        self._check_usable()
-        number = self.core.call(method, params, attachment, deadline_s, now=self._clock.now())
+        if self._reason is not None:
+            raise self.cut_error()
+        number = self.core.call(method, params, attachment, deadline_s, now=self.now())
         answer: asyncio.Future[Reply] = self._loop.create_future()
         self._calls[number] = answer
         if on_event is not None:
@@ -149,34 +139,6 @@ class AsyncConnection(asyncio.Protocol):
             if on_event is not None:
                 self._on_event.pop(number, None)
 
-    async def answered(self) -> None:
-        """Wait until the peer's calls that are being answered now have been.  Cancel-safe."""
-        if self._answers is not None:
-            await self._answers.ended()
-
-    def respond(self, number: int, result: object, attachment: bytes = b"") -> None:
-        """Answer the peer's call ``number``; dropped if it is no longer waited for."""
-        if self._reason is None:
-            self.core.respond(number, result, attachment)
-            self.wake()
-
-    def respond_error(self, number: int, error: HoldfastError) -> None:
-        """Answer the peer's call ``number`` with ``error``."""
-        if self._reason is None:
-            self.core.respond_error(number, error)
-            self.wake()
-
-    # Events
-
-    def emit(self, number: int, name: str, body: Any, attachment: bytes = b"") -> None:
-        """Push an event on the peer's open call ``number``, or with 0 to its whole connection.  Never waits.
-
-        Whoever emits much waits in :meth:`drained` now and then.  Dropped if the connection is over.
-        """
-        if self._reason is None:
-            self.core.emit(number, name, body, attachment)
-            self.wake()
-
     def on_connection_event(self, callback: OnEvent | None) -> None:
         """Hand each connection-wide event of the peer to ``callback``; without one they are dropped."""
         if callback is None:
@@ -184,37 +146,112 @@ class AsyncConnection(asyncio.Protocol):
         else:
             self._on_event[0] = callback
 
+    # the peer's calls
+
+    def respond(self, number: int, result: object, attachment: bytes = b"") -> None:
+        """Answer the peer's call ``number``; dropped if nobody waits for it any more.
+
+        TypeError or ValueError if ``result`` is not JSON; the call is still open then.
+        """
+        self.core.respond(number, result, attachment)
+        self.wake()
+
+    def respond_error(self, number: int, error: HoldfastError) -> None:
+        """Answer the peer's call ``number`` with ``error``; dropped if nobody waits for it any more."""
+        self.core.respond_error(number, error)
+        self.wake()
+
+    async def answered(self) -> None:
+        """Wait until the peer's calls that are being answered now have been.  Cancel-safe."""
+        if self._answers is not None:
+            await self._answers.ended()
+
+    def emit(self, number: int, name: str, body: Any, attachment: bytes = b"") -> None:
+        """Push an event on the peer's open call ``number``, or with 0 to its whole connection.  Never waits.
+
+        Whoever emits much waits in :meth:`drained` now and then.  Dropped if the call or the connection is over.
+        LimitExceeded if too much waits to be sent (``control_queue_bytes_max``) or it is too large.
+        """
+        self.core.emit(number, name, body, attachment)
+        self.wake()
+
     async def drained(self) -> None:
         """Wait until what was queued to be sent, stream data aside, has been given to the kernel.
 
         Raises DisconnectedError or ClosedError if the connection is over first.  Cancel-safe.
         """
-        while self.core.control_bytes_queued and self._reason is None:
-            self._all_sent.clear()
-            await self._all_sent.wait()
-        self._check_usable()
+        await self.wire.all_sent()
+        self.check_usable()
 
-    # Streams (the readers and writers themselves are in aio_streams)
+    # streams
 
     def next_stream_id(self) -> int:
         """A stream number that neither end has used."""
         return self.core.next_stream_id()
 
-    def watch_stream(self, stream_id: int, wake: Callable[[], None]) -> None:
-        """Call ``wake`` whenever ``stream_id`` can be read or written again, and when the connection is over."""
-        self._stream_wakers[stream_id] = wake
+    def open_reader(
+        self,
+        stream_id: int | None = None,
+        *,
+        window_bytes: int = LIMITS.viewer_window_bytes,
+        start_offset: int = 0,
+        manual_ack: bool = False,
+    ) -> AsyncReader:
+        """A reader of the stream that the next call will name by ``reader.stream_id``; it reads once started."""
+        self.check_usable()
+        number = self.core.next_stream_id() if stream_id is None else stream_id
+        return AsyncReader(
+            self, number, window_bytes=window_bytes, start_offset=start_offset, manual_ack=manual_ack
+        )
+
+    def open_writer(
+        self, stream_id: int | None = None, *, window_bytes: int = 0, start_offset: int = 0
+    ) -> AsyncWriter:
+        """A writer to the stream ``stream_id``, which the reading end chose and named, or a fresh one to name to it.
+
+        ``window_bytes``: the reader's window if it is known; with 0 its first acknowledgement opens the stream.
+        ``start_offset``: where the stream begins.  UsageError for a number in use.
+        """
+        self.check_usable()
+        number = self.core.next_stream_id() if stream_id is None else stream_id
+        return AsyncWriter(self, number, window_bytes=window_bytes, start_offset=start_offset)
+
+    def attach_sender(self, sender: OutputSender, on_moved: Callable[[], None] | None = None) -> None:
+        """Send for ``sender``, which is connected to a stream, until it is done, cancelled, or the link is cut.
+
+        Call :meth:`sender_ready` after each write to it.  ``on_moved`` is called when it was acknowledged,
+        cancelled, or the link was cut; the sender is disconnected then and keeps what was not acknowledged.
+        """
+        self.check_usable()
+        self.core.broker.add_sender(sender)
+        stream_id = sender.stream_id
+        assert stream_id is not None, "add_sender refuses it"
+
+        def moved() -> None:
+            if self._reason is not None and sender.stream_id == stream_id:
+                sender.disconnect()
+            if sender.stream_id != stream_id:
+                self.unwatch_stream(stream_id)
+            if on_moved is not None:
+                on_moved()
+
+        self.watch_stream(stream_id, moved)
+        self.wake()
+
+    def sender_ready(self, stream_id: int) -> None:
+        """An attached sender was written to, or ended."""
+        self.core.broker.ready(stream_id)
+        self.wake()
+
+    def watch_stream(self, stream_id: int, moved: Callable[[], None]) -> None:
+        """Call ``moved`` whenever ``stream_id`` may be read or written again, and when the connection is over."""
+        self._stream_wakers[stream_id] = moved
 
     def unwatch_stream(self, stream_id: int) -> None:
         """Forget what :meth:`watch_stream` set."""
         self._stream_wakers.pop(stream_id, None)
 
-    def wake(self) -> None:
-        """Something may be ready to be sent: look at the end of this turn of the loop.  Cheap, never waits."""
-        if not self._flush_due:
-            self._flush_due = True
-            self._loop.call_soon(self._flush)
-
-    # The end
+    # the end
 
     def close(self, error: HoldfastError | None = None, retry_after_s: float = 0.0) -> None:
         """Say goodbye, with ``error`` as the reason and ``retry_after_s`` as advice, and close.  Idempotent.
@@ -224,7 +261,6 @@ class AsyncConnection(asyncio.Protocol):
         if self._reason is None:
             self.core.goodbye(error, retry_after_s)
             self._end(ClosedError("the connection was closed by this end"))
-            self._flush()
 
     async def wait_closed(self) -> None:
         """Wait until the transport is closed and every task of this connection has ended.  Cancel-safe."""
@@ -239,24 +275,12 @@ class AsyncConnection(asyncio.Protocol):
         self.close()
         await self.wait_closed()
 
-    async def run_on(self, sock: socket.socket) -> None:
-        """Take over the connected ``sock``."""
-        await self._loop.create_unix_connection(lambda: self, sock=sock)
-
-    async def abort(self, sock: socket.socket) -> None:
-        """Cut the link at once, or close ``sock`` if it was not taken over yet."""
-        if self._transport is None and self._reason is None:
-            sock.close()
-            return
-        if self._transport is not None:
-            self._transport.abort()
-        await self.wait_closed()
-
     async def wait_opened(self) -> None:
-        """Wait until both ends are proven; raises what prevented it."""
+        """Wait until both ends are proven; raises what prevented it.  Cancel-safe."""
         await asyncio.shield(self._opened)
 
-    def _check_usable(self) -> None:
+    def check_usable(self) -> None:
+        """ClosedError or DisconnectedError if the connection is over."""
         if self._reason is not None:
             raise self.cut_error()
 
@@ -269,91 +293,7 @@ class AsyncConnection(asyncio.Protocol):
         error.__cause__ = reason
         return error
 
-    # What the event loop calls
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = transport = cast("asyncio.Transport", transport)  # uvloop's is one in all but name
-        transport.set_write_buffer_limits(high=0)
-        self.wake()
-
-    def data_received(self, data: bytes) -> None:
-        self._act(self.core.receive_bytes(data, self._clock.now()))
-        self.wake()
-
-    def eof_received(self) -> bool:
-        self._act(self.core.receive_eof(self._clock.now()))
-        return False
-
-    def pause_writing(self) -> None:
-        self._paused = True
-
-    def resume_writing(self) -> None:
-        self._paused = False
-        self._flush()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._act(self.core.receive_eof(self._clock.now()))
-        self._end(DisconnectedError(f"the link was cut: {exc}" if exc else "the link was cut"))
-        self._transport = None
-        for timer in (self._timer, self._abort_timer):
-            if timer is not None:
-                timer.cancel()
-        if self._answers is None:
-            self._finished()
-        else:
-            self._ending = self._loop.create_task(self._end_answers(self._answers))
-
-    async def _end_answers(self, answers: Answers) -> None:
-        try:
-            await answers.end()
-        finally:
-            self._finished()
-
-    def _finished(self) -> None:
-        self._closed.set()
-        if self._on_closed is not None:
-            self._on_closed(self)
-
-    # Inside
-
-    def _flush(self) -> None:
-        """Give the transport one turn's worth of what waits; go on in the next turn if there may be more."""
-        self._flush_due = False
-        transport = self._transport
-        if transport is None:
-            return
-        if not self._paused:
-            buffers = self.core.data_to_send(self._limits.send_buffer_bytes, self._clock.now())
-            if buffers:
-                transport.writelines(buffers)
-                if not self._paused:
-                    self.wake()
-            elif not self.core.control_bytes_queued:
-                self._all_sent.set()
-        if self.core.finished:
-            self._close_transport(transport)
-        self._arm()
-
-    def _close_transport(self, transport: asyncio.Transport) -> None:
-        """Let what the transport holds leave, for ``goodbye_s`` at most: the peer may have stopped reading."""
-        if self._abort_timer is None:
-            transport.close()
-            self._abort_timer = self._loop.call_later(self._limits.goodbye_s, transport.abort)
-
-    def _arm(self) -> None:
-        """Have the timer ring at the core's next deadline or before; an early ring does nothing but look again."""
-        deadline = self.core.next_deadline()
-        if deadline is None or (self._timer is not None and self._timer_at <= deadline):
-            return
-        if self._timer is not None:
-            self._timer.cancel()
-        self._timer_at = deadline
-        self._timer = self._loop.call_later(max(deadline - self._clock.now(), 0.0), self._ring)
-
-    def _ring(self) -> None:
-        self._timer = None
-        self._act(self.core.handle_timer(self._clock.now()))
-        self._flush()
+    # inside: what the wire says
 
     def _act(self, events: list[Event]) -> None:
         for event in events:
@@ -390,12 +330,12 @@ class AsyncConnection(asyncio.Protocol):
     def _act_event(self, event: EventReceived) -> None:
         callback = self._on_event.get(event.number)
         if callback is not None:
-            callback(event)
+            self._guarded(callback, event)
 
     def _act_stream(self, event: StreamReadable | StreamWritable) -> None:
-        wake = self._stream_wakers.get(event.stream)
-        if wake is not None:
-            wake()
+        moved = self._stream_wakers.get(event.stream)
+        if moved is not None:
+            self._guarded(moved)
 
     def _act_closed_by_peer(self, event: ClosedByPeer) -> None:
         self.retry_after_s = event.retry_after_s
@@ -404,6 +344,13 @@ class AsyncConnection(asyncio.Protocol):
     def _act_failed(self, event: Failed) -> None:
         self._end(event.error)
 
+    def _guarded(self, callback: Callable[..., None], *args: object) -> None:
+        """Call what is not ours: its mistake must not take the connection down."""
+        try:
+            callback(*args)
+        except Exception as error:
+            self._loop.call_exception_handler({"message": f"{callback!r} failed", "exception": error})
+
     def _end(self, reason: HoldfastError) -> None:
         """The connection is over, for ``reason``: everyone who waits is told.  Only the first reason counts."""
         if self._reason is not None:
@@ -411,15 +358,32 @@ class AsyncConnection(asyncio.Protocol):
         self._reason = reason
         if not self._opened.done():
             self._opened.set_exception(reason)
-            self._opened.exception()
+            self._opened.exception()  # nobody may be waiting
         calls, self._calls = self._calls, {}
         for answer in calls.values():
             if not answer.done():
                 answer.set_exception(self.cut_error())
-        for wake in list(self._stream_wakers.values()):
-            wake()
-        self._all_sent.set()
+        for moved in list(self._stream_wakers.values()):
+            self._guarded(moved)
         self.wake()
+
+    def _lost(self, error: Exception | None) -> None:
+        self._end(DisconnectedError(f"the link was cut: {error}" if error else "the link was cut"))
+        if self._answers is None:
+            self._finish()
+        else:
+            self._ending = self._loop.create_task(self._end_answers(self._answers))
+
+    async def _end_answers(self, answers: Answers) -> None:
+        try:
+            await answers.end()
+        finally:
+            self._finish()
+
+    def _finish(self) -> None:
+        self._closed.set()
+        if self._on_closed is not None:
+            self._on_closed(self)
 
 
 _ACTS: dict[type, Callable[[AsyncConnection, Any], None]] = {
@@ -453,16 +417,17 @@ async def dial_unix(
     if the peer goes away meanwhile, UsageError for a path that is too long.  Cancel-safe: nothing is left open.
     """
     clock = clock or RealClock()
+    sock = await _connected_socket(checked_path(path), clock, limits)
     core = Connection(
         Role.CLIENT, authenticator, codec=MsgspecCodec(), limits=limits, features=features, now=clock.now()
     )
-    connection = AsyncConnection(core, make_handler=make_handler, clock=clock, limits=limits)
-    sock = await _connected_socket(checked_path(path), clock, limits)
+    connection = AsyncConnection(core, clock, make_handler=make_handler)
     try:
-        await connection.run_on(sock)
+        await connection.wire.run_on(sock)
         await connection.wait_opened()
     except BaseException as error:
-        await connection.abort(sock)
+        if connection.wire.abort():
+            await connection.wait_closed()
         if isinstance(error, HoldfastError) and connection.retry_after_s > 0:
             raise Unavailable(error.message, path, connection.retry_after_s) from error
         raise

@@ -119,16 +119,12 @@ class Server:
             now=self._clock.now(),
         )
         connection = AsyncConnection(
-            core,
-            make_handler=self._make_handler,
-            on_closed=self._connections.discard,
-            clock=self._clock,
-            limits=self._limits,
+            core, self._clock, make_handler=self._make_handler, on_closed=self._connections.discard
         )
         full = len(self._connections) >= self._limits.connections_max
         self._connections.add(connection)
-        transport.set_protocol(connection)
-        connection.connection_made(transport)
+        transport.set_protocol(connection.wire)
+        connection.wire.connection_made(transport)
         if full:
             limit = self._limits.connections_max
             connection.close(LimitExceeded(name="connections_max", limit=limit, value=limit + 1), _RETRY_AFTER_FULL_S)

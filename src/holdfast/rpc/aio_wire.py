@@ -1,0 +1,148 @@
+"""Between an asyncio transport and a connection's core: bytes, time, and nothing that knows what they mean.
+
+Received bytes are taken as the loop hands them over, at most 256 KiB a turn.  Bytes to send are pulled from
+the core only while the transport takes them, ``send_buffer_bytes`` a turn: what has not been pulled can still
+be overtaken by a keystroke, and no turn of the loop is long.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Callable
+from typing import cast
+
+from ..clock import Clock
+from .connection import Connection
+from .events import Event
+
+
+class Wire(asyncio.Protocol):
+    """Moves one connection's bytes and rings its timer, on the running event loop.
+
+    ``on_events`` gets what the core says, ``on_lost`` is called once, when the transport is gone; neither may raise.
+    """
+
+    def __init__(
+        self,
+        core: Connection,
+        clock: Clock,
+        *,
+        on_events: Callable[[list[Event]], None],
+        on_lost: Callable[[Exception | None], None],
+    ) -> None:
+        self.core = core
+        self.now = clock.now
+        self._on_events = on_events
+        self._on_lost = on_lost
+        self._loop = asyncio.get_running_loop()
+        self._call_soon = self._loop.call_soon
+        self._send_bytes = core.limits.send_buffer_bytes
+        self._transport: asyncio.Transport | None = None
+        self._paused = False
+        self._flush_due = False
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_at = 0.0
+        self._abort_timer: asyncio.TimerHandle | None = None
+        self._all_sent = asyncio.Event()
+
+    # what the connection asks of it
+
+    async def run_on(self, sock: socket.socket) -> None:
+        """Take over the connected ``sock``; it is closed if this is cancelled or fails."""
+        try:
+            await self._loop.create_unix_connection(lambda: self, sock=sock)
+        except BaseException:
+            sock.close()
+            raise
+
+    def wake(self) -> None:
+        """Something may be ready to be sent: look at the end of this turn of the loop."""
+        if not self._flush_due:
+            self._flush_due = True
+            self._call_soon(self._flush)
+
+    async def all_sent(self) -> None:
+        """Wait until the control frames that waited have been given to the kernel, or the transport is gone."""
+        while self.core.control_bytes_queued and self._transport is not None:
+            self._all_sent.clear()
+            await self._all_sent.wait()
+
+    def abort(self) -> bool:
+        """Cut the link at once, dropping what waits; False if there is none."""
+        if self._transport is None:
+            return False
+        self._transport.abort()
+        return True
+
+    # what the event loop calls
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's is one in all but name
+        self._transport.set_write_buffer_limits(high=0)
+        self.wake()
+
+    def data_received(self, data: bytes) -> None:
+        self._on_events(self.core.receive_bytes(data, self.now()))
+        self.wake()
+
+    def eof_received(self) -> bool:
+        self._on_events(self.core.receive_eof(self.now()))
+        return False
+
+    def pause_writing(self) -> None:
+        self._paused = True
+
+    def resume_writing(self) -> None:
+        self._paused = False
+        self._flush()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._transport = None
+        self._on_events(self.core.receive_eof(self.now()))
+        for timer in (self._timer, self._abort_timer):
+            if timer is not None:
+                timer.cancel()
+        self._all_sent.set()
+        self._on_lost(exc)
+
+    # inside
+
+    def _flush(self) -> None:
+        """Give the transport one turn's worth of what waits; the rest, if there may be any, in the next turn."""
+        self._flush_due = False
+        transport = self._transport
+        if transport is None:
+            return
+        if not self._paused:
+            buffers = self.core.data_to_send(self._send_bytes, self.now())
+            if buffers:
+                transport.writelines(buffers)
+                if not self._paused:
+                    self.wake()
+            elif not self.core.control_bytes_queued:
+                self._all_sent.set()
+        if self.core.finished:
+            self._close(transport)
+        self._arm()
+
+    def _close(self, transport: asyncio.Transport) -> None:
+        """Let what the transport holds leave, for ``goodbye_s`` at most: the peer may have stopped reading."""
+        if self._abort_timer is None:
+            transport.close()
+            self._abort_timer = self._loop.call_later(self.core.limits.goodbye_s, transport.abort)
+
+    def _arm(self) -> None:
+        """Have the timer ring at the core's next deadline or before; an early ring only looks again."""
+        deadline = self.core.next_deadline()
+        if deadline is None or (self._timer is not None and self._timer_at <= deadline):
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer_at = deadline
+        self._timer = self._loop.call_later(max(deadline - self.now(), 0.0), self._ring)
+
+    def _ring(self) -> None:
+        self._timer = None
+        self._on_events(self.core.handle_timer(self.now()))
+        self._flush()
