@@ -100,7 +100,7 @@ class BusyError(HoldfastError):
 class LimitExceeded(HoldfastError):
     """A named limit, and its value, were hit; ask for less, or later."""
 
-    fields = ("name", "limit", "value")
+    fields: ClassVar[tuple[str, ...]] = ("name", "limit", "value")
 
     def __init__(self, message: str = "", name: str = "", limit: float = 0, value: float = 0) -> None:
         super().__init__(message or f"{name}: {value} is over the limit of {limit}")

@@ -1,0 +1,1 @@
+"""The ``holdfast`` command, a module for each noun or verb."""

@@ -1,0 +1,1 @@
+"""The SDK: an async client and its blocking twin."""

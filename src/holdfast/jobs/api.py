@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from ..rpc.commands import Commands
 from .model import InputReceipt, JobInfo, JobSpec, OutputStart
 
 
@@ -40,7 +41,9 @@ class JobsApi(Protocol):
         """
         ...
 
-    async def send(self, job: str, data: bytes, session: str = "", sequence: int = 0, eof: bool = False) -> InputReceipt:
+    async def send(
+        self, job: str, data: bytes, session: str = "", sequence: int = 0, eof: bool = False
+    ) -> InputReceipt:
         """Give ``data``, then optionally end-of-file, to the command's input, in order within ``session``.
 
         ``sequence`` counts from 1 within a session; 0 or no session bypasses the ordering.  Returns when the
@@ -71,3 +74,6 @@ class JobsApi(Protocol):
     async def remove(self, job: str, force: bool = False) -> None:
         """Forget a done job and its output.  BusyError while it runs, unless ``force``, which kills it first."""
         ...
+
+
+COMMANDS = Commands("jobs", JobsApi)

@@ -116,18 +116,3 @@ class InputReceipt:
     applied: bool
     queued_bytes: int = 0
     """Bytes still waiting in the keeper, because the command does not read."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NodeInfo:
-    """Who answers."""
-
-    version: str
-    pid: int
-    url: str
-    state_dir: str
-    runtime_dir: str
-    engine: str
-    started_at: float
-    jobs: int
-    connections: int

@@ -1,0 +1,1 @@
+"""The node: engine, controllers and doors put together."""

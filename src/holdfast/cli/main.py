@@ -1,0 +1,126 @@
+"""The ``holdfast`` command: a group whose commands are imported only when they are called."""
+
+from __future__ import annotations
+
+import os
+import sys
+from importlib import import_module
+from typing import Any, NoReturn
+
+import click
+
+from .. import _version
+from ..errors import EXIT_OUR_ERROR, HoldfastError, exit_code_of
+
+_COMMANDS = {
+    "attach": ("attach", "attach"),
+    "completion": ("completion", "completion"),
+    "inspect": ("ps", "inspect"),
+    "kill": ("stop", "kill"),
+    "logs": ("logs", "logs"),
+    "ps": ("ps", "ps"),
+    "rm": ("stop", "rm"),
+    "run": ("run", "run"),
+    "send": ("send", "send"),
+    "serve": ("serve", "serve"),
+    "sim": ("sim", "sim"),
+    "stop": ("stop", "stop"),
+    "version": ("version", "version"),
+    "wait": ("wait", "wait"),
+}
+"""Command → its module and function."""
+
+_SUMMARIES = {
+    "attach": "Watch a job and type into it.",
+    "completion": "Print a completion script for your shell.",
+    "inspect": "Show all that is known of jobs.",
+    "kill": "Send a signal to a job's processes.",
+    "logs": "Print a job's output.",
+    "ps": "List jobs.",
+    "rm": "Forget ended jobs and their output.",
+    "run": "Run a command as a job.",
+    "send": "Send text, keys or a file to a job.",
+    "serve": "Run a node.",
+    "sim": "Run simulated worlds.",
+    "stop": "Stop jobs: TERM, a grace period, KILL.",
+    "version": "Print the versions of this command and of the node.",
+    "wait": "Wait for jobs to end; exit as the job did.",
+}
+"""Kept here so that ``holdfast --help`` imports no command; a test compares them with the commands' own."""
+
+
+class LazyGroup(click.Group):
+    """Imports a command's module when the command is looked up."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _COMMANDS:
+            return None
+        module, function = _COMMANDS[cmd_name]
+        command: click.Command = getattr(import_module(f"holdfast.cli.{module}"), function)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(sorted(_SUMMARIES.items()))
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and args[0] not in _COMMANDS and not args[0].startswith("-"):
+            from difflib import get_close_matches
+
+            near = get_close_matches(args[0], _COMMANDS, n=1)
+            hint = f"  Did you mean {near[0]!r}?" if near else ""
+            ctx.fail(f"no command {args[0]!r}.{hint}")
+        return super().resolve_command(ctx, args)
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(_version.__version__, "--version", message="holdfast %(version)s")
+def cli() -> None:
+    """Start it, walk away, come back: nothing was lost.
+
+    Jobs run under a node that is started by itself when needed. HOLDFAST_STATE_DIR, HOLDFAST_RUNTIME_DIR and
+    HOLDFAST_URL say where its state, its sockets and its address are.
+
+    Exit codes: a job's own for run, wait and attach; 3 not found, 4 held or conflict, 5 denied, 6 cursor gone,
+    75 link lost (the job runs on), 124 timed out, 125 our error, 126/127 cannot start, 128+n killed by signal n.
+    """
+
+
+def main() -> NoReturn:
+    """The entry point: runs the command, turns errors into a line on standard error and an exit code."""
+    try:
+        result: Any = cli.main(prog_name="holdfast", standalone_mode=False)
+    except click.exceptions.Exit as exit_:
+        _leave(exit_.exit_code)
+    except click.Abort:
+        _leave(130)
+    except click.ClickException as error:
+        error.show()
+        _leave(EXIT_OUR_ERROR)
+    except KeyboardInterrupt:
+        _leave(130)
+    except BrokenPipeError:
+        _leave_broken_pipe()
+    except HoldfastError as error:
+        click.echo(f"holdfast: {error}", err=True)
+        _leave(exit_code_of(error))
+    _leave(result if isinstance(result, int) else 0)
+
+
+def _leave(code: int) -> NoReturn:
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        _leave_broken_pipe()
+    sys.exit(code)
+
+
+def _leave_broken_pipe() -> NoReturn:
+    """Whoever read our output left; be as quiet about it as ``cat`` is."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    sys.exit(141)

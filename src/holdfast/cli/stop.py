@@ -1,0 +1,68 @@
+"""``holdfast stop``, ``kill`` and ``rm``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
+
+import click
+
+from ..errors import HoldfastError, exit_code_of
+from .common import DURATION, JOB, reach_node
+
+if TYPE_CHECKING:
+    from ..client.sync import SyncNode
+
+
+def each(jobs: Iterable[str], act: Callable[[SyncNode, str], None]) -> int:
+    """``act`` on every job, printing its name when it is done; the exit code of the first failure, or 0.
+
+    One job's failure does not keep the others from being acted on.
+    """
+    code = 0
+    with reach_node() as node:
+        for job in jobs:
+            try:
+                act(node, job)
+            except HoldfastError as error:
+                click.echo(f"holdfast: {error}", err=True)
+                code = code or exit_code_of(error)
+            else:
+                click.echo(job)
+    return code
+
+
+@click.command()
+@click.argument("jobs", metavar="JOB...", nargs=-1, required=True, type=JOB)
+@click.option(
+    "-g", "--grace", type=DURATION, default="10s", show_default=True, help="How long after TERM the job is killed."
+)
+def stop(jobs: tuple[str, ...], grace: float) -> int:
+    """Stop jobs: TERM, a grace period, KILL.
+
+    Returns when each has ended. Its output stays until `holdfast rm`.
+    """
+    return each(jobs, lambda node, job: _stop(node, job, grace))
+
+
+def _stop(node: SyncNode, job: str, grace: float) -> None:
+    node.jobs.get(job).stop(grace)
+
+
+@click.command()
+@click.argument("jobs", metavar="JOB...", nargs=-1, required=True, type=JOB)
+@click.option("-s", "--signal", "name", default="KILL", show_default=True, help="Signal, by name or number.")
+def kill(jobs: tuple[str, ...], name: str) -> int:
+    """Send a signal to a job's processes.
+
+    INT, QUIT, TSTP and WINCH go to the terminal's foreground processes, the others to the job's process group.
+    """
+    return each(jobs, lambda node, job: node.jobs.get(job).signal(name))
+
+
+@click.command()
+@click.argument("jobs", metavar="JOB...", nargs=-1, required=True, type=JOB)
+@click.option("-f", "--force", is_flag=True, help="Kill a job that still runs.")
+def rm(jobs: tuple[str, ...], force: bool) -> int:
+    """Forget ended jobs and their output."""
+    return each(jobs, lambda node, job: node.jobs.get(job).remove(force=force))

@@ -1,0 +1,218 @@
+"""Watching a job from a terminal: its output to the screen, what is typed to the job, until one of them ends."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+
+import click
+
+from ..client.output import READ_BYTES, chunk_of
+from ..errors import EXIT_LINK_LOST, Conflict, DisconnectedError, LimitExceeded, Unavailable, UsageError
+from ..jobs.api import JobsApi
+from ..limits import LIMITS
+from ..rpc.commands import command_of, invoke_blocking
+from . import terminal
+from .common import exit_code_of_job
+from .keys import DetachWatch, parse_detach_keys
+from .screen import Screen, say
+
+if TYPE_CHECKING:
+    from ..client.sync import SyncJob, SyncNode
+    from ..rpc.blocking import BlockingConnection
+    from ..streams import Item
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+REPLAY_BYTES = 64 * 1024
+"""How much of the past an attach shows unless told otherwise: some screens full."""
+
+DEFAULT_DETACH_KEYS = "ctrl-] d"
+_TYPED_BYTES_MAX = 64 * 1024
+_INPUT_RETRY_S = 0.05
+
+
+class WatchOptions(NamedTuple):
+    """How to watch."""
+
+    from_offset: int
+    read_only: bool = False
+    detach_keys: bytes = b""
+    announce: bool = False
+    forward_eof: bool = True
+    """The end of our input is the end of the job's: true for who started it, not for who looks in."""
+
+
+def _parse_keys(ctx: click.Context, param: click.Parameter, value: str) -> bytes:
+    try:
+        return parse_detach_keys(value)
+    except UsageError as error:
+        raise click.BadParameter(str(error), ctx, param) from error
+
+
+def detach_keys_option(function: F) -> F:
+    """``--detach-keys``, also from ``HOLDFAST_DETACH_KEYS``."""
+    return click.option(
+        "--detach-keys",
+        default=DEFAULT_DETACH_KEYS,
+        show_default=True,
+        envvar="HOLDFAST_DETACH_KEYS",
+        callback=_parse_keys,
+        help="Keys that detach, by name; none: no keys do.",
+    )(function)
+
+
+def watch(node: SyncNode, job: SyncJob, options: WatchOptions) -> int:
+    """Watch until the job ends, the user detaches or the link is lost; the exit code for each.  Blocks."""
+    screen = Screen()
+    name = job.name or job.id
+    try:
+        detached = _Watch(node.connection(), job, options, screen).run()
+        if not detached:
+            return exit_code_of_job(job.wait())
+    except (DisconnectedError, Unavailable) as error:
+        say(f"{error}")
+        say(f"the link is lost, job {name} runs on; holdfast attach --from {screen.offset} {name}")
+        return EXIT_LINK_LOST
+    say(f"detached; job {name} runs on; holdfast attach --from {screen.offset} {name}")
+    return 0
+
+
+class _Watch:
+    """One attachment.  At most one input call is under way, so that what is typed stays in order."""
+
+    def __init__(self, connection: BlockingConnection, job: SyncJob, options: WatchOptions, screen: Screen) -> None:
+        self._connection = connection
+        self._job = job
+        self._options = options
+        self._screen = screen
+        self._keys = DetachWatch(options.detach_keys)
+        self._raw = terminal.stdin_is_tty() and job.info.tty and not options.read_only
+        self._input_open = not options.read_only
+        self._typed = b""
+        self._eof_due = False
+        self._call: int | None = None
+        self._sent = (b"", False)
+        self._session = os.urandom(8).hex()
+        self._sequence = 0
+        self._retry_at = 0.0
+
+    def run(self) -> bool:
+        """Whether the user detached; False: the output ended.  DisconnectedError if the link is lost."""
+        reader = self._connection.open_reader(window_bytes=LIMITS.viewer_window_bytes)
+        offset = self._options.from_offset
+        start = invoke_blocking(self._connection, JobsApi.output, self._job.id, reader.stream_id, offset, True)
+        self._screen.offset = start.start_offset
+        with ExitStack() as stack:
+            signals = stack.enter_context(terminal.SignalPipe(signal.SIGWINCH, signal.SIGINT))
+            self._announce()
+            if self._raw:
+                stack.enter_context(terminal.raw_mode())
+                self._resize()
+            reader.start(start.start_offset)
+            while True:
+                while reader.readable:
+                    if not self._show(reader.read(0.0, READ_BYTES)):
+                        return False
+                self._connection.check_usable()
+                if self._turn(signals):
+                    return True
+
+    def _show(self, item: Item | None) -> bool:
+        """Show one piece; False for the end."""
+        if item is None:
+            return True
+        chunk = chunk_of(item)
+        if chunk is not None:
+            self._screen.show(chunk)
+        return chunk is not None
+
+    def _announce(self) -> None:
+        if not (self._options.announce and terminal.stderr_is_tty()):
+            return
+        name = self._job.name or self._job.id
+        keys = f"; {os.environ.get('HOLDFAST_DETACH_KEYS', DEFAULT_DETACH_KEYS)} detaches" if self._raw else ""
+        say(f"attached to {name} at offset {self._screen.offset}{keys}")
+
+    def _turn(self, signals: terminal.SignalPipe) -> bool:
+        """Wait for anything and act on it; whether the user detached."""
+        wanted = [signals.fileno()]
+        if self._input_open and len(self._typed) < _TYPED_BYTES_MAX:
+            wanted.append(0)
+        ready = self._connection.pump(self._patience_s(), also=wanted)
+        if signals.fileno() in ready:
+            self._handle(signals.take())
+        if 0 in ready and self._read_input():
+            return True
+        self._finish_call()
+        self._begin_call()
+        return False
+
+    def _patience_s(self) -> float | None:
+        waiting = self._call is None and (self._typed or self._eof_due)
+        return _INPUT_RETRY_S if waiting else None
+
+    def _handle(self, numbers: list[int]) -> None:
+        if signal.SIGWINCH in numbers and self._raw:
+            self._resize()
+        if signal.SIGINT in numbers:
+            if self._options.read_only or not self._options.forward_eof:
+                raise KeyboardInterrupt
+            invoke_blocking(self._connection, JobsApi.signal, self._job.id, "INT")
+
+    def _resize(self) -> None:
+        rows, columns = terminal.size()
+        try:
+            invoke_blocking(self._connection, JobsApi.resize, self._job.id, rows, columns)
+        except Conflict:
+            return  # it has ended; its last output is on the way
+
+    # input
+
+    def _read_input(self) -> bool:
+        data = os.read(0, _TYPED_BYTES_MAX)
+        if not data:
+            self._input_open = False
+            self._eof_due = self._options.forward_eof
+            return False
+        detach = False
+        if self._raw:
+            data, detach = self._keys.feed(data)
+        self._typed += data
+        return detach
+
+    def _begin_call(self) -> None:
+        if self._call is not None or self._connection.now() < self._retry_at:
+            return
+        if not self._typed and not self._eof_due:
+            return
+        data, self._typed = self._typed[:_TYPED_BYTES_MAX], self._typed[_TYPED_BYTES_MAX:]
+        eof = self._eof_due and not self._typed
+        self._sequence += 1
+        arguments = command_of(JobsApi.send).arguments((self._job.id, data, self._session, self._sequence, eof), {})
+        self._sent = (data, eof)
+        self._eof_due = self._eof_due and not eof
+        self._call = self._connection.begin_call(arguments.name, arguments.params, arguments.attachment)
+
+    def _finish_call(self) -> None:
+        if self._call is None:
+            return
+        try:
+            if self._connection.take_reply(self._call) is None:
+                return
+        except LimitExceeded:
+            self._take_back()
+        except Conflict:
+            self._input_open, self._typed, self._eof_due = False, b"", False  # it has ended
+        self._call = None
+
+    def _take_back(self) -> None:
+        """The job does not read: try the same again a little later."""
+        data, eof = self._sent
+        self._typed = data + self._typed
+        self._eof_due = self._eof_due or eof
+        self._sequence -= 1
+        self._retry_at = self._connection.now() + _INPUT_RETRY_S

@@ -1,0 +1,74 @@
+"""Starting a node in the background when none answers, as tmux does."""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import sys
+import time
+from typing import Any
+
+from ..errors import BusyError, DeadlineExceeded, StorageError, from_wire
+from ..paths import Places, make_private_dir
+
+START_S = 20.0
+"""How long a node may take to be ready; it reconciles ten thousand jobs in two."""
+
+_NODE_READY_FD = 3
+
+
+def start_node(places: Places) -> None:
+    """Start ``holdfast serve`` detached from this process and wait until it is ready.
+
+    Another process that starts one at the same moment is no error: one of the two nodes wins, both callers
+    get it.  Raises what kept the node from starting, or DeadlineExceeded after ``START_S``.  Blocks.
+    """
+    make_private_dir(places.state_dir)
+    read_fd, write_fd = os.pipe()
+    try:
+        _spawn(places, write_fd)
+    finally:
+        os.close(write_fd)
+    try:
+        answer = _read_line(read_fd, time.monotonic() + START_S, places.log_path)
+    finally:
+        os.close(read_fd)
+    if answer.get("ok"):
+        return
+    error = from_wire(answer["error"])
+    if not isinstance(error, BusyError):
+        raise error
+
+
+def _spawn(places: Places, ready_fd: int) -> None:
+    """Spawn ``holdfast serve --background``, which goes to the background by itself, and reap what it leaves."""
+    arguments = [sys.executable, "-m", "holdfast", "serve", "--background", "--ready-fd", str(_NODE_READY_FD)]
+    environment = {
+        **os.environ,
+        "HOLDFAST_STATE_DIR": places.state_dir,
+        "HOLDFAST_RUNTIME_DIR": places.runtime_dir,
+        "HOLDFAST_URL": places.url,
+    }
+    actions = [
+        (os.POSIX_SPAWN_DUP2, ready_fd, _NODE_READY_FD),
+        (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+        (os.POSIX_SPAWN_OPEN, 1, places.log_path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600),
+        (os.POSIX_SPAWN_DUP2, 1, 2),
+    ]
+    child = os.posix_spawn(sys.executable, arguments, environment, file_actions=actions)
+    os.waitpid(child, 0)
+
+
+def _read_line(fd: int, until: float, log_path: str) -> dict[str, Any]:
+    line = b""
+    while not line.endswith(b"\n"):
+        ready, _, _ = select.select([fd], [], [], max(0.0, until - time.monotonic()))
+        if not ready:
+            raise DeadlineExceeded(phase="start of a node", after_s=START_S)
+        part = os.read(fd, 65_536)
+        if not part:
+            raise StorageError(f"the node ended while it was starting; see {log_path}")
+        line += part
+    answer: dict[str, Any] = json.loads(line)
+    return answer

@@ -1,0 +1,286 @@
+"""The blocking SDK: a real client over blocking sockets, with no event loop and no threads."""
+
+from __future__ import annotations
+
+import os
+import random
+import secrets
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from types import TracebackType
+from typing import Self, TypeVar
+
+from ..clock import RealClock
+from ..errors import ClosedError, DeadlineExceeded, DisconnectedError, Unavailable
+from ..jobs.api import JobsApi
+from ..jobs.model import InputReceipt, JobInfo, OnFull
+from ..limits import LIMITS
+from ..paths import Places, places
+from ..rpc.backoff import Backoff
+from ..rpc.blocking import BlockingConnection
+from ..rpc.blocking_streams import BlockingReader
+from ..rpc.commands import invoke_blocking
+from ..rpc.handshake import LocalClient
+from ..status.api import StatusApi
+from ..status.model import NodeInfo
+from .autostart import start_node
+from .output import READ_BYTES, OutputChunk, chunk_of
+from .spec import make_spec
+
+T = TypeVar("T")
+
+
+class SyncNode:
+    """A node, reached over blocking sockets; made by :func:`connect_sync`.  Not thread-safe: one a thread.
+
+    A cut link is dialled again by the next call.  A call that was under way when the link broke raises
+    DisconnectedError, unless it changes nothing: then it is made again.
+    """
+
+    def __init__(self, where: Places, *, autostart: bool, reconnect_s: float) -> None:
+        self._places = where
+        self._autostart = autostart
+        self._reconnect_s = reconnect_s
+        self._connection: BlockingConnection | None = None
+        self._closed = False
+        self._clock = RealClock()
+        self._backoff = Backoff(random.random, LIMITS)
+        self.jobs = SyncJobs(self)
+
+    def __enter__(self) -> Self:
+        self.connection()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Hang up; jobs run on.  Idempotent."""
+        self._closed = True
+        if self._connection is not None:
+            self._connection.close()
+
+    def info(self) -> NodeInfo:
+        """Who answers: version, process, places, counts."""
+        return self.again(lambda: invoke_blocking(self.connection(), StatusApi.info))
+
+    def connection(self) -> BlockingConnection:
+        """The open connection, dialled if there is none.
+
+        Starts a node if none answers and ``autostart`` was asked for.  Unavailable if there is none to be had.
+        """
+        if self._closed:
+            raise ClosedError("this client was closed")
+        if self._connection is None or self._connection.closed_by is not None:
+            self._connection = self._dial_or_start()
+        return self._connection
+
+    def again(self, ask: Callable[[], T]) -> T:
+        """``ask()``; once more over new connections, for ``reconnect_s`` at most, while the link is cut.
+
+        For questions only: whatever changes something must not be asked twice.
+        """
+        until = self._clock.now() + self._reconnect_s
+        while True:
+            try:
+                result = ask()
+            except (DisconnectedError, Unavailable):
+                now = self._clock.now()
+                delay_s = self._backoff.next_delay_s(now)
+                if now + delay_s > until:
+                    raise
+                time.sleep(delay_s)
+            else:
+                self._backoff.data_flowed()
+                return result
+
+    def _dial_or_start(self) -> BlockingConnection:
+        try:
+            return self._dial()
+        except Unavailable:
+            if not self._autostart:
+                raise
+        start_node(self._places)
+        return self._dial()
+
+    def _dial(self) -> BlockingConnection:
+        connection = BlockingConnection.dial_unix(
+            self._places.socket_path, LocalClient(), clock=self._clock, limits=LIMITS
+        )
+        self._backoff.opened(self._clock.now())
+        return connection
+
+
+class SyncJobs:
+    """The jobs of a node."""
+
+    def __init__(self, node: SyncNode) -> None:
+        self._node = node
+
+    def start(
+        self,
+        command: Sequence[str],
+        *,
+        name: str = "",
+        cwd: str | os.PathLike[str] | None = None,
+        env: Mapping[str, str] | None = None,
+        tty: bool = False,
+        rows: int = 24,
+        columns: int = 80,
+        on_full: OnFull = "block",
+        spill_bytes_max: int = 0,
+    ) -> SyncJob:
+        """As :meth:`holdfast.client.jobs.Jobs.start`; blocks until the command runs."""
+        spec = make_spec(
+            command,
+            name=name,
+            cwd=cwd,
+            env=env,
+            tty=tty,
+            rows=rows,
+            columns=columns,
+            on_full=on_full,
+            spill_bytes_max=spill_bytes_max,
+        )
+        return SyncJob(self._node, invoke_blocking(self._node.connection(), JobsApi.start, spec))
+
+    def get(self, job: str) -> SyncJob:
+        """The job of that name, id or unique beginning of an id.  NotFound if there is none."""
+        return SyncJob(self._node, self._node.again(lambda: invoke_blocking(self._node.connection(), JobsApi.get, job)))
+
+    def list(self) -> list[SyncJob]:
+        """All jobs the node knows, oldest first."""
+        infos = self._node.again(lambda: invoke_blocking(self._node.connection(), JobsApi.list))
+        return [SyncJob(self._node, info) for info in infos]
+
+
+class SyncJob:
+    """One job.  ``info`` is what was last heard of it; :meth:`refresh` asks again."""
+
+    def __init__(self, node: SyncNode, info: JobInfo) -> None:
+        self._node = node
+        self.info = info
+        self._session = secrets.token_hex(8)
+        self._sequence = 0
+
+    @property
+    def id(self) -> str:
+        """The job's id; never changes."""
+        return self.info.id
+
+    @property
+    def name(self) -> str:
+        """The job's name, or an empty string."""
+        return self.info.name
+
+    def refresh(self) -> JobInfo:
+        """The job as it stands now."""
+        self.info = self._node.again(lambda: invoke_blocking(self._node.connection(), JobsApi.get, self.id))
+        return self.info
+
+    def output(self, from_offset: int = 0, *, follow: bool = True) -> SyncOutput:
+        """The output from an offset on; as :meth:`holdfast.client.jobs.Job.output`, each step blocking."""
+        return SyncOutput(self._node, self.id, from_offset, follow=follow)
+
+    def send(self, data: bytes | str, *, eof: bool = False) -> InputReceipt:
+        """Give input to the command, in order with this object's other sends; then end-of-file if ``eof``.
+
+        DisconnectedError if the link broke meanwhile: it may or may not have been applied.
+        """
+        body = data.encode() if isinstance(data, str) else data
+        self._sequence += 1
+        return invoke_blocking(self._node.connection(), JobsApi.send, self.id, body, self._session, self._sequence, eof)
+
+    def signal(self, signal: str) -> None:
+        """Send a signal, by name or number, to the command's process group."""
+        self.info = invoke_blocking(self._node.connection(), JobsApi.signal, self.id, signal)
+
+    def resize(self, rows: int, columns: int) -> None:
+        """Set the size of the command's terminal."""
+        invoke_blocking(self._node.connection(), JobsApi.resize, self.id, rows, columns)
+
+    def wait(self, timeout_s: float | None = None) -> JobInfo:
+        """Block until the job has ended and its output is complete; DeadlineExceeded after ``timeout_s``."""
+        until = None if timeout_s is None else time.monotonic() + timeout_s
+
+        def ask() -> JobInfo:
+            left_s = None if until is None else max(0.0, until - time.monotonic())
+            return invoke_blocking(self._node.connection(), JobsApi.wait, self.id, left_s)
+
+        self.info = self._node.again(ask)
+        return self.info
+
+    def stop(self, grace_s: float = 10.0) -> JobInfo:
+        """TERM, ``grace_s`` seconds, KILL; blocks until the job has ended.  Idempotent."""
+        self.info = self._node.again(lambda: invoke_blocking(self._node.connection(), JobsApi.stop, self.id, grace_s))
+        return self.info
+
+    def remove(self, *, force: bool = False) -> None:
+        """Forget the job and its output.  BusyError while it runs, unless ``force``."""
+        invoke_blocking(self._node.connection(), JobsApi.remove, self.id, force)
+
+
+class SyncOutput:
+    """An iterator over a job's output that outlives cut links.  ``offset`` is where the next chunk begins."""
+
+    def __init__(self, node: SyncNode, job_id: str, from_offset: int, *, follow: bool) -> None:
+        self._node = node
+        self._job_id = job_id
+        self._follow = follow
+        self._reader: BlockingReader | None = None
+        self.offset = from_offset
+
+    def __iter__(self) -> Iterator[OutputChunk]:
+        return self
+
+    def __next__(self) -> OutputChunk:
+        chunk = self.read()
+        if chunk is None:
+            raise StopIteration
+        return chunk
+
+    def read(self, timeout_s: float | None = None) -> OutputChunk | None:
+        """The next chunk, or None at the end.  DeadlineExceeded if none comes within ``timeout_s``."""
+        chunk: OutputChunk | None = self._node.again(lambda: self._read_once(timeout_s))
+        if chunk is not None:
+            self.offset = chunk.end
+        return chunk
+
+    def close(self) -> None:
+        """Stop watching; the job runs on."""
+        if self._reader is not None:
+            self._reader.close()
+            self._reader = None
+
+    def _read_once(self, timeout_s: float | None) -> OutputChunk | None:
+        reader = self._reader or self._open()
+        try:
+            item = reader.read(timeout_s, READ_BYTES)
+        except DisconnectedError:
+            self._reader = None
+            raise
+        if item is None:
+            raise DeadlineExceeded(phase="output", after_s=timeout_s or 0.0, safe_to_retry=True)
+        return chunk_of(item)
+
+    def _open(self) -> BlockingReader:
+        connection = self._node.connection()
+        reader = connection.open_reader(window_bytes=LIMITS.viewer_window_bytes)
+        start = invoke_blocking(connection, JobsApi.output, self._job_id, reader.stream_id, self.offset, self._follow)
+        reader.start(start.start_offset)
+        self.offset = start.start_offset
+        self._reader = reader
+        return reader
+
+
+def connect_sync(url: str | None = None, *, autostart: bool = True, reconnect_s: float = 60.0) -> SyncNode:
+    """A blocking connection to the node at ``url`` (default: ``HOLDFAST_URL``, else the user's own node).
+
+    Use as a context manager.  With ``autostart`` a node is started in the background if none answers.
+    ``reconnect_s`` bounds how long questions and output iterators try to get a cut link back.
+    Raises Unavailable, PermissionDenied, or what kept the node from starting.
+    """
+    where = places()
+    return SyncNode(where if url is None else where._replace(url=url), autostart=autostart, reconnect_s=reconnect_s)

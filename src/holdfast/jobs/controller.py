@@ -1,0 +1,244 @@
+"""The job controller: starts jobs, keeps each linked to its keeper, and answers for them.
+
+State has one owner: this.  What must survive is in the engine before a caller hears of it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+from typing import TYPE_CHECKING
+
+import structlog
+
+from ..errors import (
+    AlreadyExists,
+    BusyError,
+    Conflict,
+    DeadlineExceeded,
+    HoldfastError,
+    LimitExceeded,
+    UsageError,
+)
+from .directory import JobDirectory
+from .job import Job
+from .link import KeeperLink
+from .model import JobInfo, JobSpec
+from .record import JobStore, log_name
+from .starting import Starter
+from .validate import check_spec, check_window_size, signal_number
+
+if TYPE_CHECKING:
+    from ..clock import Clock
+    from ..engine.base import Engine, Log
+    from ..limits import Limits
+    from ..paths import Places
+    from ..rpc.events import Reply
+    from .birth import Midwife
+    from .viewer import Viewer
+
+_logger = structlog.get_logger("holdfast.jobs")
+
+
+class JobController:
+    """All jobs of one node."""
+
+    def __init__(self, engine: Engine, midwife: Midwife, places: Places, *, clock: Clock, limits: Limits) -> None:
+        self._store = JobStore(engine)
+        self._starter = Starter(self._store, midwife, places, clock=clock, limits=limits)
+        self._places = places
+        self._clock = clock
+        self._limits = limits
+        self._jobs = JobDirectory()
+        self._links: dict[str, tuple[KeeperLink, asyncio.Task[None]]] = {}
+        self._viewers: set[asyncio.Task[None]] = set()
+        self._pruner: asyncio.Task[None] | None = None
+
+    # life
+
+    async def open(self) -> None:
+        """Load every job and reconcile each with its keeper, without waiting for slow ones."""
+        for record in await self._store.load_all():
+            stats = await self._store.log.list(log_name(record.info.id))
+            job = Job(record, stats[0] if stats else None)
+            self._jobs.add(job)
+            if record.info.state == "starting" and record.info.pid == 0:
+                await self._starter.resolve(job)
+            if not (job.done and job.record.released):
+                self._connect(job)
+        self._pruner = asyncio.create_task(self._prune_forever())
+
+    async def close(self) -> None:
+        """Let go of every keeper; jobs run on."""
+        tasks = [*self._viewers, *(task for _, task in self._links.values())]
+        if self._pruner is not None:
+            tasks.append(self._pruner)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        self._links.clear()
+
+    def _connect(self, job: Job) -> None:
+        link = KeeperLink(job, self._store, self._runtime_dir(job.id), clock=self._clock, limits=self._limits)
+        task = asyncio.create_task(self._run_link(job, link), name=f"keeper-link-{job.id}")
+        self._links[job.id] = (link, task)
+
+    async def _run_link(self, job: Job, link: KeeperLink) -> None:
+        try:
+            await link.run()
+        except Exception:
+            _logger.exception("job.link_crashed", job=job.id)
+            raise
+        self._links.pop(job.id, None)
+
+    def _runtime_dir(self, job_id: str) -> str:
+        return os.path.join(self._places.jobs_dir, job_id)
+
+    # what the API asks
+
+    def __len__(self) -> int:
+        return len(self._jobs)
+
+    def find(self, job: str) -> Job:
+        """The job of that name, id or unique prefix."""
+        return self._jobs.find(job)
+
+    async def start(self, spec: JobSpec) -> JobInfo:
+        """See :meth:`JobsApi.start`."""
+        check_spec(spec, self._limits)
+        if len(self._jobs) >= self._limits.jobs_max:
+            raise LimitExceeded(name="jobs_max", limit=self._limits.jobs_max, value=len(self._jobs) + 1)
+        holder = self._jobs.holder_of(spec.name) if spec.name else None
+        if holder is not None:
+            raise AlreadyExists(kind="job", name=spec.name, holder=holder.id)
+        job = self._starter.new_job(spec)
+        self._jobs.add(job)
+        try:
+            await self._starter.start(job, spec)
+        except BaseException:
+            self._jobs.remove(job)
+            raise
+        self._connect(job)
+        _logger.info("job.started", job=job.id, name=spec.name, pid=job.record.info.pid)
+        return job.info()
+
+    def list(self) -> list[JobInfo]:
+        """All jobs, oldest first."""
+        return sorted((job.info() for job in self._jobs), key=lambda info: info.created_at)
+
+    async def call_keeper(self, job: Job, method: str, params: dict[str, object], attachment: bytes = b"") -> Reply:
+        """Call a running job's keeper; Conflict once the job has ended."""
+        entry = self._links.get(job.id)
+        if job.done or entry is None:
+            raise Conflict(f"job {job.id} has ended", expected="running", actual=job.record.info.state)
+        return await entry[0].call(method, params, attachment)
+
+    async def signal(self, job: Job, name: str) -> JobInfo:
+        """See :meth:`JobsApi.signal`."""
+        await self.call_keeper(job, "keeper.signal", {"signal": signal_number(name)})
+        return job.info()
+
+    async def resize(self, job: Job, rows: int, columns: int) -> None:
+        """See :meth:`JobsApi.resize`."""
+        check_window_size(rows, columns)
+        if not job.record.info.tty:
+            raise UsageError(f"job {job.id} has no terminal to resize", field="job")
+        await self.call_keeper(job, "keeper.resize", {"rows": rows, "columns": columns})
+        job.record = job.record.changed(rows=rows, columns=columns)
+
+    async def wait(self, job: Job, timeout_s: float | None) -> JobInfo:
+        """See :meth:`JobsApi.wait`."""
+        try:
+            async with asyncio.timeout(timeout_s):
+                while not job.done:
+                    await job.changed()
+        except TimeoutError:
+            raise DeadlineExceeded(
+                f"job {job.id} has not ended within {timeout_s:g} s; it runs on",
+                phase="wait",
+                after_s=timeout_s or 0.0,
+                safe_to_retry=True,
+            ) from None
+        return job.info()
+
+    async def stop(self, job: Job, grace_s: float) -> JobInfo:
+        """See :meth:`JobsApi.stop`."""
+        if not 0 <= grace_s <= 3600:
+            raise UsageError(f"grace_s: {grace_s} is not between 0 and 3600", field="grace_s")
+        if not job.done:
+            record = job.record.changed(stop_requested=True)
+            await self._store.put(record)
+            job.record = record
+            if job.link == "connected":
+                await self.call_keeper(job, "keeper.terminate", {"grace_s": grace_s})
+        return await self.wait(job, None)
+
+    async def remove(self, job: Job, *, force: bool) -> None:
+        """See :meth:`JobsApi.remove`."""
+        if not job.done:
+            if not force:
+                raise BusyError(f"job {job.id} is still running; stop it first, or use force", holder=job.id)
+            await self.stop(job, 0.0)
+        await self._forget(job)
+        _logger.info("job.removed", job=job.id, name=job.record.info.name, output_bytes=job.tail)
+
+    async def _forget(self, job: Job) -> None:
+        entry = self._links.pop(job.id, None)
+        if entry is not None:  # done, but its keeper was not released yet
+            await asyncio.wait([entry[1]], timeout=self._limits.job_reconnect_s)
+            entry[1].cancel()
+            await asyncio.gather(entry[1], return_exceptions=True)
+        await self._store.forget(job.record)
+        for directory in (self._runtime_dir(job.id), os.path.join(self._places.spill_dir, job.id)):
+            shutil.rmtree(directory, ignore_errors=True)
+        job.removed = True
+        self._jobs.remove(job)
+        job.notify()
+
+    # output
+
+    def check_viewers(self, job: Job) -> None:
+        """LimitExceeded if the job has as many viewers as it may."""
+        limit = self._limits.viewers_per_job_max
+        if job.viewers >= limit:
+            raise LimitExceeded(name="viewers_per_job_max", limit=limit, value=job.viewers + 1)
+
+    def show(self, job: Job, viewer: Viewer) -> asyncio.Task[None]:
+        """Run one viewer of the job's output; its connection may cancel it, we await it."""
+        task = asyncio.create_task(_counted(job, viewer), name=f"viewer-{job.id}")
+        self._viewers.add(task)
+        task.add_done_callback(self._viewers.discard)
+        return task
+
+    @property
+    def log(self) -> Log:
+        """Where outputs are read from."""
+        return self._store.log
+
+    # pruning
+
+    async def _prune_forever(self) -> None:
+        while True:
+            await self._prune_once()
+            await asyncio.sleep(min(60.0, self._limits.job_retention_s))
+
+    async def _prune_once(self) -> None:
+        now = self._clock.wall()
+        for job in self._jobs:
+            ended = job.record.info.ended_at
+            if job.done and ended and now - ended > self._limits.job_retention_s:
+                try:
+                    await self._forget(job)
+                except HoldfastError as error:
+                    _logger.error("job.not_pruned", job=job.id, error=str(error))
+                else:
+                    _logger.info("job.pruned", job=job.id, name=job.record.info.name, ended_at=ended)
+
+
+async def _counted(job: Job, viewer: Viewer) -> None:
+    job.viewers += 1
+    try:
+        await viewer.run()
+    finally:
+        job.viewers -= 1

@@ -1,0 +1,65 @@
+"""What of a job's description is refused, and with which words."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+from ..errors import LimitExceeded, UsageError
+from ..ids import check_name
+from ..limits import Limits
+from .model import JobSpec
+
+_SIDE_MAX = 65_535  # struct winsize holds unsigned shorts
+
+
+def check_spec(spec: JobSpec, limits: Limits) -> JobSpec:
+    """``spec`` itself; UsageError naming the field, or LimitExceeded naming the limit."""
+    if not spec.command or not spec.command[0]:
+        raise UsageError("spec.command: must name a program", field="spec.command")
+    if spec.name:
+        check_name(spec.name, "spec.name")
+    if spec.cwd and not os.path.isabs(spec.cwd):
+        raise UsageError(f"spec.cwd: {spec.cwd!r} is not an absolute path", field="spec.cwd")
+    _check_texts(spec)
+    _check_size(spec, limits)
+    check_window_size(spec.rows, spec.columns, "spec.")
+    if not 0 <= spec.spill_bytes_max <= limits.spill_bytes_max:
+        raise LimitExceeded(name="spill_bytes_max", limit=limits.spill_bytes_max, value=spec.spill_bytes_max)
+    return spec
+
+
+def _check_texts(spec: JobSpec) -> None:
+    for argument in spec.command:
+        if "\0" in argument:
+            raise UsageError("spec.command: an argument holds a NUL byte", field="spec.command")
+    if "\0" in spec.cwd:
+        raise UsageError("spec.cwd: holds a NUL byte", field="spec.cwd")
+    for key, value in spec.env.items():
+        if not key or "=" in key or "\0" in key or "\0" in value:
+            raise UsageError(f"spec.env: {key!r} is not a valid variable, or its value holds NUL", field="spec.env")
+
+
+def _check_size(spec: JobSpec, limits: Limits) -> None:
+    size = sum(len(os.fsencode(part)) + 1 for part in spec.command)
+    size += sum(len(os.fsencode(key)) + len(os.fsencode(value)) + 2 for key, value in spec.env.items())
+    if size > limits.command_bytes_max:
+        raise LimitExceeded(name="command_bytes_max", limit=limits.command_bytes_max, value=size)
+
+
+def check_window_size(rows: int, columns: int, prefix: str = "") -> None:
+    """UsageError unless both are 1 to 65,535."""
+    for field, value in (("rows", rows), ("columns", columns)):
+        if not 1 <= value <= _SIDE_MAX:
+            raise UsageError(f"{prefix}{field}: {value} is not between 1 and {_SIDE_MAX}", field=prefix + field)
+
+
+def signal_number(text: str) -> int:
+    """The number of ``INT``, ``SIGINT``, ``int`` or ``2``; UsageError for no signal of this machine."""
+    name = text.upper()
+    try:
+        if name.isdigit():
+            return int(signal.Signals(int(name)))
+        return int(signal.Signals[name if name.startswith("SIG") else "SIG" + name])
+    except (KeyError, ValueError):
+        raise UsageError(f"signal: {text!r} is not a signal of this machine", field="signal") from None

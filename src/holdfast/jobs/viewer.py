@@ -1,0 +1,81 @@
+"""One viewer: reads a job's log at its own cursor and writes it to its own stream, at its own pace."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import structlog
+
+from ..engine.base import Hole
+from ..errors import ClosedError, DisconnectedError, HoldfastError, UsageError
+from .model import OutputStart
+from .record import log_name
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ..engine.base import Log, Piece
+    from ..rpc.aio_streams import AsyncWriter
+    from .job import Job
+
+_logger = structlog.get_logger("holdfast.jobs")
+
+
+async def open_output(job: Job, log: Log, from_offset: int) -> OutputStart:
+    """Where a viewer that asks for ``from_offset`` begins; a negative one counts back from the tail.
+
+    UsageError beyond the tail.
+    """
+    stat = await log.stat(log_name(job.id))
+    wanted = from_offset if from_offset >= 0 else max(stat.tail + from_offset, 0)
+    if wanted > stat.tail:
+        raise UsageError(f"from_offset: {wanted} is beyond the tail, {stat.tail}", field="from_offset")
+    return OutputStart(start_offset=wanted, oldest_offset=stat.oldest, tail_offset=stat.tail)
+
+
+class Viewer:
+    """Feeds one output stream until the output's end, or ``until`` (an offset), or the viewer's leave."""
+
+    def __init__(self, job: Job, log: Log, writer: AsyncWriter, start: OutputStart, *, follow: bool) -> None:
+        self._job = job
+        self._log = log
+        self._writer = writer
+        self._position = start.start_offset
+        self._oldest = start.oldest_offset
+        self._until = None if follow else start.tail_offset
+
+    async def run(self) -> None:
+        """Ends by itself in each case; a log trimmed past the viewer comes to it as a gap."""
+        try:
+            if self._position < self._oldest:
+                await self._skip(self._oldest - self._position)
+            await self._feed()
+            await self._writer.close()
+        except (ClosedError, DisconnectedError):
+            return  # the viewer left
+        except HoldfastError as error:
+            _logger.warning("job.viewer_failed", job=self._job.id, error=str(error))
+            await self._writer.fail(str(error))
+
+    async def _feed(self) -> None:
+        if self._until is not None:
+            while self._position < self._until:
+                await self._write(await self._log.read(log_name(self._job.id), self._position))
+            return
+        async for pieces in self._log.follow(log_name(self._job.id), self._position):
+            await self._write(pieces)
+
+    async def _write(self, pieces: Sequence[Piece]) -> None:
+        for piece in pieces:
+            if isinstance(piece, Hole):
+                await self._skip(piece.length)
+                continue
+            data = piece.data
+            if self._until is not None and piece.end > self._until:
+                data = data[: self._until - piece.position]
+            await self._writer.write(data, tag=piece.tag)
+            self._position += len(data)
+
+    async def _skip(self, length: int) -> None:
+        await self._writer.skip(length)
+        self._position += length

@@ -1,0 +1,84 @@
+"""The node as a process: event loop, signals, log, and word to whoever started it that it is ready."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from typing import TYPE_CHECKING, Any
+
+import structlog
+
+from ..clock import RealClock
+from ..errors import HoldfastError, to_wire
+from ..limits import LIMITS
+from .node import Node
+
+if TYPE_CHECKING:
+    from ..paths import Places
+
+DRAIN_S = 5.0
+"""How long calls under way may take after SIGTERM before they are cut."""
+
+
+def configure_log(*, json_lines: bool) -> None:
+    """One line an event on standard error: for people on a terminal, JSON elsewhere."""
+    processors: list[Any] = [
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.format_exc_info,
+    ]
+    render = structlog.processors.JSONRenderer() if json_lines else structlog.dev.ConsoleRenderer()
+    structlog.configure(processors=[*processors, render], logger_factory=structlog.PrintLoggerFactory(sys.stderr))
+
+
+def serve(places: Places, *, ready_fd: int | None = None) -> None:
+    """Run a node until SIGTERM or SIGINT.  Blocks.
+
+    ``ready_fd`` gets one JSON line when the node is ready, ``{"ok": true, ...}``, or why it is not; the
+    error is raised here too.
+    """
+    configure_log(json_lines=not sys.stderr.isatty())
+    os.umask(0o077)
+    try:
+        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+            runner.run(_serve(places, ready_fd))
+    except HoldfastError as error:
+        _tell(ready_fd, {"ok": False, "error": to_wire(error)})
+        raise
+
+
+def _loop_factory() -> Any:
+    try:
+        import uvloop
+    except ImportError:
+        return None
+    return uvloop.new_event_loop
+
+
+async def _serve(places: Places, ready_fd: int | None) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    node = Node(places, clock=RealClock(), limits=LIMITS)
+    await node.open()
+    try:
+        _tell(ready_fd, {"ok": True, "pid": os.getpid(), "url": places.url})
+        await stop.wait()
+        await node.drain(DRAIN_S)
+    finally:
+        await node.close()
+
+
+def _tell(ready_fd: int | None, body: dict[str, Any]) -> None:
+    if ready_fd is None:
+        return
+    try:
+        os.write(ready_fd, json.dumps(body).encode() + b"\n")
+        os.close(ready_fd)
+    except OSError:
+        return  # whoever started us is gone; we serve all the same

@@ -1,0 +1,193 @@
+"""The command line against a real node: what each command prints, and what it exits with."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+
+import pytest
+
+from holdfast.testing import NodeBox
+
+
+def start(box: NodeBox, name: str, *command: str, options: tuple[str, ...] = ("-T",)) -> str:
+    return box.run("run", "-d", *options, "--name", name, "--", *command).stdout.decode().strip()
+
+
+def test_run_exits_as_the_job_did_and_prints_what_it_printed(node_box: NodeBox) -> None:
+    done = node_box.run("run", "--", "sh", "-c", "echo out; echo err >&2; exit 7", code=7)
+    assert done.stdout == b"out\n"
+    assert b"err\n" in done.stderr
+
+
+def test_a_job_killed_by_a_signal_gives_128_and_the_number(node_box: NodeBox) -> None:
+    node_box.run("run", "--", "sh", "-c", "kill -TERM $$", code=128 + signal.SIGTERM)
+
+
+def test_a_missing_command_gives_127_and_leaves_no_job(node_box: NodeBox) -> None:
+    done = node_box.run("run", "--", "/nosuch/command", code=127)
+    assert b"/nosuch/command" in done.stderr
+    assert json.loads(node_box.run("ps", "-o", "json").stdout) == []
+    assert list((node_box.runtime_dir / "jobs").iterdir()) == []
+
+
+def test_what_cannot_be_executed_gives_126(node_box: NodeBox) -> None:
+    node_box.run("run", "--", "/", code=126)
+    assert node_box.run("ps", "-q").stdout == b""
+
+
+def test_a_bad_directory_is_named(node_box: NodeBox) -> None:
+    done = node_box.run("run", "--cwd", "/nosuch", "--", "true", code=125)
+    assert b"/nosuch" in done.stderr
+
+
+def test_no_such_job_gives_3_everywhere(node_box: NodeBox) -> None:
+    commands = (["attach"], ["logs"], ["inspect"], ["wait"], ["stop"], ["kill"], ["rm"], ["send", "--eof"])
+    for command in commands:
+        done = node_box.run(*command, "nosuch", code=3)
+        assert b"nosuch" in done.stderr, command
+
+
+def test_a_name_in_use_gives_4_until_its_job_is_removed(node_box: NodeBox) -> None:
+    first = start(node_box, "x", "true")
+    done = node_box.run("run", "-d", "--name", "x", "--", "true", code=4)
+    assert first.encode() in done.stderr
+    node_box.run("wait", "x")
+    node_box.run("rm", "x")
+    start(node_box, "x", "true")
+
+
+def test_wait_gives_124_when_time_is_up_and_the_job_runs_on(node_box: NodeBox) -> None:
+    start(node_box, "x", "sleep", "1000")
+    node_box.run("wait", "--timeout", "50ms", "x", code=124)
+    assert node_box.inspect("x")["state"] == "running"
+    assert node_box.run("kill", "x").stdout == b"x\n"
+    assert node_box.run("wait", "x", code=137).stdout == b"137\n"
+
+
+def test_stop_asks_first_and_kills_after_the_grace(node_box: NodeBox) -> None:
+    start(node_box, "polite", "sleep", "1000")
+    start(node_box, "deaf", "sh", "-c", "trap '' TERM; while :; do sleep 1; done")
+    node_box.run("stop", "--grace", "100ms", "polite", "deaf")
+    polite, deaf = node_box.inspect("polite"), node_box.inspect("deaf")
+    assert (polite["exit_signal"], polite["done_reason"]) == (signal.SIGTERM, "terminated")
+    assert (deaf["exit_signal"], deaf["done_reason"]) == (signal.SIGKILL, "terminated")
+
+
+def test_logs_from_an_offset_and_the_last_lines(node_box: NodeBox) -> None:
+    start(node_box, "x", "sh", "-c", "for i in 1 2 3 4 5; do echo line $i; done")
+    node_box.run("wait", "x")
+    assert node_box.run("logs", "--from", "7", "x").stdout == b"line 2\nline 3\nline 4\nline 5\n"
+    assert node_box.run("logs", "--from", "-7", "x").stdout == b"line 5\n"
+    assert node_box.run("logs", "--tail", "2", "x").stdout == b"line 4\nline 5\n"
+    assert node_box.run("logs", "--tail", "99", "x").stdout.startswith(b"line 1\n")
+    assert node_box.run("logs", "--tail", "0", "x").stdout == b""
+    done = node_box.run("logs", "--from", "1000", "x", code=125)
+    assert b"from_offset: 1000 is beyond the tail, 35" in done.stderr
+
+
+def test_send_text_a_file_and_the_end_of_input(node_box: NodeBox) -> None:
+    start(node_box, "x", "cat")
+    (node_box.directory / "file").write_bytes(b"from a file\n" * 1000)
+    node_box.run("send", "x", "hello", "world")
+    node_box.run("send", "--file", str(node_box.directory / "file"), "x")
+    node_box.run("send", "x", input=b"from stdin\n")
+    node_box.run("send", "--eof", "x")
+    node_box.run("wait", "x")
+    expected = b"hello world\n" + b"from a file\n" * 1000 + b"from stdin\n"
+    assert node_box.run("logs", "x").stdout == expected
+
+
+@pytest.mark.parametrize("options", [("-t",), ("-T",)])
+def test_ctrl_c_by_key_interrupts_a_flood(node_box: NodeBox, options: tuple[str, ...]) -> None:
+    start(node_box, "x", "yes", options=options)
+    node_box.run("send", "--key", "C-c", "x")
+    node_box.run("wait", "x", code=128 + signal.SIGINT)
+
+
+def test_input_after_the_end_is_a_conflict(node_box: NodeBox) -> None:
+    start(node_box, "x", "true")
+    node_box.run("wait", "x")
+    node_box.run("send", "x", "late", code=4)
+
+
+def test_environment_and_directory(node_box: NodeBox) -> None:
+    node_box.env["INHERITED"] = "yes"
+    done = node_box.run(
+        "run",
+        "--env",
+        "A=1",
+        "--env",
+        "INHERITED",
+        "--cwd",
+        "/tmp",
+        "--",
+        "sh",
+        "-c",
+        "echo $A $INHERITED $PWD $HOLDFAST_JOB",
+    )
+    words = done.stdout.split()
+    assert words[:3] == [b"1", b"yes", b"/tmp"]
+    assert words[3].decode() in node_box.run("ps", "-q").stdout.decode()
+
+
+def test_run_passes_its_input_on(node_box: NodeBox) -> None:
+    assert node_box.run("run", "--", "cat", input=b"x" * 300_000).stdout == b"x" * 300_000
+
+
+def test_json_has_the_promised_fields(node_box: NodeBox) -> None:
+    start(node_box, "x", "sh", "-c", "echo hi; exit 3")
+    node_box.run("wait", "x", code=3)
+    info = node_box.inspect("x")
+    assert info["name"] == "x"
+    assert (info["state"], info["done_reason"]) == ("done", "exited")
+    assert (info["exit_code"], info["exit_signal"]) == (3, None)
+    assert (info["output_bytes"], info["gap_bytes"]) == (3, 0)
+    assert info["command"] == ["sh", "-c", "echo hi; exit 3"]
+    assert info["pid"] > 0
+    assert info["keeper_pid"] > 0
+    assert json.loads(node_box.run("ps", "-o", "json").stdout) == [info]
+    assert json.loads(node_box.run("ps", "-o", "jsonl").stdout) == info
+    assert node_box.run("ps", "-o", "name").stdout == b"x\n"
+
+
+def test_rm_refuses_a_running_job_unless_forced(node_box: NodeBox) -> None:
+    start(node_box, "x", "sleep", "1000")
+    node_box.run("rm", "x", code=4)
+    node_box.run("rm", "--force", "x")
+    assert node_box.run("ps", "-q").stdout == b""
+
+
+def test_a_cut_link_under_a_viewer_gives_75_and_says_the_job_runs_on(node_box: NodeBox) -> None:
+    start(node_box, "x", "sh", "-c", "echo hello; sleep 1000")
+    viewer = node_box.spawn(
+        "attach", "--from", "0", "x", stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    assert viewer.stdout is not None
+    assert viewer.stdout.read(6) == b"hello\n"
+    node_box.kill_node()
+    _, errors = viewer.communicate(timeout=60)
+    assert viewer.returncode == 75
+    assert b"runs on" in errors
+    node_box.start_node()
+    assert node_box.inspect("x")["state"] == "running"
+
+
+def test_without_a_node_a_question_says_so(box: NodeBox) -> None:
+    done = box.run("logs", "x", code=75)
+    assert b"no node" in done.stderr.lower()
+
+
+def test_run_starts_a_node_by_itself(box: NodeBox) -> None:
+    assert box.run("run", "--", "echo", "hi").stdout == b"hi\n"
+    assert json.loads(box.run("version", "-o", "json").stdout)["node"] is not None
+
+
+def test_a_mistyped_command_gets_a_hint(box: NodeBox) -> None:
+    assert b"Did you mean 'inspect'?" in box.run("inspekt", "x", code=125).stderr
+
+
+def test_completion_scripts(box: NodeBox) -> None:
+    for shell in ("bash", "zsh", "fish"):
+        assert b"_HOLDFAST_COMPLETE" in box.run("completion", shell).stdout
