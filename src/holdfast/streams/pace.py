@@ -9,6 +9,10 @@ GAIN = 4.0
 round trip until the path is full, and then leaves it a queue of three; the transport does the rest."""
 GAIN_LOSSY = 2.0
 """The same over a transport that drops what its queues cannot hold."""
+TRAIN_GAIN = 2.0
+"""Acknowledgements that come one after another tell the path's rate within the first round trip; the window aims at
+this many times what that rate delivers in one, but grows at most by TRAIN_GROWTH_MAX, for they may come in clumps."""
+TRAIN_GROWTH_MAX = 64
 LOSS_FACTOR = 0.7
 """What a loss leaves of the window."""
 FIRST_TIMEOUT_S = 1.0
@@ -30,16 +34,19 @@ class Pace:
     __slots__ = (
         "_autotune",
         "_gain",
+        "_lossy",
         "_mark_base",
         "_marked_at",
         "_packet_max",
         "_packet_min",
+        "_train_at",
         "_window_max",
         "mark",
         "packet",
         "rtt",
         "rtt_min",
         "rtt_variation",
+        "train_offset",
         "window",
     )
 
@@ -61,9 +68,13 @@ class Pace:
         self._packet_min = packet
         self._packet_max = max(packet, packet_max)
         self._autotune = autotune
+        self._lossy = lossy
         self._gain = GAIN_LOSSY if lossy else GAIN
         self._mark_base = 0
         self._marked_at = 0.0
+        self.train_offset = -1
+        """What the first acknowledgement since the timing began covered, or -1."""
+        self._train_at = 0.0
         self._resize(window)
 
     def begin(self, end: int, acknowledged: int, now: float) -> None:
@@ -71,6 +82,12 @@ class Pace:
         self.mark = end
         self._mark_base = acknowledged
         self._marked_at = now
+        self.train_offset = -1
+
+    def train(self, acknowledged: int, now: float) -> None:
+        """The first acknowledgement since :meth:`begin`: the rate is measured from here."""
+        self.train_offset = acknowledged
+        self._train_at = now
 
     def forget(self) -> None:
         """Do not use the timing under way: a packet was sent twice, and its acknowledgement may mean either."""
@@ -83,9 +100,8 @@ class Pace:
         self._measure(elapsed)
         if self._autotune:
             delivered = acknowledged - self._mark_base
-            share = self.rtt_min / elapsed if elapsed > 0 else 1.0
-            aim = min(int(self._gain * delivered * share), max(delivered, reader_window))
-            self._resize(max(self.window, aim))
+            aim = max(self._aim_by_round_trip(delivered, elapsed), self._aim_by_train(acknowledged, now))
+            self._resize(max(self.window, min(aim, max(delivered, reader_window))))
 
     def lost(self) -> None:
         """A packet was lost: the path holds less than we thought."""
@@ -97,6 +113,17 @@ class Pace:
         if self.rtt is None:
             return FIRST_TIMEOUT_S
         return min(max(self.rtt + 4 * self.rtt_variation, TIMEOUT_MIN_S), TIMEOUT_MAX_S)
+
+    def _aim_by_round_trip(self, delivered: int, elapsed: float) -> int:
+        share = self.rtt_min / elapsed if elapsed > 0 else 1.0
+        return int(self._gain * delivered * share)
+
+    def _aim_by_train(self, acknowledged: int, now: float) -> int:
+        span = now - self._train_at
+        if self._lossy or self.train_offset < 0 or span <= 0:
+            return 0
+        rate = (acknowledged - self.train_offset) / span
+        return int(min(TRAIN_GAIN * rate * self.rtt_min, TRAIN_GROWTH_MAX * self.window))
 
     def _measure(self, elapsed: float) -> None:
         if self.rtt is None:

@@ -66,6 +66,7 @@ class OutputSender:
         "_probe",
         "_progress_at",
         "_recovery",
+        "_sent_at",
         "_window",
         "acknowledged",
         "retransmits",
@@ -145,9 +146,7 @@ class OutputSender:
         if self.stream_id is not None:
             raise UsageError(f"stream {self.stream_id} is connected: disconnect it first", field="stream_id")
         if not 0 <= from_offset <= self._buffer.total:
-            raise UsageError(
-                f"from_offset: {from_offset} is beyond the end {self._buffer.total}", field="from_offset"
-            )
+            raise UsageError(f"from_offset: {from_offset} is beyond the end {self._buffer.total}", field="from_offset")
         self._set_overwrite(overwrite=False)
         self._buffer.consume(from_offset)
         self._reset(from_offset)
@@ -210,6 +209,7 @@ class OutputSender:
             return self._gap_packet(offset, buffer.head - offset, now)
         available = buffer.total - offset
         if available <= 0:
+            self._time_round_trip()
             return self._last_packet(now)
         pace, acknowledged = self._pace, self.acknowledged
         room = min(self._edge, acknowledged + pace.window) - offset
@@ -217,6 +217,7 @@ class OutputSender:
             # Crumbs are not sent while an acknowledgement is due that will bring more room (RFC 1122, 4.2.3.4).
             if recovery is not None and offset == acknowledged:
                 recovery.watch(now)
+            self._time_round_trip()
             return None
         data, tag = buffer.peek(offset, min(room, pace.packet))
         if not isinstance(data, bytes):
@@ -224,8 +225,7 @@ class OutputSender:
         self.sent = end = offset + len(data)
         if offset == acknowledged:
             self._progress_at = now
-        if pace.mark < 0:
-            pace.begin(end, max(acknowledged, self._gap_end), now)
+        self._sent_at = now
         if recovery is not None:
             recovery.on_sent(offset, end, now)
         return Data(self.stream_id, offset, data, BYTES, tag)
@@ -326,6 +326,7 @@ class OutputSender:
         self._end_sent = False
         self._probe = False
         self._progress_at = 0.0
+        self._sent_at = 0.0
 
     def _set_overwrite(self, *, overwrite: bool) -> None:
         if self._overwrite_detached and isinstance(self._buffer, RingBuffer):
@@ -337,8 +338,11 @@ class OutputSender:
         self._edge = seq + window
         self._progress_at = now
         pace = self._pace
-        if 0 <= pace.mark <= seq:
-            pace.end(seq, now, window)
+        if pace.mark >= 0:
+            if pace.mark <= seq:
+                pace.end(seq, now, window)
+            elif pace.train_offset < 0:
+                pace.train(seq, now)
         if self._recovery is not None:
             self._recovery.on_progress(seq, now)
         self._buffer.consume(seq)
@@ -354,9 +358,15 @@ class OutputSender:
         self._events.append(Finished(self._end, self._error))
         self.disconnect()
 
+    def _time_round_trip(self) -> None:
+        """No more can go out for now: time the last packet, for what it closes is the whole window."""
+        if self._pace.mark < 0 and self.sent > self.acknowledged:
+            self._pace.begin(self.sent, max(self.acknowledged, self._gap_end), self._sent_at)
+
     def _gap_packet(self, offset: int, length: int, now: float) -> Data:
         assert self.stream_id is not None
         self.sent = self._gap_end = offset + length
+        self._sent_at = now
         self._pace.forget()
         if self._recovery is not None:
             self._recovery.on_sent(offset, self.sent, now)
