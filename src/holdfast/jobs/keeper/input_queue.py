@@ -76,6 +76,10 @@ class InputQueue:
             self._place(item)
         return item.number
 
+    def holds(self, number: int) -> bool:
+        """Whether the item of this number waits for its elders."""
+        return number in self._held
+
     def first(self) -> Item | None:
         """The item to carry out now, the same until :meth:`finish`."""
         return self._line[0] if self._line else None

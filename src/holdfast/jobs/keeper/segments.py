@@ -76,7 +76,7 @@ class RealFiles:
 class Segment:
     """One spill file, ``[start, start + size)`` of the output."""
 
-    __slots__ = ("changes", "changes_count", "has_tags", "path", "size", "start", "tag")
+    __slots__ = ("changes", "changes_count", "has_tags", "path", "size", "start", "tag", "unreadable")
 
     def __init__(self, directory: str, start: int) -> None:
         self.start = start
@@ -88,6 +88,8 @@ class Segment:
         self.has_tags = False
         self.tag = 0
         """Tag of the segment's last byte."""
+        self.unreadable = False
+        """Whether reading it has failed."""
 
     @property
     def end(self) -> int:

@@ -48,7 +48,7 @@ class SpillBuffer:
         self.drop_oldest = drop_oldest
         self._directory = directory
         self._ring = RingBuffer(ring_bytes)
-        self._ring_bytes = ring_bytes
+        self.ring_bytes = ring_bytes
         self._spill_bytes_max = spill_bytes_max
         self._segment_bytes = max(1, min(segment_bytes, spill_bytes_max // SEGMENTS_MIN))
         self._files: Files = RealFiles() if files is None else files
@@ -70,6 +70,11 @@ class SpillBuffer:
     def size(self) -> int:
         """Bytes kept, in memory and on disk."""
         return self._ring.total - self.head
+
+    @property
+    def ring_room(self) -> int:
+        """Bytes that fit before anything must be spilled."""
+        return self._ring.room
 
     @property
     def full(self) -> bool:
@@ -97,13 +102,12 @@ class SpillBuffer:
             raise UsageError(f"offset: {offset} is not kept ({self.head} to {self.total})", field="offset")
         if offset >= self._ring.head:
             return self._ring.peek(offset, size)
-        segment, fd, changes = self._open_at(offset)
-        place = offset - segment.start
-        tag, end = run_at(changes, place, segment.size)
-        data = self._files.read(fd, min(size, end - place), place)
-        if not data and size:
-            raise OSError(f"{segment.path}: shorter than it was written")
-        return data, tag
+        segment = self._segment_at(offset)
+        try:
+            return self._read(segment, offset - segment.start, size)
+        except OSError:
+            segment.unreadable = True
+            raise
 
     def consume(self, offset: int) -> None:
         """Forget every byte below ``offset``, and the files that held nothing else."""
@@ -116,6 +120,20 @@ class SpillBuffer:
             self._remove_oldest()
         if not self._segments:
             self._ring.consume(offset)
+
+    def give_up_unreadable(self) -> bool:
+        """Drop the oldest files if reading them has failed, so that what comes after can be had; whether any were."""
+        before = self.dropped
+        while self._segments and self._segments[0].unreadable:
+            self.give_up_oldest()
+        return self.dropped > before
+
+    def give_up_oldest(self) -> None:
+        """Drop the oldest file: its bytes are lost, as a gap, and counted in ``dropped``."""
+        if self._segments:
+            end = self._segments[0].end
+            self.dropped += end - self.head
+            self.consume(end)
 
     def retry(self) -> None:
         """Try the disk again at the next write, after it had refused."""
@@ -163,9 +181,7 @@ class SpillBuffer:
             if not self._segments:
                 self._drop_from_ring(wanted)
                 return True
-            end = self._segments[0].end
-            self.dropped += end - self.head
-            self.consume(end)
+            self.give_up_oldest()
 
     def _drop_from_ring(self, wanted: int) -> None:
         size = min(wanted, self._ring.size)
@@ -247,12 +263,25 @@ class SpillBuffer:
 
     # files
 
-    def _open_at(self, offset: int) -> tuple[Segment, int, list[int]]:
-        reader = self._reader
-        if reader is not None and reader[0].start <= offset < reader[0].end:
-            return reader
+    def _segment_at(self, offset: int) -> Segment:
+        if self._reader is not None:
+            segment = self._reader[0]
+            if segment.start <= offset < segment.end:
+                return segment
+        return next(segment for segment in self._segments if offset < segment.end)
+
+    def _read(self, segment: Segment, place: int, size: int) -> tuple[bytes, int]:
+        _, fd, changes = self._open(segment)
+        tag, end = run_at(changes, place, segment.size)
+        data = self._files.read(fd, min(size, end - place), place)
+        if not data and size:
+            raise OSError(f"{segment.path}: shorter than it was written")
+        return data, tag
+
+    def _open(self, segment: Segment) -> tuple[Segment, int, list[int]]:
+        if self._reader is not None and self._reader[0] is segment:
+            return self._reader
         self._close_reader()
-        segment = next(segment for segment in self._segments if offset < segment.end)
         changes = segment.changes
         if changes is None:
             changes = self._read_changes(segment)
