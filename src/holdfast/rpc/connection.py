@@ -8,7 +8,7 @@ closes the transport once :attr:`Connection.finished`.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, ClassVar
 
 from ..errors import (
     ClosedError,
@@ -272,7 +272,7 @@ class Connection:
         if frame.type not in ACCEPTED[self._state]:
             reason = "not-open" if self._state in CONNECTING else "wrong-state"
             raise ProtocolError(f"{FrameType(frame.type).name} while {self._state.value}", reason)
-        _HANDLERS[frame.type](self, frame, now)
+        self._HANDLERS[frame.type](self, frame, now)
 
     def _receive_hello(self, frame: Frame, now: float) -> None:
         self._greeting.receive_hello(frame)
@@ -389,19 +389,16 @@ class Connection:
             events += [StreamWritable(stream) for stream in moved.finished]
         return events
 
-
-_Handler = Callable[[Connection, Frame, float], None]
-
-_HANDLERS: dict[int, _Handler] = {
-    FrameType.HELLO: Connection._receive_hello,
-    FrameType.AUTH: Connection._receive_auth,
-    FrameType.READY: Connection._receive_ready,
-    FrameType.GOODBYE: Connection._receive_goodbye,
-    FrameType.PING: Connection._receive_ping,
-    FrameType.PONG: Connection._receive_pong,
-    FrameType.REQUEST: Connection._receive_request,
-    FrameType.RESPONSE: Connection._receive_response,
-    FrameType.CANCEL: Connection._receive_cancel,
-    FrameType.EVENT: Connection._receive_event,
-    FrameType.ACK: Connection._receive_ack,
-}
+    _HANDLERS: ClassVar[dict[int, Callable[[Connection, Frame, float], None]]] = {
+        FrameType.HELLO: _receive_hello,
+        FrameType.AUTH: _receive_auth,
+        FrameType.READY: _receive_ready,
+        FrameType.GOODBYE: _receive_goodbye,
+        FrameType.PING: _receive_ping,
+        FrameType.PONG: _receive_pong,
+        FrameType.REQUEST: _receive_request,
+        FrameType.RESPONSE: _receive_response,
+        FrameType.CANCEL: _receive_cancel,
+        FrameType.EVENT: _receive_event,
+        FrameType.ACK: _receive_ack,
+    }

@@ -13,7 +13,16 @@ from ..limits import Limits
 class Liveness:
     """The clockwork of one open connection; ``now`` in seconds everywhere."""
 
-    __slots__ = ("_data_after_ping", "_give_up_s", "_interval_s", "_pinged_at", "_pings", "_stall_s", "_waiting_since", "stalled")
+    __slots__ = (
+        "_data_after_ping",
+        "_give_up_s",
+        "_interval_s",
+        "_pinged_at",
+        "_pings",
+        "_stall_s",
+        "_waiting_since",
+        "stalled",
+    )
 
     def __init__(self, limits: Limits, now: float) -> None:
         self._interval_s = limits.ping_interval_s

@@ -21,10 +21,11 @@ _PONGS_MAX = 16
 class Outbox:
     """The queues of one connection."""
 
-    __slots__ = ("_control", "_greeting", "_ping", "_pongs", "control_bytes")
+    __slots__ = ("_control", "_greeting", "_ping", "_pongs", "_preamble", "control_bytes")
 
     def __init__(self) -> None:
-        self._greeting = [PREAMBLE]
+        self._preamble = PREAMBLE
+        self._greeting: list[bytes] = []
         self._control: deque[bytes] = deque()
         self._ping: int | None = None
         self._pongs: deque[int] = deque(maxlen=_PONGS_MAX)
@@ -62,8 +63,9 @@ class Outbox:
 
     def take(self, out: list[bytes], room: int) -> int:
         """Move waiting frames to ``out`` until ``room`` bytes are full or none is left; the room that remains."""
-        if self._greeting:
-            greeting = b"".join(self._greeting)
+        if self._greeting or (self._preamble and self._control):
+            greeting = self._preamble + b"".join(self._greeting)
+            self._preamble = b""
             self._greeting.clear()
             room = _append(out, greeting, room)
         while self._pongs:

@@ -186,8 +186,9 @@ OnAccept = Callable[[socket.socket, "int | None"], None]
 
 
 class SelectorListener:
-    """Listens on a unix socket, mode 0600, on a selector; ``on_accept(sock, peer_uid)`` gets, and owns, each connection.
+    """Listens on a unix socket, mode 0600, on a selector.
 
+    ``on_accept(sock, peer_uid)`` gets, and owns, each connection.
     Raises BusyError if somebody listens at ``path``, UsageError for a path that is too long.
     """
 
