@@ -19,7 +19,8 @@ class Writer(OutputSender):
     """Writes one stream to one reader; a full ring refuses bytes until the reader made room.  Never blocks.
 
     ``window``: the reader's window in bytes if it is known already; with 0 its first acknowledgement opens the
-    stream.  ``ring_bytes``: what may wait here.  ``start_offset``: where the stream begins.  The other arguments are those of :class:`OutputSender`.
+    stream.  ``ring_bytes``: what may wait here.  ``start_offset``: where the stream begins.  The other arguments
+    are those of :class:`OutputSender`.
     """
 
     __slots__ = ("_cancelled", "_ring")
