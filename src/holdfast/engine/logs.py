@@ -142,7 +142,9 @@ class Logs:
         if state.closing or state.closed:
             raise ClosedError(f"log {name!r} is closed")
         if expected_tail is not None and expected_tail != state.tail:
-            raise Conflict(f"log {name!r}: expected tail {expected_tail}, found {state.tail}", expected_tail, state.tail)
+            raise Conflict(
+                f"log {name!r}: expected tail {expected_tail}, found {state.tail}", expected_tail, state.tail
+            )
         return state
 
     def _append(self, state: LogState, extent: Extent, level: int, future: asyncio.Future[int]) -> None:

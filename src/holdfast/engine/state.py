@@ -103,9 +103,7 @@ class LogState:
 
     def stat(self) -> LogStat:
         """The figures of now."""
-        return LogStat(
-            self.name, self.mode, self.oldest, self.tail, self.closed, self.stored_bytes, self.hole_bytes
-        )
+        return LogStat(self.name, self.mode, self.oldest, self.tail, self.closed, self.stored_bytes, self.hole_bytes)
 
     def assign(self, append: Append) -> None:
         """Give ``append`` its place at the tail."""

@@ -90,10 +90,6 @@ class Database:
             raise
         return result
 
-    def check(self) -> list[str]:
-        """What is wrong with the file, by SQLite's own check of everything in it; [] if nothing is."""
-        return [line for (line,) in self.connection.execute("PRAGMA integrity_check") if line != "ok"]
-
     def close(self) -> None:
         """Move all into the main file, as far as possible, and let go."""
         try:

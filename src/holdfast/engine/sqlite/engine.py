@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import os
+import sqlite3
+from collections.abc import Callable
+from functools import partial
+from typing import TypeVar
 
 from ...errors import ClosedError, StorageError
 from ...limits import LIMITS, Limits
 from ..logs import Logs
 from ..values import Values
+from .copies import backup, check
 from .reader import Reader
 from .store import SqliteStore
 from .writer import Writer
+
+Result = TypeVar("Result")
 
 
 class SqliteEngine:
@@ -95,8 +102,25 @@ class SqliteEngine:
         await self._running().writer.quiesce()
 
     async def check(self) -> list[str]:
-        """Read all there is and name what is wrong with it; [] if nothing is.  Takes long; commits wait."""
-        return await self._running().writer.check()
+        """Read all there is and name what is wrong with it; [] if nothing is.  Takes long; nothing else waits."""
+        return await self._aside(check)
+
+    async def backup(self, path: str | os.PathLike[str]) -> None:
+        """Copy the database as of now to ``path``, durably, while all goes on.
+
+        The copy is an engine's directory of its own: restoring is putting it in the place of the lost one.
+        AlreadyExists if there is something at ``path``; StorageError if it cannot be written.
+        """
+        await self._aside(partial(backup, path=os.fspath(path)))
+
+    async def _aside(self, work: Callable[[sqlite3.Connection], Result]) -> Result:
+        """Do long reading on a thread of its own, which ends with it."""
+        self._running()
+        reader = Reader(self._directory)
+        try:
+            return await reader.call(work)
+        finally:
+            reader.finish()
 
     def _running(self) -> SqliteStore:
         if self._store is None:

@@ -14,7 +14,7 @@ import struct
 import sys
 from array import array
 from collections.abc import Iterable, Sequence
-from itertools import accumulate, groupby
+from itertools import accumulate, groupby, pairwise
 from operator import itemgetter
 from typing import NamedTuple
 
@@ -88,10 +88,7 @@ def _split(position: int, data: bytes, tag: int, row_bytes: int) -> list[Row]:
     cuts = [*range(0, size - row_bytes + 1, row_bytes), size]
     if cuts[-2] == size:
         cuts.pop()
-    return [
-        Row(position + low, high - low, high - low, tag, view[low:high])
-        for low, high in zip(cuts, cuts[1:], strict=False)
-    ]
+    return [Row(position + low, high - low, high - low, tag, view[low:high]) for low, high in pairwise(cuts)]
 
 
 def pack_pieces(payloads: Sequence[bytes], tags: bytes | bytearray) -> bytes:
@@ -140,7 +137,7 @@ def unpack_pieces(data: bytes, *, mixed: bool) -> tuple[Sequence[bytes], bytes]:
     if count > 1 and lengths.count(lengths[0]) == count:
         return struct.unpack_from(f"{lengths[0]}s" * count, data, start), tags
     ends = list(accumulate(lengths, initial=start))
-    return [data[low:high] for low, high in zip(ends, ends[1:], strict=False)], tags
+    return [data[low:high] for low, high in pairwise(ends)], tags
 
 
 def payload_below(data: bytes, count: int) -> int:

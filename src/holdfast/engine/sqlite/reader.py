@@ -1,5 +1,7 @@
-"""The thread that reads what is no longer in memory, so that a replay never waits for an fsync, nor the event
-loop for the disk."""
+"""The thread that reads what is no longer in memory.
+
+It is there so that a replay never waits for an fsync, nor the event loop for the disk.
+"""
 
 from __future__ import annotations
 
@@ -38,9 +40,13 @@ class Reader:
         self._queue.put((function, future))
         return await future
 
-    def stop(self) -> None:
-        """Answer what was asked, then end.  Blocks for as long as the running read takes."""
+    def finish(self) -> None:
+        """Answer what was asked, then end; does not wait for it."""
         self._queue.put(None)
+
+    def stop(self) -> None:
+        """:meth:`finish`, and wait for it.  Blocks for as long as the running read takes."""
+        self.finish()
         self._thread.join()
 
     def _main(self) -> None:
@@ -64,7 +70,7 @@ class Reader:
             failure = error
         except sqlite3.Error as error:
             failure = faults.storage_error(error, self._directory)
-        except Exception as error:  # a mistake of ours: the caller gets it, rather than wait for a dead thread
+        except Exception as error:  # noqa: BLE001 - a mistake of ours: the caller gets it, rather than wait for a dead thread
             failure = StorageError(f"{self._directory}: reading failed: {error!r}")
         try:
             self._loop.call_soon_threadsafe(_settle, future, result, failure)

@@ -23,7 +23,6 @@ from .lock import DirectoryLock
 from .maintenance import Maintenance
 from .rows import Rows
 
-
 Result = TypeVar("Result")
 _PROBE = "UPDATE counter SET value = value + 1 WHERE name = 'probe'"
 
@@ -108,10 +107,6 @@ class Writer:
         """Make a durable change; StorageError if that fails."""
         await self.run(lambda: self._database.connection.execute(_PROBE).rowcount)
 
-    async def check(self) -> list[str]:
-        """SQLite's own check of the file; [] if nothing is wrong with it."""
-        return await self.run(lambda: self._database.check())
-
     async def stop(self) -> None:
         """Commit what is queued, close the database, let the directory go."""
         self._nudge(self._note_stop)
@@ -183,16 +178,14 @@ class Writer:
         """The next group, at most about ``commit_bytes_max`` of it."""
         with self._mutex:
             queue = self._queue
-            size = 0
-            for index, operation in enumerate(queue, 1):
+            count = size = 0
+            while count < len(queue) and size < self._limits.commit_bytes_max:
+                operation = queue[count]
+                count += 1
                 if isinstance(operation, Append):
                     size += operation.extent.size
-                    if size >= self._limits.commit_bytes_max:
-                        break
-            else:
-                index = len(queue)
-            self._queue = queue[index:]
-            return queue[:index]
+            self._queue = queue[count:]
+            return queue[:count]
 
     def _commit(self, group: list[Operation]) -> None:
         accepted, refused = self._sort(group)
@@ -232,7 +225,7 @@ class Writer:
             if faults.is_lost_sync(error):
                 self._broken = StorageError(f"{failure.message}; nothing more is stored until the engine is restarted")
             return failure
-        except Exception as error:  # a mistake of ours: waiters get it, rather than wait for a dead thread
+        except Exception as error:  # noqa: BLE001 - a mistake of ours: waiters get it, rather than wait for a dead thread
             self.keys.rolled_back()
             self._broken = StorageError(f"{self._directory}: the writer failed: {error!r}; restart the engine")
             return self._broken
@@ -257,9 +250,7 @@ class Writer:
         self._insert(appends, batches)
         self.keys.flush()
 
-    def _insert(
-        self, appends: dict[LogState, list[Append]], batches: list[tuple[LogState, list[packing.Row]]]
-    ) -> None:
+    def _insert(self, appends: dict[LogState, list[Append]], batches: list[tuple[LogState, list[packing.Row]]]) -> None:
         for state, operations in appends.items():
             rows = packing.pack(state.mode, [op.extent for op in operations], self._limits.row_bytes)
             self.rows.insert(state.id, rows)

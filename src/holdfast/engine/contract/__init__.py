@@ -1,0 +1,39 @@
+"""The contract suite: what every engine must do, as tests that any engine can run.
+
+In a test module, give a fixture ``engine_factory`` (see :class:`EngineFactory`) and derive from the classes here::
+
+    from holdfast.engine import contract
+
+    @pytest.fixture
+    def engine_factory(tmp_path):
+        return lambda *, max_bytes=None: MyEngine(tmp_path, max_bytes=max_bytes)
+
+    class TestLogs(contract.LogContract): ...
+    class TestFollowing(contract.FollowContract): ...
+    class TestRoom(contract.RoomContract): ...
+    class TestModel(contract.ModelContract): ...
+    class TestKeys(contract.KeyContract): ...
+    class TestWatching(contract.WatchContract): ...
+
+Needs pytest and hypothesis.  For readable failures call
+``pytest.register_assert_rewrite("holdfast.engine.contract")`` first.
+"""
+
+from __future__ import annotations
+
+from .following import FollowContract
+from .keys import KeyContract, WatchContract
+from .logs import LogContract
+from .model import ModelContract
+from .room import RoomContract
+from .support import EngineFactory
+
+__all__ = [
+    "EngineFactory",
+    "FollowContract",
+    "KeyContract",
+    "LogContract",
+    "ModelContract",
+    "RoomContract",
+    "WatchContract",
+]

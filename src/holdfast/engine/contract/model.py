@@ -1,0 +1,162 @@
+"""Random lives of logs, compared with the simplest thing that could be right: a list."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable
+from itertools import count
+from typing import Any, Literal
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from ...errors import ClosedError, Gone, UsageError
+from ..base import Engine, LogMode
+from .support import Cell, EngineFactory, cells, collect
+
+Step = tuple[Any, ...]
+_names = count()
+
+_TAGS = st.sampled_from([0, 0, 0, 1, 15])
+_ACKS = st.sampled_from(["disk", "os", "memory"])
+_STEPS = st.one_of(
+    st.tuples(st.just("append"), st.lists(st.binary(max_size=40), max_size=6), _TAGS, _ACKS),
+    st.tuples(st.just("append"), st.lists(st.binary(min_size=300, max_size=600), min_size=1, max_size=3), _TAGS, _ACKS),
+    st.tuples(st.just("skip"), st.integers(1, 50)),
+    st.tuples(st.just("trim"), st.floats(0, 1)),
+    st.tuples(st.just("read"), st.floats(0, 1), st.integers(1, 1500)),
+    st.tuples(st.just("settle")),
+    st.tuples(st.just("close")),
+    st.tuples(st.just("restart")),
+)
+
+
+class _Model:
+    """A log as a list with one cell for each position."""
+
+    def __init__(self, mode: LogMode) -> None:
+        self.mode = mode
+        self.first = 0 if mode == "bytes" else 1
+        self.cells: list[Cell] = []
+        self.oldest = self.first
+        self.closed = False
+
+    @property
+    def tail(self) -> int:
+        return self.first + len(self.cells)
+
+    def place(self, share: float) -> int:
+        """A position, ``share`` of the way from the first to one beyond the tail."""
+        return self.first + round(share * (len(self.cells) + 1))
+
+    def since(self, position: int) -> list[Cell]:
+        return self.cells[position - self.first :]
+
+    def sizes(self) -> int:
+        kept = self.since(self.oldest)
+        return sum(len(value) if isinstance(value, bytes) else 1 for value, _ in kept if value is not None)
+
+    def holes(self) -> int:
+        return sum(value is None for value, _ in self.cells)
+
+
+class _Life:
+    """One log of an engine and its model, side by side."""
+
+    def __init__(self, factory: EngineFactory, mode: LogMode) -> None:
+        self.factory = factory
+        self.model = _Model(mode)
+        self.name = f"life {next(_names)}"
+        self.waiting: list[tuple[Awaitable[int], int]] = []
+        self.engine: Engine = factory()
+
+    async def run(self, steps: list[Step]) -> None:
+        await self.engine.start()
+        try:
+            await self.engine.log.create(self.name, mode=self.model.mode)
+            for kind, *arguments in steps:
+                await getattr(self, kind)(*arguments)
+                await self.compare_stat()
+            await self.settle()
+            await self.finish()
+        finally:
+            await self.engine.stop()
+
+    async def append(self, parts: list[bytes], tag: int, ack: Literal["disk", "os", "memory"]) -> None:
+        data = b"".join(parts) if self.model.mode == "bytes" else parts
+        wait = self.engine.log.append(self.name, data, tag=tag, ack=ack)
+        if self.model.closed:
+            with pytest.raises(ClosedError):
+                await wait
+            return
+        self.model.cells += [(value, tag) for value in data]
+        self.waiting.append((wait, self.model.tail))
+
+    async def skip(self, length: int) -> None:
+        if self.model.mode == "entries" or self.model.closed:
+            return
+        self.model.cells += [(None, 0)] * length
+        self.waiting.append((self.engine.log.skip(self.name, length), self.model.tail))
+
+    async def trim(self, share: float) -> None:
+        position = self.model.place(share)
+        if position > self.model.tail:
+            with pytest.raises(UsageError):
+                await self.engine.log.trim(self.name, position)
+            return
+        await self.engine.log.trim(self.name, position)
+        self.model.oldest = max(self.model.oldest, position)
+
+    async def read(self, share: float, max_bytes: int) -> None:
+        await self.settle()
+        position = self.model.place(share)
+        if position < self.model.oldest:
+            with pytest.raises(Gone) as caught:
+                await self.engine.log.read(self.name, position)
+            assert caught.value.oldest == self.model.oldest
+        elif position > self.model.tail:
+            with pytest.raises(UsageError):
+                await self.engine.log.read(self.name, position)
+        else:
+            got = cells(await self.engine.log.read(self.name, position, max_bytes=max_bytes), position)
+            assert got == self.model.since(position)[: len(got)]
+            assert got or position == self.model.tail
+            size = sum(len(value) if isinstance(value, bytes) else 1 for value, _ in got if value is not None)
+            assert size <= max_bytes or len(got) == 1
+
+    async def settle(self) -> None:
+        for wait, end in self.waiting:
+            assert await wait == end
+        self.waiting.clear()
+
+    async def close(self) -> None:
+        await self.engine.log.close(self.name)
+        self.model.closed = True
+
+    async def restart(self) -> None:
+        await self.engine.stop()
+        await self.settle()
+        self.engine = self.factory()
+        await self.engine.start()
+
+    async def compare_stat(self) -> None:
+        stat, model = await self.engine.log.stat(self.name), self.model
+        assert (stat.oldest, stat.tail, stat.closed) == (model.oldest, model.tail, model.closed)
+        assert (stat.stored_bytes, stat.hole_bytes) == (model.sizes(), model.holes())
+
+    async def finish(self) -> None:
+        """All that is left, by following it to its end."""
+        await self.close()
+        pieces = await collect(self.engine.log.follow(self.name, self.model.oldest, max_bytes=333))
+        assert cells(pieces, self.model.oldest) == self.model.since(self.model.oldest)
+
+
+class ModelContract:
+    """Random lives."""
+
+    @pytest.mark.parametrize("mode", ["bytes", "entries"])
+    @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @given(steps=st.lists(_STEPS, max_size=25))
+    def test_a_log_is_a_list(self, engine_factory: EngineFactory, mode: LogMode, steps: list[Step]) -> None:
+        asyncio.run(_Life(engine_factory, mode).run(steps))

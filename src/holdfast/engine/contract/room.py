@@ -1,0 +1,123 @@
+"""A full store: loud, nothing half stored, readable, and fine again when there is room."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+from ...errors import ClosedError, StorageError
+from ...limits import MIB
+from ..base import Engine
+from .support import EngineFactory, collect, payload, read_all
+
+_CHUNK = 100_000
+
+
+def _on_a_small_store(factory: EngineFactory, test: Callable[[Engine], Awaitable[None]]) -> None:
+    async def main() -> None:
+        try:
+            engine = factory(max_bytes=2 * MIB)
+        except NotImplementedError:
+            pytest.skip("this engine cannot be bounded")
+        await engine.start()
+        try:
+            await test(engine)
+        finally:
+            await engine.stop()
+
+    asyncio.run(main())
+
+
+async def _fill(engine: Engine, name: str) -> int:
+    """Append until it is full; gives the number of chunks that were stored."""
+    for number in range(100):
+        try:
+            await engine.log.append(name, bytes([number]) * _CHUNK)
+        except StorageError:
+            return number
+    pytest.fail("it was never full")
+
+
+class RoomContract:
+    """What happens at ``max_bytes``, as at the end of a disk."""
+
+    def test_full_is_an_error_and_reading_goes_on(self, engine_factory: EngineFactory) -> None:
+        async def test(engine: Engine) -> None:
+            await engine.log.create("b")
+            count = await _fill(engine, "b")
+            assert count > 5
+            stat = await engine.log.stat("b")
+            assert stat.tail == stat.stored_bytes == count * _CHUNK
+            want = b"".join(bytes([number]) * _CHUNK for number in range(count))
+            assert payload(await read_all(engine.log, "b", 0)) == want
+
+        _on_a_small_store(engine_factory, test)
+
+    def test_a_trim_makes_room(self, engine_factory: EngineFactory) -> None:
+        async def test(engine: Engine) -> None:
+            await engine.log.create("b")
+            for _ in range(3):
+                count = await _fill(engine, "b")
+                tail = (await engine.log.stat("b")).tail
+                assert count > 3
+                await engine.log.trim("b", tail - 10)
+                assert await engine.log.append("b", b"after") == tail + 5
+                assert payload(await engine.log.read("b", tail)) == b"after"
+
+        _on_a_small_store(engine_factory, test)
+
+    def test_a_deleted_log_makes_room(self, engine_factory: EngineFactory) -> None:
+        async def test(engine: Engine) -> None:
+            await engine.log.create("b")
+            first = await _fill(engine, "b")
+            await engine.log.delete("b")
+            await engine.log.create("b")
+            assert await _fill(engine, "b") >= first - 1
+
+        _on_a_small_store(engine_factory, test)
+
+    def test_what_is_queued_behind_a_failure_fails_too(self, engine_factory: EngineFactory) -> None:
+        async def test(engine: Engine) -> None:
+            await engine.log.create("b")
+            await engine.log.create("other")
+            await engine.log.append("b", b"head")
+            waits = [engine.log.append("b", bytes(3 * MIB))]
+            if (await engine.log.stat("b")).tail > 4:
+                waits += [engine.log.append("b", b"x") for _ in range(5)]
+            results = await asyncio.gather(*waits, return_exceptions=True)
+            assert [type(result) for result in results] == [StorageError] * len(waits)
+            assert (await engine.log.stat("b")).tail == 4
+            assert await engine.log.append("b", b"tail", expected_tail=4) == 8
+            assert await engine.log.append("other", b"x") == 1
+            assert payload(await engine.log.read("b", 0)) == b"headtail"
+
+        _on_a_small_store(engine_factory, test)
+
+    def test_a_failed_commit_never_shows_to_followers(self, engine_factory: EngineFactory) -> None:
+        async def test(engine: Engine) -> None:
+            await engine.log.create("b")
+            reading = asyncio.create_task(collect(engine.log.follow("b", 0)))
+            await engine.log.append("b", b"one ")
+            with pytest.raises(StorageError):
+                await engine.log.append("b", bytes(3 * MIB))
+            await engine.log.append("b", b"two")
+            await engine.log.close("b")
+            assert payload(await reading) == b"one two"
+            with pytest.raises(ClosedError):
+                await engine.log.append("b", b"x")
+
+        _on_a_small_store(engine_factory, test)
+
+    def test_keys_too(self, engine_factory: EngineFactory) -> None:
+        async def test(engine: Engine) -> None:
+            before = await engine.kv.put("k", b"small")
+            with pytest.raises(StorageError):
+                await engine.kv.put("k", bytes(3 * MIB))
+            item = await engine.kv.get("k")
+            assert item is not None
+            assert (item.value, item.revision) == (b"small", before)
+            assert await engine.kv.put("k", b"again") > before
+
+        _on_a_small_store(engine_factory, test)
