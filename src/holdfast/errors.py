@@ -267,7 +267,7 @@ EXIT_GONE = 6
 EXIT_LINK_LOST = 75
 
 REGISTRY: tuple[ErrorEntry, ...] = (
-    ErrorEntry("HF-101", UsageError, "usage", 400, "INVALID_ARGUMENT", 2, "never"),
+    ErrorEntry("HF-101", UsageError, "usage", 400, "INVALID_ARGUMENT", 125, "never"),
     ErrorEntry("HF-102", ProtocolError, "protocol", 400, "INTERNAL", 125, "not on this connection"),
     ErrorEntry("HF-103", VersionMismatch, "version_mismatch", 505, "FAILED_PRECONDITION", 125, "after an upgrade"),
     ErrorEntry("HF-104", ClosedError, "closed", 409, "FAILED_PRECONDITION", 125, "no"),

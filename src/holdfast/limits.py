@@ -65,6 +65,8 @@ class Limits(NamedTuple):
     """Undelivered output a keeper keeps on disk for one job, after its ring."""
     spill_segment_bytes: int = 8 * MIB
     """Size of one spill file; room comes back a file at a time."""
+    birth_s: float = 10.0
+    """Longest a keeper may take from being asked for to its command running; 5 ms are usual, 100 ms without zygote."""
     input_items_max: int = 1_000
     """Input items waiting in a keeper; more are refused until some were applied."""
     input_bytes_max: int = 4 * MIB
@@ -87,6 +89,9 @@ class Limits(NamedTuple):
     """Window of one viewer's output stream."""
     viewers_per_job_max: int = 256
     """Output streams open on one job."""
+
+    state_bytes_max: int = 0
+    """Size of the node's database; 0: as large as the disk allows.  At the limit it is as if the disk were full."""
 
     # engines
     append_bytes_max: int = 64 * MIB

@@ -8,7 +8,7 @@ import subprocess
 
 import pytest
 
-from holdfast.testing import NodeBox
+from holdfast.testing import NodeBox, wait_until
 
 
 def start(box: NodeBox, name: str, *command: str, options: tuple[str, ...] = ("-T",)) -> str:
@@ -174,9 +174,17 @@ def test_a_cut_link_under_a_viewer_gives_75_and_says_the_job_runs_on(node_box: N
     assert node_box.inspect("x")["state"] == "running"
 
 
-def test_without_a_node_a_question_says_so(box: NodeBox) -> None:
-    done = box.run("logs", "x", code=75)
-    assert b"no node" in done.stderr.lower()
+def test_any_command_brings_the_node_back(node_box: NodeBox) -> None:
+    start(node_box, "x", "sh", "-c", "echo hello; sleep 1000")
+    wait_until(lambda: node_box.inspect("x")["output_bytes"] == 6, "the output is there")
+    node_box.kill_node()
+    assert node_box.run("logs", "x").stdout == b"hello\n"
+    assert node_box.inspect("x")["state"] == "running"
+
+
+def test_asking_for_the_version_starts_nothing(box: NodeBox) -> None:
+    assert json.loads(box.run("version", "-o", "json").stdout)["node"] is None
+    assert not box.runtime_dir.exists()
 
 
 def test_run_starts_a_node_by_itself(box: NodeBox) -> None:

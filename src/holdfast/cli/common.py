@@ -10,6 +10,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from ..errors import HoldfastError, UsageError
+from ..quantities import parse_duration
 
 if TYPE_CHECKING:
     from ..client.sync import SyncNode
@@ -19,8 +20,8 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-def reach_node(*, autostart: bool = False) -> SyncNode:
-    """The user's node.  Only commands that start jobs start a node; the others find none and say so."""
+def reach_node(*, autostart: bool = True) -> SyncNode:
+    """The user's node, started in the background if none runs: after a crash that is how jobs are found again."""
     from ..client.sync import connect_sync
 
     return connect_sync(autostart=autostart, reconnect_s=0.0)
@@ -34,7 +35,7 @@ class JobName(click.ParamType[str]):
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
         """Candidates from the running node; none if none runs."""
         try:
-            with reach_node() as node:
+            with reach_node(autostart=False) as node:
                 infos = [job.info for job in node.jobs.list()]
         except HoldfastError:
             return []
@@ -49,24 +50,15 @@ class Duration(click.ParamType[float]):
     """Seconds, or a number with ms, s, m, h or d."""
 
     name = "duration"
-    _UNITS = (("ms", 0.001), ("s", 1.0), ("m", 60.0), ("h", 3600.0), ("d", 86_400.0))
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
         """Seconds."""
         if isinstance(value, int | float):
             return float(value)
-        number, factor = value, 1.0
-        for suffix, unit_s in self._UNITS:
-            if value.endswith(suffix):
-                number, factor = value[: -len(suffix)], unit_s
-                break
         try:
-            seconds = float(number) * factor
-        except ValueError:
-            self.fail(f"{value!r} is not a duration such as 10, 1.5s, 200ms, 5m or 2h", param, ctx)
-        if not 0 <= seconds < float("inf"):
-            self.fail(f"{value!r} is negative or endless", param, ctx)
-        return seconds
+            return parse_duration(value)
+        except UsageError as error:
+            self.fail(str(error), param, ctx)
 
 
 DURATION = Duration()
@@ -116,41 +108,6 @@ def print_table(head: tuple[str, ...], rows: list[tuple[str, ...]], *, right: fr
             for place, (cell, width) in enumerate(zip(row, widths, strict=True))
         ]
         click.echo("  ".join(cells).rstrip())
-
-
-def size_text(count: int) -> str:
-    """``1.5 MiB`` and the like."""
-    value = float(count)
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if value < 1024 or unit == "GiB":
-            return f"{value:.0f} {unit}" if unit == "B" or value >= 100 else f"{value:.1f} {unit}"
-        value /= 1024
-    raise AssertionError
-
-
-_SIZE_UNITS = {
-    "": 1,
-    "B": 1,
-    "KB": 1000,
-    "MB": 1000**2,
-    "GB": 1000**3,
-    "K": 1024,
-    "M": 1024**2,
-    "G": 1024**3,
-    "KIB": 1024,
-    "MIB": 1024**2,
-    "GIB": 1024**3,
-}
-
-
-def to_bytes(text: str, field: str) -> int:
-    """``64KiB``, ``1GB``, ``4096`` in bytes; UsageError naming ``field``."""
-    number = text.strip().rstrip("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ ")
-    unit = text.strip()[len(number) :].strip().upper()
-    try:
-        return int(float(number) * _SIZE_UNITS[unit])
-    except (ValueError, KeyError, OverflowError):
-        raise UsageError(f"{field}: {text!r} is not a size such as 4096, 64KiB or 1GB", field=field) from None
 
 
 def age_text(since: float) -> str:

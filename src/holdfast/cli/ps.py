@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from ..quantities import format_size
 from .common import (
     JOB,
     age_text,
@@ -16,7 +17,6 @@ from .common import (
     print_json_lines,
     print_table,
     reach_node,
-    size_text,
     state_text,
 )
 
@@ -33,7 +33,7 @@ _COMMAND_WIDTH_MAX = 60
 @format_option("table", "json", "jsonl", "name")
 def ps(quiet: bool, running: bool, form: str) -> None:
     """List jobs."""
-    with reach_node(autostart=True) as node:
+    with reach_node() as node:
         infos = [job.info for job in node.jobs.list() if not (running and job.info.state == "done")]
     if quiet:
         for info in infos:
@@ -53,9 +53,9 @@ def _row(info: JobInfo) -> tuple[str, ...]:
     command = shlex.join(info.command)
     if len(command) > _COMMAND_WIDTH_MAX:
         command = command[: _COMMAND_WIDTH_MAX - 1] + "…"
-    gap = size_text(info.gap_bytes) if info.gap_bytes else "-"
+    gap = format_size(info.gap_bytes) if info.gap_bytes else "-"
     age = age_text(info.created_at)
-    return (info.id, info.name or "-", state_text(info), age, size_text(info.output_bytes), gap, command)
+    return (info.id, info.name or "-", state_text(info), age, format_size(info.output_bytes), gap, command)
 
 
 @click.command()

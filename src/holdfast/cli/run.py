@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..errors import UsageError
+from ..quantities import parse_size
 from . import terminal
-from .common import format_option, info_as_dict, print_json, reach_node, to_bytes
+from .common import format_option, info_as_dict, print_json, reach_node
 from .watching import WatchOptions, detach_keys_option, watch
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ def run(
     otherwise if both standard input and output are. A node is started in the background if none runs.
     """
     rows, columns = terminal.size()
-    with reach_node(autostart=True) as node:
+    with reach_node() as node:
         job = node.jobs.start(
             list(command),
             name=name,
@@ -65,7 +66,7 @@ def run(
             rows=rows,
             columns=columns,
             on_full=on_full,
-            spill_bytes_max=0 if spill is None else to_bytes(spill, "spill"),
+            spill_bytes_max=0 if spill is None else parse_size(spill, "spill"),
         )
         if detach:
             _print(job, form)

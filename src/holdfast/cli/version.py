@@ -16,7 +16,7 @@ from .common import format_option, info_as_dict, print_json, reach_node
 def version(form: str) -> None:
     """Print the versions of this command and of the node."""
     try:
-        with reach_node() as node:
+        with reach_node(autostart=False) as node:
             info = info_as_dict(node.info())
     except Unavailable:
         info = None

@@ -73,7 +73,10 @@ class SyncNode:
         """
         if self._closed:
             raise ClosedError("this client was closed")
-        if self._connection is None or self._connection.closed_by is not None:
+        if self._connection is not None and self._connection.closed_by is not None:
+            self._connection.close()
+            self._connection = None
+        if self._connection is None:
             self._connection = self._dial_or_start()
         return self._connection
 

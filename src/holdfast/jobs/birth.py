@@ -33,8 +33,6 @@ if TYPE_CHECKING:
 
 _logger = structlog.get_logger("holdfast.jobs")
 
-BIRTH_S = 10.0
-"""Longest a birth may take; 2 ms are usual, 100 ms from a cold start on an idle machine."""
 READINESS_BYTES_MAX = 64 * 1024
 """A readiness line is a few hundred bytes; an error's details may be longer."""
 STOP_S = 5.0
@@ -47,11 +45,14 @@ _BOOT = (
 
 
 class Midwife:
-    """Has keepers born.  One per node; use on one event loop."""
+    """Has keepers born.  One per node; use on one event loop.
 
-    def __init__(self, limits: Limits = LIMITS, *, birth_s: float = BIRTH_S) -> None:
-        self._limits = limits
-        self._birth_s = birth_s
+    ``limits``: ``birth_s`` counts here.  ``warm``: keep a zygote; without, each birth starts a Python.
+    """
+
+    def __init__(self, limits: Limits = LIMITS, *, warm: bool = True) -> None:
+        self._birth_s = limits.birth_s
+        self._warm = warm
         self._zygote: _Zygote | None = None
         self._leaving: list[subprocess.Popen[bytes]] = []
         self._stopped = False
@@ -63,7 +64,8 @@ class Midwife:
 
     async def start(self) -> None:
         """Start the zygote, so that the first birth is a warm one.  Does not wait for it."""
-        self._ready_zygote()
+        if self._warm:
+            self._ready_zygote()
 
     async def stop(self) -> None:
         """Let the zygote go; keepers live on.  Idempotent."""
@@ -87,7 +89,7 @@ class Midwife:
         data = encode(certificate)
         try:
             async with asyncio.timeout(self._birth_s):
-                for start in (self._start_warm, self._start_cold):
+                for start in (self._start_warm, self._start_cold)[not self._warm :]:
                     receipt = await self._try(start, certificate, data)
                     if receipt is not None:
                         return receipt

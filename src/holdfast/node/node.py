@@ -61,7 +61,11 @@ class Node:
         make_private_dir(self._places.state_dir)
         make_private_dir(self._places.runtime_dir)
         socket_path = self._places.socket_path
-        self._engine = SqliteEngine(os.path.join(self._places.state_dir, "engine"))
+        self._engine = SqliteEngine(
+            os.path.join(self._places.state_dir, "engine"),
+            max_bytes=self._limits.state_bytes_max or None,
+            limits=self._limits,
+        )
         await self._engine.start()
         self._stack.push_async_callback(self._engine.stop)
         midwife = Midwife(self._limits)

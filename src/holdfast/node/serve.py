@@ -13,7 +13,7 @@ import structlog
 
 from ..clock import RealClock
 from ..errors import HoldfastError, to_wire
-from ..limits import LIMITS
+from ..settings import limits_from
 from .node import Node
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ async def _serve(places: Places, ready_fd: int | None) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    node = Node(places, clock=RealClock(), limits=LIMITS)
+    node = Node(places, clock=RealClock(), limits=limits_from())
     await node.open()
     try:
         _tell(ready_fd, {"ok": True, "pid": os.getpid(), "url": places.url})

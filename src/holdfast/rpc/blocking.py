@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from ..clock import Clock, RealClock
-from ..errors import ClosedError, DeadlineExceeded, DisconnectedError, HoldfastError, Unavailable, UsageError
+from ..errors import ClosedError, DisconnectedError, HoldfastError, Unavailable, UsageError
 from ..limits import LIMITS, Limits
 from .blocking_streams import BlockingReader, BlockingWriter
 from .codec import Codec
@@ -23,7 +23,6 @@ from .events import (
     Event,
     EventReceived,
     Failed,
-    Opened,
     Reply,
     RequestReceived,
     ResponseReceived,
@@ -128,18 +127,43 @@ class BlockingConnection:
         DisconnectedError if the link is cut first; ClosedError if this end closes.  Left by an exception, as
         KeyboardInterrupt, it cancels the call at the peer.
         """
-        self.check_usable()
-        number = self.core.call(method, params, attachment, deadline_s, now=self._clock.now())
-        self._replies[number] = None
+        number = self.begin_call(method, params, attachment, deadline_s)
         if on_event is not None:
             self._on_call_event[number] = on_event
         try:
-            return self._wait_reply(number)
+            while (reply := self.take_reply(number)) is None:
+                self.pump()
+            return reply
         finally:
-            self._replies.pop(number, None)
-            self._on_call_event.pop(number, None)
-            if self.core.cancel_call(number):
-                self.flush()
+            self.give_up_call(number)
+
+    def begin_call(
+        self, method: str, params: dict[str, Any], attachment: bytes = b"", deadline_s: float | None = None
+    ) -> int:
+        """As :meth:`call` without the wait: the number for :meth:`take_reply`, to be asked after each :meth:`pump`."""
+        self.check_usable()
+        number = self.core.call(method, params, attachment, deadline_s, now=self._clock.now())
+        self._replies[number] = None
+        self.flush()
+        return number
+
+    def take_reply(self, number: int) -> Reply | None:
+        """The answer to a begun call, once; None while there is none.  Raises as :meth:`call` does.  Does not block."""
+        reply = self._replies[number]
+        if reply is None:
+            self.check_usable()
+            return None
+        del self._replies[number]
+        if isinstance(reply, HoldfastError):
+            raise reply
+        return reply
+
+    def give_up_call(self, number: int) -> None:
+        """Wait for this call no more; the peer is told.  Nothing happens if it was answered."""
+        self._replies.pop(number, None)
+        self._on_call_event.pop(number, None)
+        if self.core.cancel_call(number):
+            self.flush()
 
     # streams
 
@@ -226,16 +250,6 @@ class BlockingConnection:
         if self.retry_after_s > 0:
             raise Unavailable(self._reason.message, path, self.retry_after_s) from self._reason
         raise self._reason
-
-    def _wait_reply(self, number: int) -> Reply:
-        while True:
-            reply = self._replies[number]
-            if isinstance(reply, HoldfastError):
-                raise reply
-            if reply is not None:
-                return reply
-            self.check_usable()
-            self.pump()
 
     def _drain(self) -> None:
         until = self._clock.now() + self.core.limits.goodbye_s

@@ -17,18 +17,12 @@ from typing import Any, Concatenate, Literal, NamedTuple, ParamSpec, Protocol, T
 from typing import get_type_hints as hints_of
 
 from ..errors import ProtocolError, UsageError
+from .events import Reply
 
 P = ParamSpec("P")
 R = TypeVar("R")
 Decoder = Callable[[Any], Any]
 Method = Callable[..., Any]
-
-
-class Reply(NamedTuple):
-    """What a call is answered with: a JSON value, and raw bytes beside it."""
-
-    result: Any
-    attachment: bytes = b""
 
 
 class Arguments(NamedTuple):

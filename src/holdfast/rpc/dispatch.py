@@ -15,7 +15,8 @@ import structlog
 
 from ..errors import HoldfastError, InternalError, NotFound, ProtocolError, UsageError
 from ..ids import new_id
-from .commands import Command, Commands, Reply
+from .commands import Command, Commands
+from .events import Reply
 
 _log = structlog.get_logger("holdfast.rpc")
 

@@ -17,7 +17,6 @@ from holdfast.jobs.api import JobsApi
 from holdfast.jobs.model import JobInfo, JobSpec, Usage
 from holdfast.rpc.commands import (
     Commands,
-    Reply,
     command_of,
     decode_result,
     invoke,
@@ -27,6 +26,7 @@ from holdfast.rpc.commands import (
     within,
     within_blocking,
 )
+from holdfast.rpc.events import Reply
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,7 +11,8 @@ import pytest
 import structlog
 
 from holdfast.errors import BusyError, HoldfastError, InternalError, NotFound, ProtocolError, UsageError
-from holdfast.rpc.commands import Commands, Reply, params_of
+from holdfast.rpc.commands import Commands, params_of
+from holdfast.rpc.events import Reply
 from holdfast.rpc.dispatch import Dispatcher
 
 
