@@ -131,7 +131,9 @@ class NodeBox:
             self._end_keeper(json.loads(note.read_text()))
 
     def _end_background_node(self) -> None:
-        found = json.loads(self.run("version", "-o", "json").stdout)["node"]
+        """A node that a command started by itself; there is none to find where the places are unusable."""
+        done = self.run("version", "-o", "json", code=None)
+        found = json.loads(done.stdout)["node"] if done.returncode == 0 else None
         if found is not None:
             os.kill(found["pid"], signal.SIGKILL)
 
