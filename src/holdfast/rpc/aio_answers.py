@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
-from typing import Any, Protocol
+from typing import Protocol
 
 import structlog
 
@@ -45,13 +44,14 @@ class Responder(Protocol):
 class Answers:
     """The tasks that answer one connection's peer."""
 
-    __slots__ = ("_cancelled", "_handler", "_loop", "_responder", "_tasks")
+    __slots__ = ("_cancelled", "_handler", "_loop", "_responder", "_tasks", "_timers")
 
     def __init__(self, handler: Handler, responder: Responder, loop: asyncio.AbstractEventLoop) -> None:
         self._handler = handler
         self._responder = responder
         self._loop = loop
         self._tasks: dict[int, asyncio.Task[None]] = {}
+        self._timers: dict[int, asyncio.TimerHandle] = {}
         self._cancelled: set[asyncio.Task[None]] = set()
         """Asked to end, not ended yet; a call number may be in use again by then."""
 
@@ -60,10 +60,15 @@ class Answers:
 
     def begin(self, request: RequestReceived) -> None:
         """Answer ``request`` in a task of its own."""
-        self._tasks[request.number] = self._loop.create_task(self._answer(request))
+        number = request.number
+        self._tasks[number] = self._loop.create_task(self._answer(request))
+        if request.deadline is not None:
+            after_s = max(request.deadline - self._responder.now(), 0.0)
+            self._timers[number] = self._loop.call_later(after_s, self._expire, number, after_s)
 
     def cancel(self, number: int) -> None:
-        """The caller no longer wants the answer."""
+        """The caller no longer wants the answer.  The task is cancelled once only: it may be tidying up by now."""
+        self._clear_timer(number)
         task = self._tasks.pop(number, None)
         if task is not None:
             self._cancelled.add(task)
@@ -86,29 +91,32 @@ class Answers:
     async def _answer(self, request: RequestReceived) -> None:
         number = request.number
         try:
-            handling = self._handler.handle(request)
-            reply = await (handling if request.deadline is None else self._in_time(handling, request.deadline))
+            reply = await self._handler.handle(request)
             self._responder.respond(number, reply.result, reply.attachment)
         except HoldfastError as error:
             self._responder.respond_error(number, error)
         except asyncio.CancelledError:
-            if self._tasks.get(number) is asyncio.current_task():  # not by us: the handler awaited something that was cancelled
+            if self._is_current(number):  # not by us: the handler awaited something that was cancelled
                 self._responder.respond_error(number, InternalError(f"{request.method} was cancelled"))
             raise
         except Exception as error:
             _log.error("rpc.answer_failed", method=request.method, exc_info=error)
             self._responder.respond_error(number, InternalError(f"{request.method} failed"))
         finally:
-            if self._tasks.get(number) is asyncio.current_task():
+            if self._is_current(number):
                 del self._tasks[number]
+                self._clear_timer(number)
 
-    async def _in_time(self, handling: Coroutine[Any, Any, Reply], deadline: float) -> Reply:
-        after_s = max(deadline - self._responder.now(), 0.0)
-        timeout = asyncio.timeout(after_s)
-        try:
-            async with timeout:
-                return await handling
-        except TimeoutError:
-            if timeout.expired():
-                raise DeadlineExceeded(phase="handler", after_s=after_s) from None
-            raise
+    def _is_current(self, number: int) -> bool:
+        """Whether the running task still is the one for ``number``; a cancelled one is not."""
+        return self._tasks.get(number) is asyncio.current_task()
+
+    def _expire(self, number: int, after_s: float) -> None:
+        self.cancel(number)
+        self._responder.respond_error(number, DeadlineExceeded(phase="handler", after_s=after_s))
+
+    def _clear_timer(self, number: int) -> None:
+        if self._timers:
+            timer = self._timers.pop(number, None)
+            if timer is not None:
+                timer.cancel()

@@ -49,11 +49,13 @@ class Wire(asyncio.Protocol):
     # what the connection asks of it
 
     async def run_on(self, sock: socket.socket) -> None:
-        """Take over the connected ``sock``; it is closed if this is cancelled or fails."""
+        """Take over the connected ``sock``.  If this is cancelled it is taken over all the same: :meth:`abort` then."""
+        making = asyncio.ensure_future(self._loop.create_unix_connection(lambda: self, sock=sock))
         try:
-            await self._loop.create_unix_connection(lambda: self, sock=sock)
-        except BaseException:
-            sock.close()
+            # Cancelled in the middle, uvloop's transport would close without telling us.  It is a turn or two.
+            await asyncio.shield(making)
+        except asyncio.CancelledError:
+            await asyncio.wait([making])
             raise
 
     def wake(self) -> None:
@@ -114,7 +116,7 @@ class Wire(asyncio.Protocol):
         transport = self._transport
         if transport is None:
             return
-        if not self._paused:
+        if not (self._paused or transport.is_closing()):
             buffers = self.core.data_to_send(self._send_bytes, self.now())
             if buffers:
                 transport.writelines(buffers)
