@@ -24,7 +24,17 @@ from .bodies import decode_error, decode_object, encode_error, seconds_field
 from .calls import Calls
 from .codec import Codec, JsonCodec
 from .events import ClosedByPeer, Event, Failed, Opened, Recovered, Stalled, StreamReadable, StreamWritable
-from .frames import OPTIONAL, Frame, FrameReader, FrameType, decode_ack, decode_data, decode_opaque, encode_frame
+from .frames import (
+    OPTIONAL,
+    Frame,
+    FrameReader,
+    FrameType,
+    decode_ack,
+    decode_data,
+    decode_opaque,
+    encode_ack,
+    encode_frame,
+)
 from .greeting import Greeting
 from .handshake import Authenticator
 from .liveness import Liveness
@@ -153,12 +163,12 @@ class Connection:
         """
         self._now = now
         out: list[bytes] = []
-        room = self._outbox.take(out, max_bytes)
+        room = self._outbox.take_urgent(out, max_bytes)
         if self._state is State.OPEN:
             room = take_acks(self.broker, out, room)
-            before = len(out)
-            take_packets(self.broker, out, room, now)
-            if len(out) > before:
+        room = self._outbox.take_control(out, room)
+        if self._state is State.OPEN:
+            if take_packets(self.broker, out, room, now) < room:
                 self._liveness.data_sent(now)
         elif self._state is State.CLOSING and not self._outbox.has_control:
             self._step(Step.FLUSHED)
@@ -236,9 +246,12 @@ class Connection:
     def goodbye(self, error: HoldfastError | None = None, retry_after_s: float = 0.0) -> None:
         """Close: what is queued leaves first, then the goodbye with its reason; streams are cut, not ended.
 
-        Idempotent.  ``retry_after_s``: ask the peer to stay away for so long.
+        Acknowledgements leave too, stream data does not.  ``retry_after_s``: ask the peer to stay away for so long.
+        Idempotent.
         """
         if self._state not in OVER:
+            while self._state is State.OPEN and (ack := self.broker.next_ack()):
+                self._outbox.put(encode_ack(ack))
             self._say_goodbye(error, retry_after_s)
 
     # inside

@@ -1,7 +1,8 @@
 """What waits to be sent on one connection, and in which order it leaves.
 
-Pings and their answers go first, then control frames in order, then acknowledgements, then data, one packet per stream
-in turn.  Data is asked for only when it can leave, so that a keystroke waits behind one packet, not behind a replay.
+Pings and their answers go first, then acknowledgements, which are small and at most one per stream, then control frames
+in order, so that a call never overtakes an acknowledgement made before it; then data, one packet per stream in turn.
+Data is asked for only when it can leave, so that a keystroke waits behind one packet, not behind a replay.
 """
 
 from __future__ import annotations
@@ -61,8 +62,8 @@ class Outbox:
         self._ping = None
         self.control_bytes = 0
 
-    def take(self, out: list[bytes], room: int) -> int:
-        """Move waiting frames to ``out`` until ``room`` bytes are full or none is left; the room that remains."""
+    def take_urgent(self, out: list[bytes], room: int) -> int:
+        """Move the handshake, pings and their answers to ``out``; the room that remains, perhaps less than none."""
         if self._greeting or (self._preamble and self._control):
             greeting = self._preamble + b"".join(self._greeting)
             self._preamble = b""
@@ -73,6 +74,10 @@ class Outbox:
         if self._ping is not None:
             room = _append(out, encode_opaque(FrameType.PING, self._ping), room)
             self._ping = None
+        return room
+
+    def take_control(self, out: list[bytes], room: int) -> int:
+        """Move control frames to ``out`` until ``room`` bytes are full or none is left; the room that remains."""
         while self._control and room > 0:
             frame = self._control.popleft()
             self.control_bytes -= len(frame)

@@ -149,7 +149,8 @@ def test_regression_5_pings_keep_flowing_through_a_replay_of_100_mb(pair: Pair) 
     reader = Reader(1, window_bytes=1 << 20)
     watch(pair, sender, reader)
     total, piece, per_turn, turn_s = 100_000_000, bytes(1 << 20), 64_000, 0.064
-    received, ping_sent_at, round_trips = 0, {0: 0.0}, []
+    received, ping_sent_at = 0, {0: 0.0}
+    round_trips: list[float] = []
     while received < total:
         sender.write(piece)
         pair.server.broker.ready(1)
