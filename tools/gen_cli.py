@@ -29,8 +29,12 @@ class CommandDoc(NamedTuple):
 
 def commands() -> Iterator[CommandDoc]:
     """The group itself and every command below it, in the order of the help, hidden ones left out."""
-    context = click.Context(cli, info_name="holdfast", terminal_width=WIDTH, max_content_width=WIDTH)
-    yield from _walk(cli, context)
+    yield from _walk(cli, _context(cli, "holdfast", None))
+
+
+def _context(command: click.Command, name: str, parent: click.Context | None) -> click.Context:
+    settings = {"terminal_width": WIDTH, "max_content_width": WIDTH, **command.context_settings}
+    return click.Context(command, parent=parent, info_name=name, **settings)
 
 
 def _walk(command: click.Command, context: click.Context) -> Iterator[CommandDoc]:
@@ -41,7 +45,7 @@ def _walk(command: click.Command, context: click.Context) -> Iterator[CommandDoc
         child = command.get_command(context, name)
         assert child is not None, f"{context.command_path} lists {name!r} and does not have it"
         if not child.hidden:
-            yield from _walk(child, click.Context(child, parent=context, info_name=name))
+            yield from _walk(child, _context(child, name, context))
 
 
 def page() -> str:

@@ -11,17 +11,17 @@ from holdfast.errors import ErrorEntry, HoldfastError
 EXIT_CODES: tuple[tuple[str, str], ...] = (
     ("0", "Done. For `run`, `attach` and `wait`: the job ended with 0."),
     ("1-123", "For `run`, `attach` and `wait`: the job's own exit code. From other commands only those below."),
-    ("2", "An argument is wrong: it was refused, and the message names it."),
+    ("2", "A value was refused; the message names it."),
     ("EXIT_NOT_FOUND", "No job of that name or id."),
     ("EXIT_HELD", "Someone else holds it, or it is not in the expected state."),
     ("EXIT_DENIED", "Not allowed, or not known who asks."),
     ("EXIT_GONE", "The position asked for has been trimmed away."),
     ("EXIT_LINK_LOST", "The link was lost, or no node answers. The job runs on: a cut never exits with 0."),
     ("EXIT_TIMED_OUT", "The time given has passed."),
-    ("EXIT_OUR_ERROR", "Holdfast itself failed; the message says how."),
+    ("EXIT_OUR_ERROR", "Holdfast itself failed, or the command line cannot be read; the message says how."),
     ("EXIT_NOT_EXECUTABLE", "The command to run is there and cannot be executed."),
     ("EXIT_NOT_FOUND_COMMAND", "The command to run is not there."),
-    ("128+n", "The job was ended by signal n."),
+    ("128+n", "The job was ended by signal n; or this command was: 130 by Ctrl-C, 141 because its reader left."),
 )
 """Exit codes in the order of the page; a name is that of a constant in ``holdfast.errors``."""
 

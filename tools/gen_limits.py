@@ -13,7 +13,11 @@ HEAD = """\
 # Limits
 
 Everything Holdfast keeps is bounded, and each bound is one of these. An error that a limit causes names it and its
-value. The defaults are in `holdfast.limits.LIMITS`. Sizes are in bytes (1 MiB = 1,048,576), times in seconds.
+value. Sizes are in bytes (1 MiB = 1,048,576), times in seconds.
+
+A node takes other values from its environment, by the limit's name in capitals:
+`HOLDFAST_LIMIT_SPILL_BYTES_MAX=256MiB`, `HOLDFAST_LIMIT_STALL_S=30s`. An unknown name, or values that contradict each
+other, are refused when the node starts.
 """
 
 
