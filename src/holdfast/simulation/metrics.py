@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from .quantities import format_size
+from ..quantities import format_size
 
 
 class Report(NamedTuple):

@@ -58,7 +58,7 @@ class Transfer:
         self._log = log
         self._progress = progress
         self._stream_id = 0
-        self._reader: Reader | None = None
+        self._reader = Reader(0, window_bytes=options.reader_window_bytes)
         self._half_open_left = options.half_open and not options.disconnect_every_s
         self._read_at = 0.0
         self._read_timer: Timer | None = None
@@ -79,19 +79,19 @@ class Transfer:
         return self._report(self._last_received_at - began)
 
     def _connect(self) -> None:
-        """A new connection: new brokers and a new reader, which goes on where the verifier is."""
+        """A new connection: new brokers; both ends go on where the reader is."""
         now = self.world.now()
         self._stream_id += 1
         self.pipe.heal()
-        window = self.options.reader_window_bytes
-        self._reader = Reader(self._stream_id, window_bytes=window, start_offset=self.verifier.offset)
+        wanted = self._reader.resume(self._stream_id)
+        window = self._reader.window
         self._reading, self._writing = Broker(), Broker()
         self._reader_bridge = ReaderBridge(self.world, self._reading, self.pipe, self._on_data)
         self._writer_bridge = WriterBridge(self.world, self._writing, self.pipe, self._on_ack)
         self._reading.add_reader(self._reader)
         # A job's output is prepared, corked, and then started; a plain writer knows the window from the start.
         corked = self.options.mode == MANAGER
-        start = self.sender.connect(self._stream_id, 0 if corked else window, self.verifier.offset, now)
+        start = self.sender.connect(self._stream_id, 0 if corked else window, wanted, now)
         self._say(f"connected stream {self._stream_id} from offset {start}")
         if corked:
             self.sender.start(window, now)
@@ -146,7 +146,6 @@ class Transfer:
 
     def _read_all(self) -> None:
         reader = self._reader
-        assert reader is not None
         while (item := reader.read(_READ_BYTES)) is not None:
             self._take(item)
         self._reading.ready(self._stream_id)
@@ -156,10 +155,8 @@ class Transfer:
         now, rate = self.world.now(), self.options.slow_reader
         if self._read_timer is not None or self._ended:
             return
-        reader = self._reader
-        assert reader is not None
         piece = max(1, min(_READ_BYTES, int(rate * _SLOW_READ_S)))
-        item = reader.read(piece)
+        item = self._reader.read(piece)
         if item is None:
             return
         self._take(item)

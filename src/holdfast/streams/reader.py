@@ -165,6 +165,20 @@ class Reader:
         """Have the next acknowledgement announce the window: the first one opens a corked sender."""
         self._due = True
 
+    def resume(self, stream_id: int) -> int:
+        """The link was cut and there is a new one: go on as ``stream_id``; the offset to ask the sender to start from.
+
+        What arrived in order stays readable; what did not is asked for again.  Offer :attr:`window` to the sender.
+        Raises UsageError with ``manual_ack``: then only what is durable counts, so make a new Reader from there.
+        """
+        if self._manual:
+            raise UsageError("resume: a manual reader begins anew from what is durable", field="manual_ack")
+        self.stream_id = stream_id
+        self._reorder.clear()
+        self._fin_sent = False
+        self._due = True
+        return self.next_offset
+
     def acknowledge(self, offset: int) -> None:
         """All below ``offset`` is safe with the reader (manual mode).
 
@@ -245,6 +259,11 @@ class Reader:
     def window_bytes(self) -> int:
         """Bytes held at most."""
         return self._window
+
+    @property
+    def window(self) -> int:
+        """Bytes there is room for now, counted from what is acknowledged."""
+        return self._window if self._manual else self._window - self._buffered
 
     @property
     def edge(self) -> int:
