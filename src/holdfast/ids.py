@@ -24,6 +24,16 @@ def new_id(random_bytes: Callable[[int], bytes] = os.urandom) -> str:
     return "".join(_ALPHABET[(number >> (5 * place)) & 31] for place in range(ID_LENGTH))
 
 
+def new_token(size: int = 8) -> str:
+    """``size`` random bytes in hex, from the system's generator."""
+    return os.urandom(size).hex()
+
+
+def random_fraction() -> float:
+    """A float in [0, 1) from the system's generator; for jitter, where ``import random`` costs 4 ms."""
+    return int.from_bytes(os.urandom(7), "big") / (1 << 56)
+
+
 def is_id(text: str) -> bool:
     """Whether ``text`` has the shape of an id."""
     return len(text) == ID_LENGTH and all(character in _ALPHABET for character in text)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import os
-import secrets
 from collections.abc import AsyncIterator, Mapping, Sequence
 
 from ..errors import DisconnectedError
+from ..ids import new_token
 from ..jobs.api import JobsApi
 from ..jobs.model import InputReceipt, JobInfo, OnFull
 from ..limits import LIMITS
@@ -78,7 +78,7 @@ class Job:
     def __init__(self, link: Link, info: JobInfo) -> None:
         self._link = link
         self.info = info
-        self._session = secrets.token_hex(8)
+        self._session = new_token(8)
         self._sequence = 0
 
     @property

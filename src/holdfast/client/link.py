@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import random
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from ..clock import RealClock
 from ..errors import ClosedError, DisconnectedError, Unavailable
+from ..ids import random_fraction
 from ..limits import LIMITS
 from ..paths import Places
 from ..rpc.aio import AsyncConnection, dial_unix
@@ -30,7 +30,7 @@ class Link:
         self._connection: AsyncConnection | None = None
         self._closed = False
         self._clock = RealClock()
-        self._backoff = Backoff(random.random, LIMITS)
+        self._backoff = Backoff(random_fraction, LIMITS)
 
     async def connection(self) -> AsyncConnection:
         """The open connection.  Unavailable if there is none to be had; ClosedError after :meth:`close`."""

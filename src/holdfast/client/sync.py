@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import random
-import secrets
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import TracebackType
@@ -12,6 +10,7 @@ from typing import Self, TypeVar
 
 from ..clock import RealClock
 from ..errors import ClosedError, DeadlineExceeded, DisconnectedError, Unavailable
+from ..ids import new_token, random_fraction
 from ..jobs.api import JobsApi
 from ..jobs.model import InputReceipt, JobInfo, OnFull
 from ..limits import LIMITS
@@ -44,7 +43,7 @@ class SyncNode:
         self._connection: BlockingConnection | None = None
         self._closed = False
         self._clock = RealClock()
-        self._backoff = Backoff(random.random, LIMITS)
+        self._backoff = Backoff(random_fraction, LIMITS)
         self.jobs = SyncJobs(self)
 
     def __enter__(self) -> Self:
@@ -165,7 +164,7 @@ class SyncJob:
     def __init__(self, node: SyncNode, info: JobInfo) -> None:
         self._node = node
         self.info = info
-        self._session = secrets.token_hex(8)
+        self._session = new_token(8)
         self._sequence = 0
 
     @property

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import random
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -23,6 +22,7 @@ from ..errors import (
     Unavailable,
     UsageError,
 )
+from ..ids import random_fraction
 from ..procinfo import process_alive
 from ..rpc.aio import AsyncConnection, dial_unix
 from ..rpc.backoff import Backoff
@@ -61,7 +61,7 @@ class KeeperLink:
         self._runtime_dir = runtime_dir
         self._clock = clock
         self._limits = limits
-        self._backoff = Backoff(random.random, limits._replace(reconnect_first_s=limits.job_reconnect_s))
+        self._backoff = Backoff(random_fraction, limits._replace(reconnect_first_s=limits.job_reconnect_s))
         self._exit: asyncio.Future[ExitRecord] | None = None
 
     # what others ask of it

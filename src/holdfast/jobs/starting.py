@@ -5,14 +5,13 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import secrets
 import shutil
 from typing import TYPE_CHECKING, Any
 
 import structlog
 
 from ..errors import AlreadyExists, Conflict, HoldfastError
-from ..ids import new_id
+from ..ids import new_id, new_token
 from ..paths import make_private_dir
 from .job import Job
 from .keeper.certificate import Certificate
@@ -61,7 +60,7 @@ class Starter:
             columns=spec.columns,
             created_at=self._clock.wall(),
         )
-        return Job(JobRecord(info=info, secret=secrets.token_hex(32)))
+        return Job(JobRecord(info=info, secret=new_token(32)))
 
     async def start(self, job: Job, spec: JobSpec) -> None:
         """Make the job durable, have its keeper born, note who it is.  An error leaves nothing behind."""
