@@ -130,8 +130,8 @@ class FollowContract:
             if number % 2:
                 await wait
             waiting.cancel()
-            (result,) = await asyncio.gather(waiting, return_exceptions=True)
-            given += result if isinstance(result, list) else []
+            for result in await asyncio.gather(waiting, return_exceptions=True):
+                given += result if isinstance(result, list) else []
             await wait
         await engine.log.close("e")
         given += await collect(follower)

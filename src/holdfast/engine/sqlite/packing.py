@@ -13,13 +13,14 @@ from __future__ import annotations
 import struct
 import sys
 from array import array
-from collections.abc import Iterable, Sequence
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import accumulate, groupby, pairwise
 from operator import itemgetter
 from typing import NamedTuple
 
-from ..base import Entry, LogMode, Piece, Run
-from ..extents import Extent, make_entries
+from ..base import LogMode, Piece, Run
+from ..extents import Extent
 
 HOLE = -1
 MIXED = 16
@@ -69,9 +70,21 @@ def _pack_group(mode: LogMode, group: list[Extent], size: int, row_bytes: int) -
         payloads += items
         if not uniform:
             tags += bytes((extent.tag,)) * len(items)
-    length = group[-1].end - first.position
-    data = pack_pieces(payloads, tags)
-    return [Row(first.position, length, size, first.tag if uniform else MIXED, data)]
+    form = first.tag if uniform else MIXED
+    if mode == "entries" and size >= 2 * row_bytes:
+        return list(_split_entries(first.position, payloads, tags, form, row_bytes))
+    return [Row(first.position, group[-1].end - first.position, size, form, pack_pieces(payloads, tags))]
+
+
+def _split_entries(position: int, payloads: list[bytes], tags: bytearray, form: int, row_bytes: int) -> Iterator[Row]:
+    """Entries in rows of about ``row_bytes``, each with one entry at least."""
+    ends = list(accumulate(map(len, payloads), initial=0))
+    low = 0
+    while low < len(payloads):
+        high = max(bisect_right(ends, ends[low] + row_bytes) - 1, low + 1)
+        data = pack_pieces(payloads[low:high], tags[low:high])
+        yield Row(position + low, high - low, ends[high] - ends[low], form, data)
+        low = high
 
 
 def _bytes_of(extent: Extent) -> bytes:
@@ -103,20 +116,13 @@ def _u32(values: Iterable[int]) -> bytes:
     return packed.tobytes()
 
 
-def unpack(mode: LogMode, row: Row) -> list[Piece]:
-    """All pieces of a row that is not a hole.  ValueError if it is not what :func:`pack` makes."""
-    assert row.data is not None
-    data = bytes(row.data)
-    if mode == "bytes" and row.form != MIXED:
-        return [Run(row.position, data, row.form)]
-    payloads, tags = unpack_pieces(data, mixed=row.form == MIXED)
-    if mode == "bytes":
-        starts = accumulate(map(len, payloads), initial=row.position)
-        return [Run(start, payload, tag) for start, payload, tag in zip(starts, payloads, tags, strict=False)]
-    if row.form != MIXED:
-        return list(make_entries(row.position, payloads, row.form))
-    places = range(row.position, row.position + len(payloads))
-    return [Entry(place, payload, tag) for place, payload, tag in zip(places, payloads, tags, strict=True)]
+def unpack_runs(position: int, form: int, data: bytes) -> list[Piece]:
+    """The runs in a row of a bytes-mode log.  ValueError if it is not what :func:`pack` makes."""
+    if form != MIXED:
+        return [Run(position, data, form)]
+    payloads, tags = unpack_pieces(data, mixed=True)
+    starts = accumulate(map(len, payloads), initial=position)
+    return [Run(start, payload, tag) for start, payload, tag in zip(starts, payloads, tags, strict=False)]
 
 
 def unpack_pieces(data: bytes, *, mixed: bool) -> tuple[Sequence[bytes], bytes]:

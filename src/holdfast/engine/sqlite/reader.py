@@ -8,17 +8,19 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import threading
+from bisect import bisect_right
 from collections.abc import Callable
+from itertools import accumulate
 from queue import SimpleQueue
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 from zlib import crc32
 
 from ...errors import CorruptionError, HoldfastError, StorageError
 from ..base import Hole, LogMode, Piece
-from ..extents import clip
+from ..extents import clip, make_entries
 from . import faults
 from .database import connect_reader
-from .packing import HOLE, MIXED, Row, unpack
+from .packing import HOLE, MIXED, unpack_pieces, unpack_runs
 
 Result = TypeVar("Result")
 _Work = tuple[Callable[[sqlite3.Connection], Any], "asyncio.Future[Any]"]
@@ -96,55 +98,73 @@ def fetch(
     """
     out: list[Piece] = []
     at, left = position, max_bytes
-    for *values, crc in connection.execute(
-        "SELECT position, length, size, form, data, crc FROM run WHERE log = ?1 AND position >= "
+    for start, length, size, form, crc, data in connection.execute(
+        "SELECT position, length, size, form, crc, data FROM run WHERE log = ?1 AND position >= "
         "(SELECT max(position) FROM run WHERE log = ?1 AND position <= ?2) AND position < ?3 ORDER BY position",
         (log_id, position, limit),
     ):
-        row = Row(*values)
-        if not row.position <= at < row.position + row.length:
-            break
-        pieces = clip_row(row, _pieces(mode, row, crc), at, limit, left) if left > 0 or row.form == HOLE else []
-        if not pieces or (out and left < _payload(pieces[:1])):
-            break
-        out += pieces
-        left -= _payload(pieces)
+        if not start <= at < start + length or (out and size > left):
+            break  # rows are missing, or this one is left whole for the next read
+        if form == HOLE:
+            out.append(Hole(at, min(start + length, limit) - at))
+        else:
+            cut = _cut(mode, Stored(start, length, size, form, crc, data), at, limit, left)
+            out += cut.pieces
+            left -= cut.size
         at = out[-1].end
-        if at < min(limit, row.position + row.length) or at == limit:
+        if at < start + length or left <= 0:
             break
     return out
 
 
-def clip_row(row: Row, pieces: list[Piece], position: int, limit: int, max_bytes: int) -> list[Piece]:
-    """:func:`clip`, without a look at each piece where all fit."""
-    if position == row.position and row.position + row.length <= limit and row.size <= max_bytes:
-        return pieces
-    return clip(pieces, position, limit, max_bytes)
+class Stored(NamedTuple):
+    """A row as it is stored."""
+
+    position: int
+    length: int
+    size: int
+    form: int
+    crc: int
+    data: bytes
 
 
-def _payload(pieces: list[Piece]) -> int:
-    return sum(len(piece.data) for piece in pieces if not isinstance(piece, Hole))
+class Cut(NamedTuple):
+    """Part of a row: ``size`` bytes of payload."""
+
+    pieces: list[Piece]
+    size: int
 
 
-def _pieces(mode: LogMode, row: Row, crc: int) -> list[Piece]:
-    if row.form == HOLE:
-        return [Hole(row.position, row.length)]
-    if not isinstance(row.data, bytes) or crc32(row.data) != crc:
-        raise CorruptionError(
-            where=f"run at position {row.position}", expected=f"checksum {crc:#010x}", got=_checksum(row.data)
-        )
+def _cut(mode: LogMode, row: Stored, position: int, limit: int, max_bytes: int) -> Cut:
+    """The part of ``row`` from ``position`` to ``limit``, at most ``max_bytes`` but at least one piece."""
+    if not isinstance(row.data, bytes) or crc32(row.data) != row.crc:
+        got = f"{crc32(row.data):#010x}" if isinstance(row.data, bytes) else "no data"
+        raise _damaged(row, f"checksum {row.crc:#010x}", got)
     try:
-        pieces = unpack(mode, row)
+        if mode == "entries":
+            return _cut_entries(row, position, limit, max_bytes)
+        pieces = clip(unpack_runs(row.position, row.form, row.data), position, limit, max_bytes)
     except ValueError as error:
-        raise CorruptionError(
-            where=f"run at position {row.position}", expected=f"form {row.form}", got=str(error)
-        ) from error
-    if row.form != MIXED and pieces[-1].end != row.position + row.length:
-        raise CorruptionError(
-            where=f"run at position {row.position}", expected=f"{row.length} positions", got=str(len(pieces))
-        )
-    return pieces
+        raise _damaged(row, f"data of form {row.form}", str(error)) from error
+    return Cut(pieces, pieces[-1].end - position)
 
 
-def _checksum(data: object) -> str:
-    return f"{crc32(data):#010x}" if isinstance(data, bytes) else "no data"
+def _cut_entries(row: Stored, position: int, limit: int, max_bytes: int) -> Cut:
+    payloads, tags = unpack_pieces(row.data, mixed=row.form == MIXED)
+    if len(payloads) != row.length:
+        raise ValueError(f"{len(payloads)} entries in the place of {row.length}")
+    low, high = position - row.position, min(limit - row.position, row.length)
+    if low or high < row.length:
+        payloads = payloads[low:high]
+    elif row.size <= max_bytes:
+        return Cut(make_entries(position, payloads, tags or row.form), row.size)
+    ends = list(accumulate(map(len, payloads)))
+    if ends[-1] > max_bytes:
+        count = max(bisect_right(ends, max_bytes), 1)
+        payloads, high = payloads[:count], low + count
+    size = ends[len(payloads) - 1]
+    return Cut(make_entries(position, payloads, tags[low:high] if tags else row.form), size)
+
+
+def _damaged(row: Stored, expected: str, got: str) -> CorruptionError:
+    return CorruptionError(where=f"run at position {row.position}", expected=expected, got=got)
