@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from ..errors import BusyError, LimitExceeded, UsageError
 from ..paths import check_socket_path
 
-_BACKLOG = 1024
+BACKLOG = 1024
 """Connections the kernel holds until we accept them; a burst of short commands is normal."""
 _MASK_0600 = 0o177
 
@@ -38,7 +38,7 @@ def listen_unix(path: str) -> socket.socket:
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
             _bind(sock, path)
-            sock.listen(_BACKLOG)
+            sock.listen(BACKLOG)
             sock.setblocking(False)
         except OSError as error:
             sock.close()

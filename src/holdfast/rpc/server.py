@@ -16,7 +16,7 @@ from ..limits import LIMITS, Limits
 from .aio import AsyncConnection, MakeHandler
 from .connection import Connection
 from .handshake import Authenticator
-from .listening import listen_unix
+from .listening import BACKLOG, listen_unix
 from .msgspec_codec import MsgspecCodec
 from .peer import peer_uid
 from .states import Role
@@ -64,7 +64,9 @@ class Server:
         found = os.stat(self.path)
         self._inode = (found.st_dev, found.st_ino)
         try:
-            self._listener = await asyncio.get_running_loop().create_unix_server(lambda: _Arrival(self), sock=sock)
+            self._listener = await asyncio.get_running_loop().create_unix_server(
+                lambda: _Arrival(self), sock=sock, backlog=BACKLOG
+            )
         except BaseException:
             sock.close()
             self._remove_socket()
