@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from json import JSONEncoder
-from json import loads as _loads
+from json import JSONDecoder, JSONEncoder
 from typing import Any, NoReturn, Protocol
 
 
@@ -26,9 +25,10 @@ def _no_constant(name: str) -> NoReturn:
 class JsonCodec:
     """The standard library's JSON: dicts, lists, str, int, finite float, bool, None."""
 
-    __slots__ = ("_encode",)
+    __slots__ = ("_decode", "_encode")
 
     def __init__(self) -> None:
+        self._decode = JSONDecoder(parse_constant=_no_constant).decode
         self._encode = JSONEncoder(separators=(",", ":"), allow_nan=False, check_circular=False).encode
 
     def encode(self, value: Any) -> bytes:
@@ -42,7 +42,7 @@ class JsonCodec:
         """
         text = str(body, "utf-8")
         try:
-            value = _loads(text, parse_constant=_no_constant)
+            value = self._decode(text)
         except RecursionError as error:
             raise ValueError("nested too deeply") from error
         if "\\ud" in text or "\\uD" in text:

@@ -221,11 +221,12 @@ class FrameReader:
         """The frames that begin and end in ``chunk``; the rest is kept as a part."""
         view = memoryview(chunk)
         end = len(chunk)
-        while end - at >= HEADER_BYTES:
-            length, frame_type, flags, number = HEADER.unpack_from(chunk, at)
-            self._check(length, frame_type)
-            body_at = at + HEADER_BYTES
-            frame_end = at + _LENGTH.size + length
+        unpack_header = HEADER.unpack_from
+        while (body_at := at + HEADER_BYTES) <= end:
+            length, frame_type, flags, number = unpack_header(chunk, at)
+            if frame_type not in _KNOWN or not _LENGTH_OVERHEAD <= length <= self.frame_bytes_max:
+                self._check(length, frame_type)
+            frame_end = body_at + length - _LENGTH_OVERHEAD
             if frame_end > end:
                 break
             yield Frame(frame_type, flags, number, view[body_at:frame_end])

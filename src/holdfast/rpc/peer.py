@@ -29,7 +29,7 @@ def peer_uid(sock: socket.socket) -> int | None:
 
 
 def _linux_uid(sock: socket.socket) -> int:
-    credentials = sock.getsockopt(socket.SOL_SOCKET, getattr(socket, "SO_PEERCRED"), _UCRED.size)
+    credentials = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size)
     uid: int = _UCRED.unpack(credentials)[1]
     return uid
 
