@@ -143,7 +143,13 @@ def test_another_users_connection_is_refused(node_box: NodeBox) -> None:
     for directory in (node_box.directory, node_box.runtime_dir):
         directory.chmod(0o711)
     (node_box.runtime_dir / "node.sock").chmod(0o777)
-    script = "import holdfast\ntry:\n  holdfast.connect_sync(autostart=False).__enter__()\nexcept holdfast.PermissionDenied as e:\n  print(e)"
+    script = """
+import holdfast
+try:
+    holdfast.connect_sync(autostart=False).__enter__()
+except holdfast.PermissionDenied as error:
+    print(error)
+"""
     env = {**node_box.env, "PYTHONPATH": str(Path(holdfast.__file__).parents[1])}
     done = subprocess.run(
         ["/usr/bin/env", "python3", "-c", script], env=env, capture_output=True, user=65_534, check=False, cwd="/"

@@ -27,7 +27,7 @@ class Quantity(click.ParamType[float]):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
         """Bytes, bytes per second, or seconds."""
-        from ..simulation import quantities
+        from .. import quantities
 
         if not isinstance(value, str):
             return float(value)

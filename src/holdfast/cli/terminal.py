@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import socket
-import sys
 import termios
 import tty
 from collections.abc import Iterator
@@ -14,6 +13,8 @@ from types import FrameType
 from typing import Self
 
 _SIZE_IF_UNKNOWN = (24, 80)
+_LFLAG = 3
+"""Place of the local modes in what tcgetattr gives."""
 
 
 def stdin_is_tty() -> bool:
@@ -51,11 +52,18 @@ def size() -> tuple[int, int]:
 
 
 @contextmanager
-def raw_mode() -> Iterator[None]:
-    """Standard input without echo, line editing or signals from keys; as it was before on leaving."""
+def raw_mode(*, signals: bool = False) -> Iterator[None]:
+    """The terminal passes bytes both ways as they are: no echo, no line editing; as it was before on leaving.
+
+    ``signals``: keys such as Ctrl-C still make signals here, for who only watches.
+    """
     saved = termios.tcgetattr(0)
     try:
         tty.setraw(0, termios.TCSANOW)
+        if signals:
+            changed = termios.tcgetattr(0)
+            changed[_LFLAG] |= termios.ISIG
+            termios.tcsetattr(0, termios.TCSANOW, changed)
         yield
     finally:
         termios.tcsetattr(0, termios.TCSADRAIN, saved)
@@ -99,9 +107,3 @@ class SignalPipe:
 
 def _noted(number: int, frame: FrameType | None) -> None:
     """The wakeup descriptor has it."""
-
-
-def flush_input() -> None:
-    """Drop what was typed and not read: it was meant for the job, not for the shell."""
-    if sys.stdin.isatty():
-        termios.tcflush(0, termios.TCIFLUSH)

@@ -90,8 +90,8 @@ class _Watch:
         self._options = options
         self._screen = screen
         self._keys = DetachWatch(options.detach_keys)
-        self._raw = terminal.stdin_is_tty() and job.info.tty and not options.read_only
-        self._input_open = not options.read_only
+        self._raw = terminal.stdin_is_tty() and job.info.tty
+        self._input_open = self._raw or not options.read_only
         self._typed = b""
         self._eof_due = False
         self._call: int | None = None
@@ -110,7 +110,7 @@ class _Watch:
             signals = stack.enter_context(terminal.SignalPipe(signal.SIGWINCH, signal.SIGINT))
             self._announce()
             if self._raw:
-                stack.enter_context(terminal.raw_mode())
+                stack.enter_context(terminal.raw_mode(signals=self._options.read_only))
                 self._resize()
             reader.start(start.start_offset)
             while True:
@@ -164,6 +164,8 @@ class _Watch:
             invoke_blocking(self._connection, JobsApi.signal, self._job.id, "INT")
 
     def _resize(self) -> None:
+        if self._options.read_only:
+            return
         rows, columns = terminal.size()
         try:
             invoke_blocking(self._connection, JobsApi.resize, self._job.id, rows, columns)
@@ -181,7 +183,8 @@ class _Watch:
         detach = False
         if self._raw:
             data, detach = self._keys.feed(data)
-        self._typed += data
+        if not self._options.read_only:
+            self._typed += data
         return detach
 
     def _begin_call(self) -> None:
