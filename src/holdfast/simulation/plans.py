@@ -33,6 +33,8 @@ class StreamPlan(NamedTuple):
     autotune: bool
     error: str
     """What the source fails with at its end; empty: it just ends."""
+    ends_early: bool
+    """The source ends as soon as it wrote all, faults or not; otherwise when the network has healed."""
     write_every_s: float
     write_bytes: int
     read_every_s: float
@@ -105,6 +107,7 @@ def draw_stream(random: Random) -> StreamPlan:
         packet=packet,
         autotune=autotune,
         error=random.choice(("", "", "", "disk on fire")),
+        ends_early=random.random() < 0.5,
         write_every_s=random.choice((0.001, 0.01)),
         write_bytes=write_bytes,
         read_every_s=random.choice((0.0, 0.002, 0.02)),

@@ -198,6 +198,8 @@ class StreamWorld:
             self._source_on(subject)
         else:
             subject.write(self.world.random.randrange(1, subject.plan.write_bytes + 1))
+            if subject.plan.ends_early and subject.written >= subject.plan.size:
+                subject.finish()
         if subject.sender.stream_id is not None:
             self.writing.ready(subject.sender.stream_id)
             self._flush()

@@ -25,6 +25,8 @@ class Subject:
         self.gap_bytes = 0
         self.end: End | Failed | None = None
         self.cancelled = False
+        self.progress: tuple[int | None, int] = (None, 0)
+        """The sender's stream id and what was acknowledged on it, as last seen."""
         self.reading = False
         """Whether the application will read by and by."""
         self.committing = 0
@@ -109,6 +111,8 @@ class Subject:
         assert min(sender.credit, sender.outstanding, reader.window) >= 0, "credit is negative"
         assert reader.violations == 0, "the sender sent more than it was allowed to"
         assert 0 <= reader.buffered <= reader.window_bytes, "the reader holds more than its window"
+        before, self.progress = self.progress, (sender.stream_id, sender.acknowledged)
+        assert self.progress[0] != before[0] or self.progress[1] >= before[1], "an acknowledgement was taken back"
         if plan.manual and sender.connected and not self.cancelled:
             assert sender.acknowledged <= self.durable, "acknowledged what is not durable"
         if not self.cancelled:
