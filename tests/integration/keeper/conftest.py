@@ -44,7 +44,7 @@ class Transcript:
     def __init__(self, start: int) -> None:
         self.start = start
         self.data = bytearray()
-        self.runs: list[tuple[int, bytes]] = []
+        self._runs: list[tuple[int, bytearray]] = []
         self.gaps: list[tuple[int, int]] = []
         self.end: int | None = None
 
@@ -54,10 +54,9 @@ class Transcript:
             case Chunk(offset, data, tag):
                 assert offset == self.at
                 self.data += data
-                if self.runs and self.runs[-1][0] == tag:
-                    self.runs[-1] = (tag, self.runs[-1][1] + bytes(data))
-                else:
-                    self.runs.append((tag, bytes(data)))
+                if not self._runs or self._runs[-1][0] != tag:
+                    self._runs.append((tag, bytearray()))
+                self._runs[-1][1].extend(data)
             case Gap(offset, length):
                 assert offset == self.at
                 self.gaps.append((offset, length))
@@ -66,6 +65,21 @@ class Transcript:
                 self.end = offset
                 return False
         return True
+
+    def matches(self, whole: bytes) -> bool:
+        """Whether what came is ``whole`` but for the gaps."""
+        at, place = self.start, 0
+        for offset, length in [*self.gaps, (self.at, 0)]:
+            if self.data[place : place + offset - at] != whole[at:offset]:
+                return False
+            place += offset - at
+            at = offset + length
+        return True
+
+    @property
+    def runs(self) -> list[tuple[int, bytes]]:
+        """What came, by tag, in order."""
+        return [(tag, bytes(data)) for tag, data in self._runs]
 
     @property
     def at(self) -> int:
@@ -81,7 +95,7 @@ class NodeEnd:
         self.exited: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
         connection.on_connection_event(self._on_event)
 
-    async def call(self, method: str, attachment: bytes = b"", **params: Any) -> Any:
+    async def call(self, method: str, attachment: bytes = b"", /, **params: Any) -> Any:
         reply: Reply = await self.connection.call(method, params, attachment)
         return reply.result
 
@@ -105,9 +119,11 @@ class NodeEnd:
 
     async def read_until(self, reader: AsyncReader, transcript: Transcript, wanted: bytes | int) -> None:
         """Read on until ``wanted`` is in the output, or that many bytes are."""
+        data, looked = transcript.data, 0
         async with asyncio.timeout(PATIENCE_S):
-            while wanted not in transcript.data if isinstance(wanted, bytes) else len(transcript.data) < wanted:
-                assert transcript.add(await reader.read(1 << 20)), bytes(transcript.data[-2000:])
+            while data.find(wanted, looked) < 0 if isinstance(wanted, bytes) else len(data) < wanted:
+                looked = max(0, len(data) - len(wanted)) if isinstance(wanted, bytes) else 0
+                assert transcript.add(await reader.read(1 << 20)), bytes(data[-2000:])
 
     async def read_all(self, from_offset: int = 0) -> Transcript:
         """Read to the end, acknowledging everything."""
@@ -124,6 +140,13 @@ class NodeEnd:
             async with asyncio.timeout(PATIENCE_S):
                 record = await self.exited
         return record
+
+    async def output_ended(self) -> dict[str, Any]:
+        """The keeper's state once it has all the output there will be."""
+        async with asyncio.timeout(PATIENCE_S):
+            while not (hello := await self.hello())["output_ended"]:
+                await asyncio.sleep(0.005)
+        return hello
 
     async def close(self) -> None:
         self.connection.close()

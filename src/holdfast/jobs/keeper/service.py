@@ -97,6 +97,7 @@ class Service:
             "tty": keeper.certificate.tty,
             "head": keeper.buffer.head,
             "total": keeper.buffer.total,
+            "output_ended": keeper.sender.ended,
             "dropped_bytes": keeper.buffer.dropped,
             "spilled_bytes": keeper.buffer.spilled_bytes,
             "exit": None if record is None else record.to_wire(),
