@@ -371,6 +371,8 @@ def test_a_cut_tells_where_to_resume(client: BlockingConnection) -> None:
     reader = client.open_reader()
     client.call("output", {"stream": reader.stream_id, "size": 10})
     reader.start(0)
+    while not reader.readable:
+        client.pump()
     with pytest.raises(DisconnectedError):
         client.call("cut", {})
     assert isinstance(reader.read(), Chunk), "what arrived before the cut is not lost"

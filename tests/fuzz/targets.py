@@ -1,0 +1,93 @@
+"""What reads the wire, for ``fuzz.py``: a peer's bytes against the frame reader and a connection, open or not yet.
+
+Whatever the bytes are: no exception leaves the core, nothing is held beyond the limits, what is over stays over, and a
+refusal is said goodbye to.  The first byte chooses how the rest is cut into pieces.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from holdfast.errors import ProtocolError
+from holdfast.limits import LIMITS
+from holdfast.rpc.connection import Connection
+from holdfast.rpc.events import Failed, RequestReceived
+from holdfast.rpc.frames import HEADER_BYTES, PREAMBLE, FrameReader, FrameType
+from holdfast.rpc.handshake import JobLinkKeeper, LocalClient, LocalOwner
+from holdfast.rpc.states import OVER, Role, State
+from holdfast.streams.reader import Reader
+from holdfast.streams.writer import Writer
+
+SMALL = LIMITS._replace(
+    frame_bytes_max=4096,
+    request_bytes_max=1024,
+    handshake_frame_bytes_max=512,
+    control_queue_bytes_max=8192,
+    calls_in_flight_max=8,
+)
+SECRET = bytes(32)
+
+
+def check_frames(data: bytes) -> None:
+    """The frame reader gives frames or a ProtocolError, however the bytes are cut."""
+    reader = FrameReader(SMALL.frame_bytes_max)
+    list(reader.frames(PREAMBLE))
+    step = data[0] + 1 if data else 1
+    try:
+        for start in range(1, len(data), step):
+            for frame in reader.frames(memoryview(data)[start : start + step]):
+                assert len(frame.body) <= SMALL.frame_bytes_max
+            assert reader.buffered_bytes <= SMALL.frame_bytes_max + HEADER_BYTES
+    except ProtocolError as error:
+        assert error.reason in {"malformed", "unknown-type", "frame-too-large"}
+
+
+def check_handshake(data: bytes) -> None:
+    """Nobody gets in by chance, and a stranger is told why."""
+    server = Connection(Role.SERVER, JobLinkKeeper("job", SECRET, bytes), now=0.0, limits=SMALL)
+    _feed(server, data)
+    assert server.state is not State.OPEN
+
+
+def check_connection(data: bytes) -> None:
+    """An open connection with calls and streams under way."""
+    server = _opened()
+    server.call("m", {}, now=0.0, deadline_s=1.0)
+    server.broker.add_sender(Writer(2, window=100))
+    server.broker.add_reader(Reader(3, window_bytes=1000))
+    _feed(server, data)
+
+
+TARGETS: dict[str, Callable[[bytes], None]] = {
+    "frames": check_frames,
+    "handshake": check_handshake,
+    "connection": check_connection,
+}
+
+
+def _opened() -> Connection:
+    client = Connection(Role.CLIENT, LocalClient(), now=0.0, limits=SMALL)
+    server = Connection(Role.SERVER, LocalOwner(1, 1), now=0.0, limits=SMALL)
+    server.receive_bytes(b"".join(client.data_to_send(1 << 20, 0.0)), 0.0)
+    server.data_to_send(1 << 20, 0.0)
+    assert server.state is State.OPEN
+    return server
+
+
+def _feed(server: Connection, data: bytes) -> None:
+    step = data[0] * 4 + 1 if data else 1
+    now = 0.0
+    for start in range(1, len(data), step):
+        now += 0.5
+        failed = False
+        for event in [*server.receive_bytes(data[start : start + step], now), *server.handle_timer(now)]:
+            failed = failed or isinstance(event, Failed)
+            if isinstance(event, RequestReceived) and event.number % 2:
+                server.respond(event.number, event.params, event.attachment)
+        assert server.control_bytes_queued <= 3 * SMALL.control_queue_bytes_max
+        said = b"".join(server.data_to_send(1 << 16, now))
+        if failed:
+            assert server.state in OVER
+            assert bytes([FrameType.GOODBYE]) in said
+    if server.state in OVER:
+        assert server.receive_bytes(data, now) == [] and server.handle_timer(now + 100) == []
