@@ -75,9 +75,10 @@ class SqliteEngine:
         except OSError as error:
             raise StorageError(f"{self._directory}: cannot be made: {error.strerror}") from error
         store = SqliteStore()
-        store.writer = Writer(self._directory, self._limits, self._max_bytes, store.settle)
-        opened = await store.writer.start()
         store.reader = Reader(self._directory)
+        store.writer = Writer(self._directory, self._limits, self._max_bytes, store.settle, store.reader.post)
+        opened = await store.writer.start()
+        store.reader.start()
         store.logs = self._log = Logs(store, opened.states, limits=self._limits)
         self._kv = Values(store, opened.revision)
         self._store = store
@@ -117,6 +118,7 @@ class SqliteEngine:
         """Do long reading on a thread of its own, which ends with it."""
         self._running()
         reader = Reader(self._directory)
+        reader.start()
         try:
             return await reader.call(work)
         finally:

@@ -23,18 +23,26 @@ from .database import connect_reader
 from .packing import HOLE, MIXED, unpack_pieces, unpack_runs
 
 Result = TypeVar("Result")
-_Work = tuple[Callable[[sqlite3.Connection], Any], "asyncio.Future[Any]"]
+_Work = tuple[Callable[[sqlite3.Connection], Any], "asyncio.Future[Any] | None"]
 
 
 class Reader:
     """Runs functions on a reading connection, one after the other, on a thread of its own."""
 
     def __init__(self, directory: str) -> None:
+        """The database must have been opened by the writer before the first :meth:`call`."""
         self._directory = directory
         self._loop = asyncio.get_running_loop()
         self._queue: SimpleQueue[_Work | None] = SimpleQueue()
         self._thread = threading.Thread(target=self._main, name="holdfast-reader", daemon=True)
+
+    def start(self) -> None:
+        """Begin; what was asked before is done first."""
         self._thread.start()
+
+    def post(self, function: Callable[[sqlite3.Connection], None]) -> None:
+        """Have ``function``, which raises nothing, run soon.  May be called from any thread."""
+        self._queue.put((function, None))
 
     async def call(self, function: Callable[[sqlite3.Connection], Result]) -> Result:
         """``function``'s result; StorageError if SQLite fails."""
@@ -56,7 +64,9 @@ class Reader:
         try:
             while (work := self._queue.get()) is not None:
                 function, future = work
-                if not future.cancelled():
+                if future is None:
+                    function(connection)
+                elif not future.cancelled():
                     self._answer(connection, function, future)
         finally:
             connection.close()

@@ -20,7 +20,7 @@ from . import faults, packing
 from .database import Database
 from .keys import Keys
 from .lock import DirectoryLock
-from .maintenance import Maintenance
+from .maintenance import Aside, Maintenance
 from .rows import Rows
 
 Result = TypeVar("Result")
@@ -49,13 +49,14 @@ class Writer:
     maintenance: Maintenance
 
     def __init__(
-        self, directory: str, limits: Limits, max_bytes: int | None, settle: Callable[[Outcome], None]
+        self, directory: str, limits: Limits, max_bytes: int | None, settle: Callable[[Outcome], None], aside: Aside
     ) -> None:
         """``settle`` is called on the event loop with the outcome of each group, in order."""
         self._directory = directory
         self._limits = limits
         self._max_bytes = max_bytes
         self._settle = settle
+        self._aside = aside
         self._loop = asyncio.get_running_loop()
         self._opened: asyncio.Future[Opened] = self._loop.create_future()
         self._ended: asyncio.Future[None] = self._loop.create_future()
@@ -148,7 +149,7 @@ class Writer:
         try:
             self.rows = Rows(database.connection)
             self.keys = Keys(database.connection)
-            self.maintenance = Maintenance(database, self.rows, self._limits)
+            self.maintenance = Maintenance(database, self.rows, self._limits, self._aside)
             return Opened(self.rows.load(), self.keys.revision)
         except sqlite3.Error as error:
             database.connection.close()
