@@ -71,7 +71,7 @@ bench: install-dev
 	$(BIN)/python -m bench.run $(if $(QUICK),--quick) $(BENCH)
 
 soak: install-dev
-	$(BIN)/python -m pytest tests/simulation --soak-seeds $(SOAK_SEEDS) --soak-first $(SOAK_FIRST)
+	$(BIN)/python -m pytest tests/simulation --timeout 0 --soak-seeds $(SOAK_SEEDS) --soak-first $(SOAK_FIRST)
 
 # New pins: the newest versions that fit, resolved in an empty environment.
 requirements: | $(BIN)/python

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 Figure = dict[str, Any]
 """name, value, unit: what was measured (value None: it could not be, and note says why).
 
-goal: a number, or words such as ``">= 0.8 x peer"``, ``"<= 60 ms"``, ``"<= peer"``; None: no goal, for comparison only.
+goal: a number, or words such as ``">= 0.8 x peer"``, ``"<= 60 ms"``, ``"<= peer"``, ``"<= tmux"``; None: no goal, for comparison only.
 reached: bool, or None without a goal or a value.  peer, peer_value: what it is compared with, in the same run.
 ratio: value / peer_value, the median over pairs.  runs: how many (pairs of) runs the medians are of.  note: words.
 """
@@ -46,7 +46,7 @@ def goal_of(figure: Figure) -> Goal | None:
     if isinstance(goal, (int, float)):
         return Goal(float(goal), False, _less_is_better(figure, float(goal)))
     match = _GOAL.fullmatch(str(goal).strip())
-    of_peer = match is not None and "peer" in match["words"]
+    of_peer = match is not None and match["words"].removeprefix("x").strip() in {"peer", figure.get("peer")}
     if match is None or not (match["number"] or of_peer):
         return None
     number = float(match["number"].replace(",", "")) if match["number"] else 1.0

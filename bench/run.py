@@ -51,7 +51,7 @@ def machine() -> dict[str, Any]:
     return {
         "cores": os.cpu_count(),
         "cpu": cpu_model(),
-        "system": f"{platform.system()} {platform.release()}",
+        "system": f"{platform.system()} {platform.release().partition('-')[0]}",
         "python": platform.python_version(),
         "load": os.getloadavg()[0],
     }
@@ -76,7 +76,7 @@ def main() -> int:
     unknown = set(options.topics) - set(topics())
     if unknown:
         parser.error(f"no topic {', '.join(sorted(unknown))}; there are {', '.join(topics())}")
-    failed = []
+    failed, host = [], machine()
     for topic in options.topics or topics():
         host = machine()
         try:
@@ -88,7 +88,7 @@ def main() -> int:
         print(report.table(topic, figures), flush=True)
         if not options.quick:
             keep(topic, host, figures)
-    print(f"measured on {report.describe(machine())}")
+    print(f"measured on {report.describe(host)}")
     return 1 if failed else 0
 
 

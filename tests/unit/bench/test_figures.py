@@ -25,6 +25,7 @@ def figure(**fields: Any) -> Figure:
         ({"goal": 20, "reached": False}, Goal(20, False, False)),
         ({"goal": ">= 0.8 x peer"}, Goal(0.8, True, False)),
         ({"goal": "<= peer"}, Goal(1.0, True, True)),
+        ({"goal": "<= tmux", "peer": "tmux"}, Goal(1.0, True, True)),
         ({"goal": "<= 60 ms"}, Goal(60, False, True)),
         ({"goal": ">= 50,000/s"}, Goal(50_000, False, False)),
         ({"goal": "as fast as can be"}, None),
