@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 Figure = dict[str, Any]
 """name, value, unit: what was measured (value None: it could not be, and note says why).
 
-goal: a number, or words such as ``">= 0.8 x peer"``, ``"<= 60 ms"``, ``"<= peer"``, ``"<= tmux"``; None: no goal, for comparison only.
+goal: a number, or words such as ``">= 0.8 x peer"``, ``"<= 60 ms"``, ``"<= peer"``, ``"<= tmux"``; None: there is none.
 reached: bool, or None without a goal or a value.  peer, peer_value: what it is compared with, in the same run.
 ratio: value / peer_value, the median over pairs.  runs: how many (pairs of) runs the medians are of.  note: words.
 """
