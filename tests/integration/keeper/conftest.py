@@ -161,6 +161,7 @@ class Keepers:
     """Births and dials; ends what is left, by pid."""
 
     until = staticmethod(until)
+    process_alive = staticmethod(process_alive)
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import selectors
 import signal
+import sys
 from collections.abc import Callable
 
 from ...clock import Clock, RealClock
@@ -26,6 +27,10 @@ from .watch import READ, Watch
 LEAVE_S = 1.0
 """How long the last answer may take to leave; and, for a keeper told to end, how long a connected node has to
 take the rest before it goes to disk."""
+LOOK_AROUND_S = 60.0
+"""A keeper that waits for a node looks this often whether it can still be found."""
+FAULTS_MAX = 100
+"""Mistakes of ours that are survived; more of them mean that surviving does not help."""
 _SIGNALS_BYTES = 512
 
 
@@ -75,10 +80,15 @@ class Keeper:
     def run(self) -> None:
         """Until it is over; then the process may go."""
         self._log(f"keeping pid {self.command.pid}")
+        faults = 0
         while not self._over():
-            for key, mask in self._selector.select(self._timeout_s()):
-                key.data(mask)
-            self._turn()
+            try:
+                self._turn()
+            except Exception as error:  # noqa: BLE001 - the command must outlive a mistake of ours
+                faults += 1
+                if faults > FAULTS_MAX:
+                    raise
+                self._survive(error)
         self._go()
 
     # the node
@@ -113,7 +123,9 @@ class Keeper:
     # the loop
 
     def _turn(self) -> None:
-        """All that is due after the selector's callbacks: endings, times, then a bounded bit of output."""
+        """What the selector has, what is due, whether the command ended, then a bounded bit of output."""
+        for key, mask in self._selector.select(self._timeout_s()):
+            key.data(mask)
         now = self._clock.now()
         self._handle_timers(now)
         read_bytes = self.output.turn(now)
@@ -142,7 +154,15 @@ class Keeper:
             )
             if deadline is not None
         ]
-        return max(0.0, min(deadlines) - self._clock.now()) if deadlines else None
+        timeout_s = max(0.0, min(deadlines) - self._clock.now()) if deadlines else None
+        return timeout_s if timeout_s is None or self.ending.record is None else min(timeout_s, LOOK_AROUND_S)
+
+    def _survive(self, error: Exception) -> None:
+        """Write down a mistake of ours and begin anew with the node; the command does not notice."""
+        self._log("fault, going on")
+        sys.excepthook(type(error), error, error.__traceback__)
+        if self._link.node is not None:
+            self._link.node.abort()
 
     def _handle_timers(self, now: float) -> None:
         self._link.handle_timer()
@@ -174,7 +194,11 @@ class Keeper:
             return None
         if self._told_to_end:
             return self._alone_since + (LEAVE_S if self._link.node else 0.0)
-        return self._alone_since + self.certificate.retention_s
+        return self._alone_since + (self.certificate.retention_s if self._reachable() else 0.0)
+
+    def _reachable(self) -> bool:
+        """Whether a node can still dial: a keeper whose directory was taken away waits for nobody."""
+        return os.path.exists(self._link.path)
 
     def _over(self) -> bool:
         leaving_at = self._leaving_at()
@@ -200,7 +224,10 @@ class Keeper:
             total=self.buffer.total,
             complete=complete,
         )
-        write_final(self.certificate.runtime_dir, final)
+        try:
+            write_final(self.certificate.runtime_dir, final)
+        except OSError as error:
+            self._log(f"the final state could not be written: {error}")
 
     @property
     def released(self) -> bool:

@@ -63,6 +63,7 @@ class Link:
         self.host: Host | None = None
         self.node: SelectorConnection | None = None
         """The proven connection, if there is one."""
+        self.path = path
         self._listener = SelectorListener(path, selector, self._accept)
 
     def close(self) -> None:

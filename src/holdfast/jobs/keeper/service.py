@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..._version import __version__
-from ...errors import Conflict, HoldfastError, NotFound, UsageError
+from ...errors import Conflict, HoldfastError, InternalError, NotFound, UsageError
 from ...rpc.events import RequestReceived
 from ...rpc.selecting import SelectorConnection
 from .certificate import SIDE_MAX
@@ -57,6 +57,9 @@ class Service:
         except HoldfastError as error:
             link.core.respond_error(request.number, error)
             return
+        except Exception:
+            link.core.respond_error(request.number, InternalError("the keeper failed; its log says how"))
+            raise
         if answer is not None:
             link.core.respond(request.number, answer)
 
