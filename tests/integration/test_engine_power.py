@@ -1,0 +1,235 @@
+"""Power cuts: the database files as a cut may have left them at any write, opened again.
+
+Every write and fsync of a run is remembered; from that the files of any moment are made, with all, some or none of the
+sectors written since the last fsync, and the engine is started on them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from random import Random
+from typing import NamedTuple
+
+import pytest
+
+from holdfast.engine.base import Engine, Entry
+from holdfast.engine.contract.faulty_disk import FaultyDisk, faulty_disk
+from holdfast.engine.contract.support import payload, read_all
+from holdfast.engine.sqlite import SqliteEngine
+from holdfast.errors import HoldfastError, StorageError
+from holdfast.limits import LIMITS
+
+TINY = LIMITS._replace(row_bytes=2_000, merge_rows=3, merge_bytes=1_000, wal_bytes=150_000, commit_bytes_max=50_000)
+
+
+class Known(NamedTuple):
+    """What a caller was told: at least this must be there."""
+
+    kind: str
+    name: str
+    value: int
+
+
+def record(run: Callable[[FaultyDisk], Awaitable[None]]) -> FaultyDisk:
+    """The memory of a disk on which ``run`` ran."""
+    try:
+        with faulty_disk() as disk:
+            asyncio.run(_main(run, disk))
+    except OSError as error:
+        if isinstance(error, HoldfastError):
+            raise
+        pytest.skip(str(error))
+    return disk
+
+
+async def _main(run: Callable[[FaultyDisk], Awaitable[None]], disk: FaultyDisk) -> None:
+    await run(disk)
+
+
+def data_of(name: str, low: int, high: int) -> bytes:
+    """What the log ``name`` holds from ``low`` to ``high``: known from the position alone."""
+    salt = sum(name.encode())
+    return bytes((salt + place * 7 + place // 251) % 256 for place in range(low, high))
+
+
+async def work(engine: Engine, disk: FaultyDisk, random: Random, rounds: int) -> None:
+    """Appends, trims, closes and keys, with a mark for all that was acknowledged."""
+    log = engine.log
+    for name in ("a", "b"):
+        await log.create(name)
+        disk.mark(Known("tail", name, 0))
+    await log.create("e", mode="entries")
+    disk.mark(Known("tail", "e", 1))
+    tails = {"a": 0, "b": 0, "e": 1}
+
+    async def append(name: str, size: int) -> None:
+        low = tails[name]
+        if name == "e":
+            tails[name] = high = low + size % 5 + 1
+            batch = [data_of("e", place, place + size % 100) for place in range(low, high)]
+            end = await log.append(name, batch, tag=size % 3)
+        else:
+            tails[name] = low + size
+            end = await log.append(name, data_of(name, low, low + size), tag=size % 2)
+        disk.mark(Known("tail", name, end))
+
+    for number in range(rounds):
+        sizes = [(random.choice("abe"), random.choice([1, 30, 900, 9_000])) for _ in range(random.randrange(1, 5))]
+        await asyncio.gather(*(append(name, size) for name, size in sizes))
+        if random.random() < 0.2:
+            name = random.choice("abe")
+            oldest = (await log.stat(name)).oldest
+            position = random.randrange(oldest, tails[name] + 1)
+            await log.trim(name, position)
+            disk.mark(Known("oldest", name, position))
+        if random.random() < 0.3:
+            await engine.kv.put("round", b"%d" % number)
+            disk.mark(Known("round", "", number))
+
+
+async def verify(directory: Path, known: list[Known]) -> None:
+    """Open what the cut left: all that was acknowledged is there, and all that is there is right."""
+    engine = SqliteEngine(directory)
+    await engine.start()
+    try:
+        assert await engine.check() == []
+        stats = {stat.name: stat for stat in await engine.log.list()}
+        for kind, name, value in known:
+            if kind == "tail":
+                assert stats[name].tail >= value, f"log {name}: acknowledged up to {value}"
+            elif kind == "oldest":
+                assert stats[name].oldest >= value
+            else:
+                item = await engine.kv.get("round")
+                assert item is not None and int(item.value) >= value
+        for stat in stats.values():
+            pieces = await read_all(engine.log, stat.name, stat.oldest)
+            assert not pieces or pieces[-1].end == stat.tail
+            if stat.mode == "bytes":
+                assert payload(pieces) == data_of(stat.name, stat.oldest, stat.tail)
+            for piece in pieces:
+                if isinstance(piece, Entry):
+                    assert piece.data == data_of("e", piece.position, piece.position + len(piece.data))
+        await engine.log.create("after")
+        assert await engine.log.append("after", b"goes on") == 7
+    finally:
+        await engine.stop()
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_what_was_acknowledged_survives_a_cut_at_any_write(seed: int, tmp_path: Path) -> None:
+    random = Random(seed)
+
+    async def run(disk: FaultyDisk) -> None:
+        engine = SqliteEngine(tmp_path / "engine", limits=TINY)
+        await engine.start()
+        await work(engine, disk, random, 60)
+        await engine.stop()
+
+    disk = record(run)
+    marks = [place for place, event in enumerate(disk.events) if event.kind == "mark"]
+    syncs = [place for place, event in enumerate(disk.events) if event.kind == "sync"]
+    assert len(syncs) > 60
+    assert any(event.file == "holdfast.db" for event in disk.events[marks[0] :]), "there were checkpoints"
+    moments = [random.randrange(len(disk.events)) for _ in range(30)]
+    moments += [place + random.randrange(2) for place in random.sample(syncs, 15)]
+    moments += [place + 1 for place in random.sample(marks, 15)]
+    for number, moment in enumerate(moments):
+        disk.image(moment, str(tmp_path / f"image {number}"), random)
+        asyncio.run(verify(tmp_path / f"image {number}", disk.marks(moment)))
+
+
+def test_what_ack_os_means(tmp_path: Path) -> None:
+    """A cut may take the newest of it, never from the middle; a later ``disk`` append makes all before it safe."""
+
+    async def run(disk: FaultyDisk) -> None:
+        engine = SqliteEngine(tmp_path / "engine")
+        await engine.start()
+        await engine.log.create("a")
+        disk.mark(Known("tail", "a", 0))
+        for end in range(100, 1100, 100):
+            assert await engine.log.append("a", data_of("a", end - 100, end), ack="os") == end
+            disk.mark(end)
+        await engine.log.append("a", data_of("a", 1000, 1010))
+        disk.mark(Known("tail", "a", 1010))
+        await engine.stop()
+
+    disk = record(run)
+    moment = max(place for place, event in enumerate(disk.events) if event.mark == 1000) + 1
+    tails = set()
+    for seed in range(12):
+        image = tmp_path / f"image {seed}"
+        disk.image(moment, str(image), Random(seed))
+        asyncio.run(verify(image, [known for known in disk.marks(moment) if isinstance(known, Known)]))
+        tails.add(asyncio.run(tail_of(image)))
+    assert len(tails) > 1, "nothing was ever lost: these images prove nothing"
+    moment = max(place for place, event in enumerate(disk.events) if event.kind == "mark") + 1
+    disk.image(moment, str(tmp_path / "last"), Random(0))
+    asyncio.run(verify(tmp_path / "last", [Known("tail", "a", 1010)]))
+
+
+async def tail_of(directory: Path) -> int:
+    """The tail of the log ``a`` in an engine's directory."""
+    engine = SqliteEngine(directory)
+    await engine.start()
+    tail = (await engine.log.stat("a")).tail
+    await engine.stop()
+    return tail
+
+
+def test_after_a_failed_fsync_nothing_more_is_acknowledged(tmp_path: Path) -> None:
+    """What the kernel still holds is unknown then, and asking it again would not tell."""
+
+    async def run(disk: FaultyDisk) -> None:
+        engine = SqliteEngine(tmp_path / "engine")
+        await engine.start()
+        await engine.log.create("a")
+        await engine.log.append("a", b"safe")
+        disk.sync_error = sqlite3.SQLITE_IOERR_FSYNC
+        with pytest.raises(StorageError):
+            await engine.log.append("a", b"lost")
+        disk.sync_error = 0
+        with pytest.raises(StorageError, match="restart"):
+            await engine.log.append("a", b"late")
+        with pytest.raises(StorageError, match="restart"):
+            await engine.probe()
+        assert payload(await engine.log.read("a", 0)) == b"safe"
+        await engine.stop()
+        engine = SqliteEngine(tmp_path / "engine")
+        await engine.start()
+        assert await engine.log.append("a", b"!", expected_tail=4) == 5
+        await engine.stop()
+
+    record(run)
+
+
+def test_a_disk_that_is_full_for_a_while(tmp_path: Path) -> None:
+    async def run(disk: FaultyDisk) -> None:
+        engine = SqliteEngine(tmp_path / "engine")
+        await engine.start()
+        await engine.log.create("a")
+        await engine.log.append("a", b"before ")
+        disk.write_error = sqlite3.SQLITE_FULL
+        follower = engine.log.follow("a", 0)
+        assert payload(await follower.__anext__()) == b"before "
+        shown = engine.log.append("a", b"shown and lost", ack="memory")
+        assert await shown == 21
+        assert payload(await follower.__anext__()) == b"shown and lost"
+        for _ in range(2):
+            with pytest.raises(StorageError, match=str(tmp_path)):
+                await engine.log.append("a", b"lost")
+        with pytest.raises(StorageError, match="room"):
+            await engine.kv.put("k", b"lost")
+        with pytest.raises(StorageError):
+            await engine.probe()
+        disk.write_error = 0
+        with pytest.raises(StorageError, match="position 7"):
+            await follower.__anext__()
+        assert await engine.log.append("a", b"after", expected_tail=7) == 12
+        assert payload(await engine.log.read("a", 0)) == b"before after"
+        await engine.stop()
+
+    record(run)
