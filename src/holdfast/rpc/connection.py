@@ -258,14 +258,12 @@ class Connection:
 
     def _receive_frames(self, data: bytes | bytearray | memoryview, now: float) -> None:
         moved = False
-        broker = self.broker
+        receive_data = self.broker.receive_data
         for frame in self._reader.frames(data):
-            if frame.type == _DATA and self._state is State.OPEN:
-                packet = decode_data(frame)
-                if broker.reader(packet.stream) is None:
-                    self._check_direction(packet.stream, is_data=True)
-                broker.receive_data(packet, now)
+            if frame[0] == _DATA and self._state is State.OPEN:
                 moved = True
+                if not receive_data(decode_data(frame), now):
+                    self._check_direction(frame.number, is_data=True)
             else:
                 self._receive_frame(frame, now)
                 if self._state in OVER:

@@ -134,18 +134,19 @@ class Broker:
 
     # from the peer
 
-    def receive_data(self, packet: Data, now: float) -> None:
-        """Hand a packet to its reader; data for a stream nobody knows is answered with a cancel."""
+    def receive_data(self, packet: Data, now: float) -> bool:
+        """Hand a packet to its reader; data for a stream nobody reads is answered with a cancel, and False."""
         stream_id = packet.stream
         reader = self._readers.get(stream_id)
         if reader is None:
             self._answer_unknown(stream_id, now)
-            return
+            return False
         reader.receive_data(packet, now)
         if reader.ack_due:
             self._ack_queue[stream_id] = reader
-        if reader.readable:
+        if stream_id not in self._readable and reader.readable:
             self._readable[stream_id] = None
+        return True
 
     def receive_ack(self, ack: Ack, now: float) -> None:
         """Hand an acknowledgement to its sender; one for a stream nobody knows is ignored."""

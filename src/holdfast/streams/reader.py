@@ -20,6 +20,9 @@ _CRUMBS_BYTES_MAX = 4096
 _UPDATE_SHARE = 5
 """A window update is due when one part in this many of the window was freed since the last acknowledgement."""
 
+_new = tuple.__new__
+"""Makes a NamedTuple at half the price of calling its class; for what is made per packet."""
+
 
 class Chunk(NamedTuple):
     """Bytes of the stream from ``offset`` on, all with the same ``tag``."""
@@ -65,7 +68,6 @@ class Reader:
         "_buffered",
         "_cancel",
         "_crumbs",
-        "_due",
         "_end",
         "_failed",
         "_fin_sent",
@@ -74,6 +76,7 @@ class Reader:
         "_ready",
         "_reorder",
         "_window",
+        "ack_due",
         "duplicates",
         "next_offset",
         "out_of_order",
@@ -113,7 +116,8 @@ class Reader:
         self._failed: str | None = None
         self._over = False
         self._cancel: str | None = None
-        self._due = False
+        self.ack_due = False
+        """Whether :meth:`next_ack` has something."""
         self._fin_sent = False
         self._announced_edge = start_offset + window_bytes
 
@@ -121,20 +125,20 @@ class Reader:
 
     def receive_data(self, packet: Data, now: float) -> None:
         """Take one packet, in whatever order it comes."""
-        kind, seq = packet.kind, packet.seq
-        if kind == BYTES and seq == self.next_offset and self._in_order(packet):
+        _, seq, payload, kind, tag, skip = packet
+        if kind == BYTES and seq == self.next_offset and self._in_order(seq, payload, tag):
             return
-        self._due = True
+        self.ack_due = True
         if self._over or self._failed is not None:
             return
         if kind == BYTES:
-            self._receive_piece(seq, seq + len(packet.payload), packet.payload, packet.tag)
+            self._receive_piece(seq, seq + len(payload), payload, tag)
         elif kind == GAP:
-            self._receive_piece(seq, seq + packet.skip, None, 0)
+            self._receive_piece(seq, seq + skip, None, 0)
         elif kind == EOF:
             self._receive_end(seq)
         elif kind == ERROR:
-            self._failed = bytes(packet.payload).decode(errors="replace") or "failed"
+            self._failed = bytes(payload).decode(errors="replace") or "failed"
             self._reorder.clear()
         else:
             self.violations += 1
@@ -163,7 +167,7 @@ class Reader:
 
     def start(self) -> None:
         """Have the next acknowledgement announce the window: the first one opens a corked sender."""
-        self._due = True
+        self.ack_due = True
 
     def resume(self, stream_id: int) -> int:
         """The link was cut and there is a new one: go on as ``stream_id``; the offset to ask the sender to start from.
@@ -176,7 +180,7 @@ class Reader:
         self.stream_id = stream_id
         self._reorder.clear()
         self._fin_sent = False
-        self._due = True
+        self.ack_due = True
         return self.next_offset
 
     def acknowledge(self, offset: int) -> None:
@@ -191,7 +195,7 @@ class Reader:
             raise UsageError(f"offset: {offset} was not read yet ({self.read_offset} was)", field="offset")
         if offset > self._acknowledged:
             self._acknowledged = offset
-            self._due = True
+            self.ack_due = True
 
     def close(self, error: str = "") -> None:
         """Read no more.  Before the end was reached this asks the writer to stop, giving ``error`` as reason."""
@@ -199,7 +203,7 @@ class Reader:
         self._over = True
         if not ended and self._cancel is None:
             self._cancel = error
-            self._due = True
+            self.ack_due = True
         self._ready.clear()
         self._reorder.clear()
         self._buffered = 0
@@ -208,9 +212,9 @@ class Reader:
 
     def next_ack(self) -> Ack | None:
         """The acknowledgement that is due, with the latest state only; None if none is."""
-        if not self._due:
+        if not self.ack_due:
             return None
-        self._due = False
+        self.ack_due = False
         if self._cancel is not None:
             return Ack(self.stream_id, self.next_offset, 0, cancel=True, error=self._cancel)
         if self._manual:
@@ -226,11 +230,6 @@ class Reader:
     # what can be seen
 
     @property
-    def ack_due(self) -> bool:
-        """Whether :meth:`next_ack` has something."""
-        return self._due
-
-    @property
     def readable(self) -> bool:
         """Whether :meth:`read` has something."""
         return bool(self._ready) or (not self._over and self._settled_end())
@@ -243,7 +242,7 @@ class Reader:
     @property
     def settled(self) -> bool:
         """Whether nothing is owed to the writer any more: the end is acknowledged, or cancel was sent."""
-        return self._over and not self._due and (self._fin_sent or self._cancel is not None)
+        return self._over and not self.ack_due and (self._fin_sent or self._cancel is not None)
 
     @property
     def read_offset(self) -> int:
@@ -274,17 +273,19 @@ class Reader:
 
     # inside
 
-    def _in_order(self, packet: Data) -> bool:
+    def _in_order(self, offset: int, payload: Payload, tag: int) -> bool:
         """Take the packet everybody hopes for; False if it is anything else."""
-        payload = packet.payload
         size = len(payload)
         if not size or self._reorder or self._end is not None or self._over or self._failed is not None:
             return False
-        if packet.seq + size > self.edge:
+        if self._manual:
+            if offset + size > self._acknowledged + self._window:
+                return False
+        elif size > self._window - self._buffered:
             return False
-        if not self._manual:
-            self._due = True
-        self._deliver(packet.seq, payload, size, packet.tag)
+        else:
+            self.ack_due = True
+        self._deliver(offset, payload, size, tag)
         return True
 
     def _receive_piece(self, offset: int, end: int, payload: Payload | None, tag: int) -> None:
@@ -330,7 +331,7 @@ class Reader:
                     ready[-1] = Chunk(last.offset, self._crumbs, tag)
                 self._crumbs += payload
                 return
-        ready.append(Chunk(offset, payload, tag))
+        ready.append(_new(Chunk, (offset, payload, tag)))
 
     def _freed(self, size: int) -> None:
         self._buffered -= size
@@ -338,7 +339,7 @@ class Reader:
             return
         freed = self.next_offset + self._window - self._buffered - self._announced_edge
         if freed * _UPDATE_SHARE >= self._window or (not self._ready and freed > 0):
-            self._due = True
+            self.ack_due = True
 
     def _settled_end(self) -> bool:
         """Whether nothing will arrive any more."""
@@ -353,7 +354,7 @@ class Reader:
         if self._over or not self._settled_end():
             return None
         self._over = True
-        self._due = self._due or self._fin_due()
+        self.ack_due = self.ack_due or self._fin_due()
         if self._failed is not None:
             return Failed(self.next_offset, self._failed)
         return End(self.next_offset)
