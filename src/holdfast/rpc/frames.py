@@ -26,6 +26,7 @@ _LENGTH = Struct(">I")
 _U64 = Struct(">Q")
 _U64_PAIR = Struct(">QQ")
 _DATA_HEADER = Struct(">IBBIQ")
+DATA_HEADER_BYTES = _DATA_HEADER.size
 _ACK_FRAME = Struct(">IBBIQQ")
 _unpack_u64 = _U64.unpack_from
 _new = tuple.__new__

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING
 
-from .frames import PREAMBLE, FrameType, encode_ack, encode_data, encode_opaque
+from .frames import DATA_HEADER_BYTES, PREAMBLE, FrameType, encode_ack, encode_data, encode_opaque
 
 if TYPE_CHECKING:
     from ..streams.broker import Broker
@@ -101,9 +101,8 @@ def take_packets(broker: Broker, out: list[bytes], room: int, now: float) -> int
         packet = broker.next_packet(now)
         if packet is None:
             break
-        for buffer in encode_data(packet):
-            out.append(buffer)
-            room -= len(buffer)
+        out += encode_data(packet)
+        room -= len(packet[2]) + DATA_HEADER_BYTES
     return room
 
 

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from .packets import Ack, Payload
     from .ring import Buffer
 
+_new = tuple.__new__
+"""Makes a NamedTuple at half the price of calling its class; for what is made per packet."""
+
 
 class GapSent(NamedTuple):
     """``length`` bytes from ``offset`` on had been dropped before they could be sent; the reader was told."""
@@ -58,7 +61,6 @@ class OutputSender:
         "_error",
         "_events",
         "_gap_end",
-        "_lossy",
         "_open",
         "_overwrite_detached",
         "_pace",
@@ -69,6 +71,7 @@ class OutputSender:
         "_sent_at",
         "_window",
         "acknowledged",
+        "lossy",
         "retransmits",
         "sent",
         "stream_id",
@@ -99,7 +102,8 @@ class OutputSender:
         if window_bytes_max is None:
             window_bytes_max = LIMITS.ring_bytes if ring is None else ring.capacity
         self._pace_arguments = (window_bytes, window_bytes_max, packet_bytes, packet_bytes_max, autotune, lossy)
-        self._lossy = lossy
+        self.lossy = lossy
+        """Whether the transport may lose packets; only then there are timers."""
         self._overwrite_detached = overwrite_detached
         self._end: int | None = None
         self._error = ""
@@ -212,15 +216,17 @@ class OutputSender:
             self._time_round_trip()
             return self._last_packet(now)
         pace, acknowledged = self._pace, self.acknowledged
-        room = min(self._edge, acknowledged + pace.window) - offset
+        room = acknowledged + pace.window
+        room = (room if room < self._edge else self._edge) - offset
         if room < available and room < pace.packet and (offset > acknowledged or room <= 0):
             # Crumbs are not sent while an acknowledgement is due that will bring more room (RFC 1122, 4.2.3.4).
             if recovery is not None and offset == acknowledged:
                 recovery.watch(now)
             self._time_round_trip()
             return None
-        data, tag = buffer.peek(offset, min(room, pace.packet))
-        if not isinstance(data, bytes):
+        size = pace.packet
+        data, tag = buffer.peek(offset, room if room < size else size)
+        if type(data) is not bytes:
             data = bytes(data)
         self.sent = end = offset + len(data)
         if offset == acknowledged:
@@ -228,7 +234,7 @@ class OutputSender:
         self._sent_at = now
         if recovery is not None:
             recovery.on_sent(offset, end, now)
-        return Data(self.stream_id, offset, data, BYTES, tag)
+        return _new(Data, (self.stream_id, offset, data, BYTES, tag, 0))
 
     def next_deadline(self) -> float | None:
         """When :meth:`handle_timer` wants to be called next; None: not at all.  Only lossy transports need it."""
@@ -316,7 +322,7 @@ class OutputSender:
             autotune=autotune,
             lossy=lossy,
         )
-        self._recovery = Recovery(self._pace) if self._lossy else None
+        self._recovery = Recovery(self._pace) if self.lossy else None
         self.acknowledged = offset
         self.sent = offset
         self._edge = offset
