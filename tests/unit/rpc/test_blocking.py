@@ -431,6 +431,80 @@ def test_a_cut_ends_the_writer(client: BlockingConnection) -> None:
         writer.close()
 
 
+# a peer whose every byte is ours to choose
+
+
+class Peer:
+    """The other end of a blocking connection, moved by hand."""
+
+    def __init__(self) -> None:
+        left, self.sock = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+        left.setblocking(False)
+        clock = RealClock()
+        self.core = Connection(Role.SERVER, LocalOwner(1, 1), now=clock.now())
+        client = Connection(Role.CLIENT, LocalClient(), now=clock.now())
+        self.client = BlockingConnection(left, client, clock)
+        self.client.flush()
+        self.core.receive_bytes(self.sock.recv(10_000), clock.now())
+        self.say()
+        self.client.pump()
+        assert link_of(self.client) is Link.OPEN
+
+    def say(self, extra: bytes = b"") -> None:
+        self.sock.sendall(b"".join(self.core.data_to_send(1 << 20, RealClock().now())) + extra)
+
+
+@pytest.fixture
+def peer() -> Iterator[Peer]:
+    peer = Peer()
+    yield peer
+    peer.client.close()
+    peer.sock.close()
+
+
+def test_a_goodbye_is_heard_though_writing_failed_first(peer: Peer) -> None:
+    peer.core.goodbye(LimitExceeded(name="connections_max"))
+    peer.say()
+    peer.sock.close()
+    with pytest.raises(DisconnectedError, match="connections_max"):
+        peer.client.call("echo", {}, bytes(100_000))
+    assert isinstance(peer.client.closed_by, LimitExceeded)
+
+
+def test_a_reset_is_a_cut(peer: Peer) -> None:
+    peer.client.core.call("echo", {}, now=RealClock().now())
+    peer.client.flush()
+    peer.sock.close()
+    peer.client.pump()
+    assert isinstance(peer.client.closed_by, DisconnectedError)
+
+
+def test_garbage_from_a_peer_that_is_gone(peer: Peer) -> None:
+    peer.say(b"\0\0\0\0")
+    peer.sock.close()
+    peer.client.pump()
+    assert isinstance(peer.client.closed_by, ProtocolError)
+
+
+def test_closing_waits_until_the_goodbye_has_left(peer: Peer) -> None:
+    peer.client.core.call("echo", {}, bytes(1_000_000), now=RealClock().now())
+    reading = threading.Thread(target=lambda: [None for _ in iter(lambda: peer.sock.recv(1 << 16), b"")])
+    reading.start()
+    peer.client.close()
+    reading.join()
+    assert isinstance(peer.client.closed_by, ClosedError)
+
+
+def test_an_answer_that_nobody_waits_for_any_more(peer: Peer) -> None:
+    number = peer.client.core.call("echo", {}, now=RealClock().now())
+    peer.client.flush()
+    peer.core.receive_bytes(peer.sock.recv(10_000), RealClock().now())
+    peer.core.respond(number, 1)
+    peer.say()
+    peer.client.pump()
+    assert link_of(peer.client) is Link.OPEN
+
+
 # the turn
 
 

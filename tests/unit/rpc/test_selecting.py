@@ -159,6 +159,21 @@ def test_writing_into_a_broken_pipe_is_a_cut(loop: Loop) -> None:
     assert isinstance(error, DisconnectedError)
 
 
+def test_a_reset_is_a_cut(loop: Loop) -> None:
+    """The peer closes with something of ours unread: the kernel reports a reset, not an end."""
+    loop.server.core.emit(0, "unread", 1)
+    loop.server.flush()
+    loop.client.abort()
+    loop.settle()
+    (error,) = loop.server_log.closed
+    assert isinstance(error, DisconnectedError)
+
+
+def test_a_turn_without_anything_to_receive(loop: Loop) -> None:
+    loop.server.handle_ready(selectors.EVENT_READ)
+    assert loop.server.core.link is Link.OPEN
+
+
 def replay(loop: Loop, window_bytes: int = 1 << 20) -> tuple[OutputSender, Reader]:
     sender, reader = OutputSender(RingBuffer(4 << 20)), Reader(1, window_bytes=window_bytes)
     sender.write(bytes(range(256)) * (1 << 14))
