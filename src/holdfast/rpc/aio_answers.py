@@ -44,24 +44,24 @@ class Responder(Protocol):
 class Answers:
     """The tasks that answer one connection's peer."""
 
-    __slots__ = ("_cancelled", "_handler", "_loop", "_responder", "_tasks", "_timers")
+    __slots__ = ("_cancelled", "_handler", "_loop", "_responder", "_running", "_timers")
 
     def __init__(self, handler: Handler, responder: Responder, loop: asyncio.AbstractEventLoop) -> None:
         self._handler = handler
         self._responder = responder
         self._loop = loop
-        self._tasks: dict[int, asyncio.Task[None]] = {}
+        self._running: dict[int, tuple[RequestReceived, asyncio.Task[None]]] = {}
         self._timers: dict[int, asyncio.TimerHandle] = {}
         self._cancelled: set[asyncio.Task[None]] = set()
         """Asked to end, not ended yet; a call number may be in use again by then."""
 
     def __len__(self) -> int:
-        return len(self._tasks) + len(self._cancelled)
+        return len(self._running) + len(self._cancelled)
 
     def begin(self, request: RequestReceived) -> None:
         """Answer ``request`` in a task of its own."""
         number = request.number
-        self._tasks[number] = self._loop.create_task(self._answer(request))
+        self._running[number] = request, self._loop.create_task(self._answer(request))
         if request.deadline is not None:
             after_s = max(request.deadline - self._responder.now(), 0.0)
             self._timers[number] = self._loop.call_later(after_s, self._expire, number, after_s)
@@ -69,20 +69,21 @@ class Answers:
     def cancel(self, number: int) -> None:
         """The caller no longer wants the answer.  The task is cancelled once only: it may be tidying up by now."""
         self._clear_timer(number)
-        task = self._tasks.pop(number, None)
-        if task is not None:
+        entry = self._running.pop(number, None)
+        if entry is not None:
+            task = entry[1]
             self._cancelled.add(task)
             task.add_done_callback(self._cancelled.discard)
             task.cancel()
 
     async def ended(self) -> None:
         """Wait for the tasks that run now, not for later ones.  Cancel-safe."""
-        if self._tasks:
-            await asyncio.wait(list(self._tasks.values()))
+        if self._running:
+            await asyncio.wait([task for _, task in self._running.values()])
 
     async def end(self) -> None:
         """Cancel what still runs and wait for it; then tell the handler."""
-        for number in list(self._tasks):
+        for number in list(self._running):
             self.cancel(number)
         while self._cancelled:
             await asyncio.wait(list(self._cancelled))
@@ -96,20 +97,21 @@ class Answers:
         except HoldfastError as error:
             self._responder.respond_error(number, error)
         except asyncio.CancelledError:
-            if self._is_current(number):  # not by us: the handler awaited something that was cancelled
+            if self._is_current(request):  # not by us: the handler awaited something that was cancelled
                 self._responder.respond_error(number, InternalError(f"{request.method} was cancelled"))
             raise
         except Exception as error:
             _log.error("rpc.answer_failed", method=request.method, exc_info=error)
             self._responder.respond_error(number, InternalError(f"{request.method} failed"))
         finally:
-            if self._is_current(number):
-                del self._tasks[number]
+            if self._is_current(request):
+                del self._running[number]
                 self._clear_timer(number)
 
-    def _is_current(self, number: int) -> bool:
-        """Whether the running task still is the one for ``number``; a cancelled one is not."""
-        return self._tasks.get(number) is asyncio.current_task()
+    def _is_current(self, request: RequestReceived) -> bool:
+        """Whether ``request`` was not cancelled by us; its number may be in use again by then."""
+        entry = self._running.get(request.number)
+        return entry is not None and entry[0] is request
 
     def _expire(self, number: int, after_s: float) -> None:
         self.cancel(number)

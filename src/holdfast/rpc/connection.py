@@ -73,6 +73,7 @@ class Connection:
         """The streams of this connection."""
         self._codec = codec or JsonCodec()
         self._state = State.GREETING
+        self._accepted = ACCEPTED[State.GREETING]
         self._reader = FrameReader(min(limits.handshake_frame_bytes_max, limits.frame_bytes_max))
         self._outbox = Outbox()
         self._greeting = Greeting(role, authenticator, self._codec, self._outbox, features)
@@ -280,7 +281,7 @@ class Connection:
     def _receive_frame(self, frame: Frame, now: float) -> None:
         if frame.type & OPTIONAL:
             return
-        if frame.type not in ACCEPTED[self._state]:
+        if frame.type not in self._accepted:
             reason = "not-open" if self._state in CONNECTING else "wrong-state"
             raise ProtocolError(f"{FrameType(frame.type).name} while {self._state.value}", reason)
         self._HANDLERS[frame.type](self, frame, now)
@@ -364,6 +365,7 @@ class Connection:
 
     def _step(self, step: Step) -> None:
         self._state = after(self._state, step)
+        self._accepted = ACCEPTED[self._state]
 
     def _say_goodbye(self, error: HoldfastError | None, retry_after_s: float) -> None:
         body = encode_error(self._codec, error, self.limits.handshake_frame_bytes_max, retry_after_s)
