@@ -36,12 +36,13 @@ NO_EVENTS = BrokerEvents((), (), ())
 class _Outgoing:
     """A sender and its place in the queue."""
 
-    __slots__ = ("queued", "sender", "stream_id", "timer")
+    __slots__ = ("queued", "removed", "sender", "stream_id", "timer")
 
     def __init__(self, stream_id: int, sender: OutputSender) -> None:
         self.stream_id = stream_id
         self.sender = sender
         self.queued = False
+        self.removed = False
         self.timer: float | None = None
 
 
@@ -109,7 +110,9 @@ class Broker:
         """Forget a stream without a word to the peer; an unknown one is ignored."""
         self._readers.pop(stream_id, None)
         self._ack_queue.pop(stream_id, None)
-        self._senders.pop(stream_id, None)
+        entry = self._senders.pop(stream_id, None)
+        if entry is not None:
+            entry.removed = True
         self._readable.pop(stream_id, None)
         self._writable.pop(stream_id, None)
 
@@ -171,7 +174,7 @@ class Broker:
             reader = self._ack_queue.pop(stream_id)
             ack = reader.next_ack()
             if reader.settled:
-                self._drop_reader(reader, ack)
+                self._drop_reader(reader)
             if ack is not None:
                 return ack
         return None
@@ -181,15 +184,17 @@ class Broker:
         queue = self._packet_queue
         while queue:
             entry = queue[0]
-            packet = entry.sender.next_packet(now) if entry.sender.stream_id == entry.stream_id else None
+            here = not entry.removed and entry.sender.stream_id == entry.stream_id
+            packet = entry.sender.next_packet(now) if here else None
             if packet is not None:
                 queue.rotate(-1)
                 self._set_timer(entry)
                 return packet
             queue.popleft()
             entry.queued = False
-            self._set_timer(entry)
-            if entry.sender.stream_id != entry.stream_id:
+            if here:
+                self._set_timer(entry)
+            else:
                 self._drop_sender(entry)
         return None
 
@@ -243,17 +248,16 @@ class Broker:
         if reader.ack_due:
             self._ack_queue[reader.stream_id] = reader
         elif reader.settled:
-            self._drop_reader(reader, None)
+            self._drop_reader(reader)
         if reader.readable:
             self._readable[reader.stream_id] = None
 
-    def _drop_reader(self, reader: Reader, last: Ack | None) -> None:
+    def _drop_reader(self, reader: Reader) -> None:
         stream_id = reader.stream_id
         self._readers.pop(stream_id, None)
         self._readable.pop(stream_id, None)
         self._finished[stream_id] = None
-        if last is not None:
-            _remember(self._last_acks, stream_id, last)
+        _remember(self._last_acks, stream_id, reader.last_ack())
 
     def _drop_sender(self, entry: _Outgoing) -> None:
         if self._senders.get(entry.stream_id) is entry:

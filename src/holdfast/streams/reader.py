@@ -216,16 +216,19 @@ class Reader:
             return None
         self.ack_due = False
         if self._cancel is not None:
-            return Ack(self.stream_id, self.next_offset, 0, cancel=True, error=self._cancel)
-        if self._manual:
-            seq, window = self._acknowledged, self._window
-        else:
-            seq, window = self.next_offset, self._window - self._buffered
+            return self.last_ack()
+        seq, window = self._seq_and_window()
         self._announced_edge = seq + window
         if self._end is None and self._failed is None:
             return Ack(self.stream_id, seq, window)
         self._fin_sent = self._fin_due()
         return Ack(self.stream_id, seq, window, self._fin_sent)
+
+    def last_ack(self) -> Ack:
+        """The last word of a :attr:`settled` reader, for a writer that missed it and sends on."""
+        if self._cancel is not None:
+            return Ack(self.stream_id, self.next_offset, 0, cancel=True, error=self._cancel)
+        return Ack(self.stream_id, *self._seq_and_window(), fin=True)
 
     # what can be seen
 
@@ -272,6 +275,11 @@ class Reader:
         return self.next_offset + self._window - self._buffered
 
     # inside
+
+    def _seq_and_window(self) -> tuple[int, int]:
+        if self._manual:
+            return self._acknowledged, self._window
+        return self.next_offset, self._window - self._buffered
 
     def _in_order(self, offset: int, payload: Payload, tag: int) -> bool:
         """Take the packet everybody hopes for; False if it is anything else."""
@@ -335,7 +343,7 @@ class Reader:
 
     def _freed(self, size: int) -> None:
         self._buffered -= size
-        if self._manual:
+        if self._manual or self._fin_sent:
             return
         freed = self.next_offset + self._window - self._buffered - self._announced_edge
         if freed * _UPDATE_SHARE >= self._window or (not self._ready and freed > 0):
@@ -354,7 +362,7 @@ class Reader:
         if self._over or not self._settled_end():
             return None
         self._over = True
-        self.ack_due = self.ack_due or self._fin_due()
+        self.ack_due = self.ack_due or (self._fin_due() and not self._fin_sent)
         if self._failed is not None:
             return Failed(self.next_offset, self._failed)
         return End(self.next_offset)

@@ -76,8 +76,13 @@ class Writer(OutputSender):
         return super().write(data, tag)
 
     def skip(self, length: int) -> bool:
-        """Leave out ``length`` bytes as a gap; False, and nothing done, while written bytes are unacknowledged."""
+        """Leave out ``length`` bytes as a gap; False, and nothing done, while written bytes are unacknowledged.
+
+        Raises ClosedError once the reader cancelled, UsageError after :meth:`close`.
+        """
         self._check_cancelled()
+        if self.ended:
+            raise UsageError("skip after the end of the stream", field="length")
         if self._ring.size:
             return False
         self._ring.skip(length)
