@@ -119,9 +119,11 @@ class AsyncReader:
             raise UsageError("the stream was read to its end")
         item = reader.read(max_bytes)
         if item is not None:
-            self._acted()
             if reader.finished:
                 self._connection.unwatch_stream(self.stream_id)
+                self._acted()
+            elif reader.ack_due:
+                self._acted()
         elif self._connection.closed_by is not None:
             raise self._connection.cut_error(reader.read_offset)
         return item

@@ -120,9 +120,11 @@ class Wire(asyncio.Protocol):
             buffers = self.core.data_to_send(self._send_bytes, self.now())
             if buffers:
                 transport.writelines(buffers)
-                if not self._paused:
-                    self.wake()
-            elif not self.core.control_bytes_queued:
+            if self._paused:
+                pass
+            elif sum(map(len, buffers)) >= self._send_bytes:
+                self.wake()
+            else:
                 self._all_sent.set()
         if self.core.finished:
             self._close(transport)
