@@ -160,6 +160,8 @@ class SelectorConnection:
 
     def _act(self, events: list[Event]) -> None:
         for event in events:
+            if self._closed:
+                return
             if isinstance(event, ClosedByPeer | Failed):
                 self._error = event.error
                 if self.core.finished:
@@ -167,7 +169,12 @@ class SelectorConnection:
             self._handler.handle_event(self, event)
 
     def _cut(self, error: OSError) -> None:
-        """The transport broke."""
+        """The transport broke; what the peer managed to say before is heard first."""
+        try:
+            while not self.core.finished and (data := self._sock.recv(_RECEIVE_BYTES)):
+                self._act(self.core.receive_bytes(data, self._clock.now()))
+        except OSError:
+            pass
         self._act(self.core.receive_eof(self._clock.now()))
         self._error = self._error or DisconnectedError(f"the link was cut: {error.strerror or error}")
         self._close()

@@ -169,6 +169,29 @@ def test_a_reset_is_a_cut(loop: Loop) -> None:
     assert isinstance(error, DisconnectedError)
 
 
+def test_a_goodbye_is_heard_though_writing_failed_first(loop: Loop) -> None:
+    loop.client.close(BusyError("taken over", holder="node 2"))
+    loop.client.abort()
+    loop.server.core.emit(0, "x", 1)
+    loop.server.flush()
+    (error,) = loop.server_log.closed
+    assert isinstance(error, BusyError) and error.holder == "node 2"
+
+
+def test_a_handler_that_cuts_the_link_hears_no_more_of_it(loop: Loop) -> None:
+    class Cutting(Log):
+        def handle_event(self, link: SelectorConnection, event: Event) -> None:
+            super().handle_event(link, event)
+            link.abort()
+
+    loop.server._handler = cutting = Cutting()
+    for _ in range(3):
+        loop.client.core.call("m", {}, now=0.0)
+    loop.client.flush()
+    loop.settle()
+    assert len(cutting.events) == 1 and len(cutting.closed) == 1
+
+
 def test_a_turn_without_anything_to_receive(loop: Loop) -> None:
     loop.server.handle_ready(selectors.EVENT_READ)
     assert loop.server.core.link is Link.OPEN
