@@ -10,6 +10,7 @@ import sys
 from random import Random
 
 import holdfast
+from holdfast.procinfo import process_alive
 from holdfast.testing import NodeBox, wait_until
 
 MIB = 1024 * 1024
@@ -59,6 +60,14 @@ def start_writer(box: NodeBox, total: int, *options: str) -> None:
     box.run("run", "-d", "-T", "--name", "w", *options, "--", sys.executable, "-c", WRITER, str(total))
 
 
+def store_at_least(box: NodeBox, target: int) -> int:
+    """Wait until so many bytes are in the log; how many are."""
+    with holdfast.connect_sync(box.url, autostart=False) as node:
+        job = node.jobs.get("w")
+        wait_until(lambda: job.refresh().output_bytes >= target, f"{target} bytes stored")
+        return job.info.output_bytes
+
+
 def test_200_megabytes_through_five_deaths_of_the_node(node_box: NodeBox) -> None:
     total = 200 * MIB
     start_writer(node_box, total)
@@ -66,11 +75,7 @@ def test_200_megabytes_through_five_deaths_of_the_node(node_box: NodeBox) -> Non
     random = Random(5)
     seen = 0
     for _ in range(5):
-        target = min(seen + random.randrange(5 * MIB, 20 * MIB), total)
-        with holdfast.connect_sync(node_box.url, autostart=False) as node:
-            job = node.jobs.get("w")
-            wait_until(lambda job=job, target=target: job.refresh().output_bytes >= target, f"{target} bytes stored")
-            seen = job.info.output_bytes
+        seen = store_at_least(node_box, min(seen + random.randrange(5 * MIB, 20 * MIB), total))
         node_box.kill_node()
         node_box.start_node()
         assert node_box.inspect("w")["pid"] == pid
@@ -85,7 +90,7 @@ def test_100_megabytes_while_the_node_is_away(node_box: NodeBox) -> None:
     start_gated(node_box, total)
     node_box.kill_node()
     (node_box.directory / "go").touch()
-    wait_until(lambda: (node_box.directory / "gone").exists(), "the writer has written everything")
+    wait_until((node_box.directory / "gone").exists, "the writer has written everything")
     node_box.start_node()
     node_box.run("wait", "w")
     assert node_box.inspect("w")["gap_bytes"] == 0
@@ -106,7 +111,7 @@ def test_a_small_spill_that_drops_the_oldest_counts_the_gap_exactly(node_box: No
     start_gated(node_box, total, "--spill", "1MiB", "--on-full", "drop-oldest")
     node_box.kill_node()
     (node_box.directory / "go").touch()
-    wait_until(lambda: (node_box.directory / "gone").exists(), "the writer has written everything")
+    wait_until((node_box.directory / "gone").exists, "the writer has written everything")
     node_box.start_node()
     node_box.run("wait", "w")
     info = node_box.inspect("w")
@@ -223,6 +228,44 @@ def test_a_job_whose_keeper_was_killed_is_gone_and_its_output_kept(node_box: Nod
     assert "keeper" in after["error"]
     assert node_box.run("logs", "x").stdout == b"kept\n"
     node_box.run("rm", "x")
+
+
+def test_what_a_killed_keeper_had_spilled_is_brought_home(node_box: NodeBox) -> None:
+    """With the node away 20 MB go to the keeper, its memory holds 2 MiB, the rest is on disk: that much is kept."""
+    total = 20 * MIB
+    start_gated(node_box, total)
+    info = node_box.inspect("w")
+    node_box.kill_node()
+    (node_box.directory / "go").touch()
+    wait_until((node_box.directory / "gone").exists, "the writer has written everything")
+    os.kill(info["keeper_pid"], signal.SIGKILL)
+    node_box.start_node()
+    node_box.run("wait", "w", code=125)
+    after = node_box.inspect("w")
+    assert after["done_reason"] == "gone"
+    assert after["gap_bytes"] == 0
+    assert after["output_bytes"] >= total - 4 * MIB
+    with holdfast.connect_sync(node_box.url, autostart=False) as node:
+        kept = b"".join(chunk.data for chunk in node.jobs.get("w").output() if chunk.source == "stdout")
+    assert kept == expected_tail(total, total)[: len(kept)]
+    assert not list((node_box.state_dir / "spill").iterdir())
+
+
+def test_a_keeper_that_gave_up_waiting_left_everything_behind(node_box: NodeBox) -> None:
+    node_box.kill_node()
+    node_box.env["HOLDFAST_LIMIT_KEEPER_RETENTION_S"] = "0"
+    node_box.start_node()
+    total = 5 * MIB
+    start_gated(node_box, total)
+    info = node_box.inspect("w")
+    node_box.kill_node()
+    (node_box.directory / "go").touch()
+    wait_until(lambda: not process_alive(info["keeper_pid"], info["keeper_started"]), "the keeper left")
+    node_box.start_node()
+    node_box.run("wait", "w")
+    after = node_box.inspect("w")
+    assert (after["done_reason"], after["exit_code"], after["gap_bytes"]) == ("exited", 0, 0)
+    assert logged(node_box, "w") == (digest(total), total, digest(total))
 
 
 def test_a_stop_asked_for_while_the_keeper_is_away_is_done_when_it_is_back(node_box: NodeBox) -> None:

@@ -60,7 +60,7 @@ def run(
         job = node.jobs.start(
             list(command),
             name=name,
-            cwd=cwd,
+            cwd=cwd or "",
             env=environment(env),
             tty=_wants_tty(detach=detach) if tty is None else tty,
             rows=rows,

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import os
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Sequence
+from typing import Unpack
 
 from ..errors import DisconnectedError
 from ..ids import new_token
 from ..jobs.api import JobsApi
-from ..jobs.model import InputReceipt, JobInfo, OnFull
+from ..jobs.model import InputReceipt, JobInfo
 from ..limits import LIMITS
 from ..rpc.aio import AsyncConnection
 from ..rpc.aio_streams import AsyncReader
 from ..rpc.commands import invoke
 from .link import Link
 from .output import READ_BYTES, OutputChunk, chunk_of
-from .spec import make_spec
+from .spec import JobOptions, make_spec
 
 
 class Jobs:
@@ -25,41 +25,15 @@ class Jobs:
     def __init__(self, link: Link) -> None:
         self._link = link
 
-    async def start(
-        self,
-        command: Sequence[str],
-        *,
-        name: str = "",
-        cwd: str | os.PathLike[str] | None = None,
-        env: Mapping[str, str] | None = None,
-        tty: bool = False,
-        rows: int = 24,
-        columns: int = 80,
-        on_full: OnFull = "block",
-        spill_bytes_max: int = 0,
-    ) -> Job:
+    async def start(self, command: Sequence[str], **options: Unpack[JobOptions]) -> Job:
         """Start ``command`` (a list; no shell) as a job; running and durable on return.
 
-        ``cwd`` and ``env`` default to this process's own.  With ``tty`` the command gets a terminal of
-        ``rows`` x ``columns``; without, pipes, and its standard error is told apart.  When nobody takes the
-        output and the spill's ``spill_bytes_max`` bytes are full, ``on_full`` says whether the command waits
-        (``block``) or the oldest output is lost as a counted gap (``drop-oldest``).
-
-        Raises AlreadyExists for a name in use, CommandNotFound, CommandNotExecutable, UsageError,
-        LimitExceeded, StorageError.  DisconnectedError: the link broke meanwhile and the job may have been
-        started; with a ``name`` :meth:`get` tells.  Cancelling does not undo a start under way.
+        ``options``: see :class:`JobOptions`.  Raises AlreadyExists for a name in use, CommandNotFound,
+        CommandNotExecutable, UsageError, LimitExceeded, StorageError.  DisconnectedError: the link broke
+        meanwhile and the job may have been started; with a ``name`` :meth:`get` tells.  Cancelling does not
+        undo a start under way.
         """
-        spec = make_spec(
-            command,
-            name=name,
-            cwd=cwd,
-            env=env,
-            tty=tty,
-            rows=rows,
-            columns=columns,
-            on_full=on_full,
-            spill_bytes_max=spill_bytes_max,
-        )
+        spec = make_spec(command, **options)
         return Job(self._link, await invoke(await self._link.connection(), JobsApi.start, spec))
 
     async def get(self, job: str) -> Job:

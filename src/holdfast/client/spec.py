@@ -4,23 +4,34 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from typing import TypedDict, Unpack
 
 from ..errors import UsageError
 from ..jobs.model import JobSpec, OnFull
 
 
-def make_spec(
-    command: Sequence[str],
-    *,
-    name: str = "",
-    cwd: str | os.PathLike[str] | None = None,
-    env: Mapping[str, str] | None = None,
-    tty: bool = False,
-    rows: int = 24,
-    columns: int = 80,
-    on_full: OnFull = "block",
-    spill_bytes_max: int = 0,
-) -> JobSpec:
+class JobOptions(TypedDict, total=False):
+    """How a job is run; all of it optional."""
+
+    name: str
+    """Unique until the job is removed; without one the id serves."""
+    cwd: str | os.PathLike[str]
+    """Directory to run in; default: this process's own."""
+    env: Mapping[str, str]
+    """The whole environment; default: this process's own."""
+    tty: bool
+    """Give the command a terminal; default False: pipes, and its standard error is told apart."""
+    rows: int
+    columns: int
+    """Size of the terminal, by default 24 x 80."""
+    on_full: OnFull
+    """When nobody takes the output and the spill is full: the command waits (``block``, the default), or the
+    oldest output is lost as a counted gap (``drop-oldest``)."""
+    spill_bytes_max: int
+    """Undelivered output kept on disk at most, in bytes; default: the node's limit."""
+
+
+def make_spec(command: Sequence[str], **options: Unpack[JobOptions]) -> JobSpec:
     """The JobSpec for ``command``: in this process's directory and environment unless told otherwise.
 
     UsageError if ``command`` is one string: there is no shell to split it.
@@ -29,14 +40,11 @@ def make_spec(
         raise UsageError(
             'command: must be a list of arguments, like ["sh", "-c", "..."], not one string', field="command"
         )
+    cwd = options.pop("cwd", None)
+    env = options.pop("env", None)
     return JobSpec(
         command=[os.fspath(part) for part in command],
-        name=name,
-        cwd=os.path.abspath(cwd if cwd is not None else os.getcwd()),
+        cwd=os.path.abspath(cwd or os.getcwd()),
         env=dict(os.environ if env is None else env),
-        tty=tty,
-        rows=rows,
-        columns=columns,
-        on_full=on_full,
-        spill_bytes_max=spill_bytes_max,
+        **{"tty": False, **options},  # type: ignore[arg-type]
     )

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import Self, TypeVar, Unpack
 
 from ..clock import RealClock
 from ..errors import ClosedError, DeadlineExceeded, DisconnectedError, Unavailable
 from ..ids import new_token, random_fraction
 from ..jobs.api import JobsApi
-from ..jobs.model import InputReceipt, JobInfo, OnFull
+from ..jobs.model import InputReceipt, JobInfo
 from ..limits import LIMITS
 from ..paths import Places, places
 from ..rpc.backoff import Backoff
@@ -24,7 +23,7 @@ from ..status.api import StatusApi
 from ..status.model import NodeInfo
 from .autostart import start_node
 from .output import READ_BYTES, OutputChunk, chunk_of
-from .spec import make_spec
+from .spec import JobOptions, make_spec
 
 T = TypeVar("T")
 
@@ -121,31 +120,9 @@ class SyncJobs:
     def __init__(self, node: SyncNode) -> None:
         self._node = node
 
-    def start(
-        self,
-        command: Sequence[str],
-        *,
-        name: str = "",
-        cwd: str | os.PathLike[str] | None = None,
-        env: Mapping[str, str] | None = None,
-        tty: bool = False,
-        rows: int = 24,
-        columns: int = 80,
-        on_full: OnFull = "block",
-        spill_bytes_max: int = 0,
-    ) -> SyncJob:
+    def start(self, command: Sequence[str], **options: Unpack[JobOptions]) -> SyncJob:
         """As :meth:`holdfast.client.jobs.Jobs.start`; blocks until the command runs."""
-        spec = make_spec(
-            command,
-            name=name,
-            cwd=cwd,
-            env=env,
-            tty=tty,
-            rows=rows,
-            columns=columns,
-            on_full=on_full,
-            spill_bytes_max=spill_bytes_max,
-        )
+        spec = make_spec(command, **options)
         return SyncJob(self._node, invoke_blocking(self._node.connection(), JobsApi.start, spec))
 
     def get(self, job: str) -> SyncJob:

@@ -6,7 +6,6 @@ State has one owner: this.  What must survive is in the engine before a caller h
 from __future__ import annotations
 
 import asyncio
-import os
 import shutil
 from typing import TYPE_CHECKING
 
@@ -47,7 +46,6 @@ class JobController:
     def __init__(self, engine: Engine, midwife: Midwife, places: Places, *, clock: Clock, limits: Limits) -> None:
         self._store = JobStore(engine)
         self._starter = Starter(self._store, midwife, places, clock=clock, limits=limits)
-        self._places = places
         self._clock = clock
         self._limits = limits
         self._jobs = JobDirectory()
@@ -80,7 +78,8 @@ class JobController:
         self._links.clear()
 
     def _connect(self, job: Job) -> None:
-        link = KeeperLink(job, self._store, self._runtime_dir(job.id), clock=self._clock, limits=self._limits)
+        directories = self._starter.directories(job)
+        link = KeeperLink(job, self._store, *directories, clock=self._clock, limits=self._limits)
         task = asyncio.create_task(self._run_link(job, link), name=f"keeper-link-{job.id}")
         self._links[job.id] = (link, task)
 
@@ -91,9 +90,6 @@ class JobController:
             _logger.exception("job.link_crashed", job=job.id)
             raise
         self._links.pop(job.id, None)
-
-    def _runtime_dir(self, job_id: str) -> str:
-        return os.path.join(self._places.jobs_dir, job_id)
 
     # what the API asks
 
@@ -190,7 +186,7 @@ class JobController:
             entry[1].cancel()
             await asyncio.gather(entry[1], return_exceptions=True)
         await self._store.forget(job.record)
-        for directory in (self._runtime_dir(job.id), os.path.join(self._places.spill_dir, job.id)):
+        for directory in self._starter.directories(job):
             shutil.rmtree(directory, ignore_errors=True)
         job.removed = True
         self._jobs.remove(job)

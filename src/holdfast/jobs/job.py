@@ -42,11 +42,10 @@ class Job:
         self.record = record
         self.connection: AsyncConnection | None = None
         self.connecting = False
-        self.tail = stat.tail if stat else 0
-        self.oldest = stat.oldest if stat else 0
-        self.hole_bytes = stat.hole_bytes if stat else 0
-        self.output_ended = stat.closed if stat else False
-        self.viewers = 0
+        self.tail = self.oldest = self.hole_bytes = self.viewers = 0
+        self.output_ended = False
+        if stat is not None:
+            self.take_stat(stat)
         self.removed = False
         self._changed = asyncio.Event()
 
@@ -77,6 +76,11 @@ class Job:
             output_ended=self.output_ended,
             viewers=self.viewers,
         )
+
+    def take_stat(self, stat: LogStat) -> None:
+        """Note what the output log says of itself."""
+        self.tail, self.oldest, self.hole_bytes = stat.tail, stat.oldest, stat.hole_bytes
+        self.output_ended = stat.closed
 
     def notify(self) -> None:
         """Wake everyone in :meth:`changed`."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -31,6 +32,7 @@ from ..rpc.handshake import JobLinkNode
 from .model import Usage
 from .pump import OutputPump
 from .record import log_name
+from .salvage import salvage
 
 if TYPE_CHECKING:
     from ..clock import Clock
@@ -55,10 +57,13 @@ class ExitRecord(msgspec.Struct, frozen=True):
 class KeeperLink:
     """Keeps one job connected to its keeper."""
 
-    def __init__(self, job: Job, store: JobStore, runtime_dir: str, *, clock: Clock, limits: Limits) -> None:
+    def __init__(
+        self, job: Job, store: JobStore, runtime_dir: str, spill_dir: str, *, clock: Clock, limits: Limits
+    ) -> None:
         self._job = job
         self._store = store
         self._runtime_dir = runtime_dir
+        self._spill_dir = spill_dir
         self._clock = clock
         self._limits = limits
         self._backoff = Backoff(random_fraction, limits._replace(reconnect_first_s=limits.job_reconnect_s))
@@ -105,7 +110,7 @@ class KeeperLink:
                 await self._lost(str(error))
                 return True
             log.info("keeper.link_cut", error=str(error))
-        except StorageError as error:
+        except (StorageError, OSError) as error:
             log.error("keeper.output_not_stored", error=str(error))
         except Unauthenticated as error:
             log.error("keeper.not_authenticated", error=str(error))
@@ -146,7 +151,7 @@ class KeeperLink:
 
     async def _pump(self, connection: AsyncConnection) -> None:
         stat = await self._store.log.stat(log_name(self._job.id))
-        self._job.tail, self._job.oldest, self._job.hole_bytes = stat.tail, stat.oldest, stat.hole_bytes
+        self._job.take_stat(stat)
         reader = connection.open_reader(window_bytes=self._limits.ring_bytes, start_offset=stat.tail, manual_ack=True)
         reply = await connection.call("keeper.output", {"stream": reader.stream_id, "from_offset": stat.tail})
         start_offset = int(reply.result["start_offset"])
@@ -212,21 +217,28 @@ class KeeperLink:
         return not process_alive(info.keeper_pid, info.keeper_started)
 
     async def _lost(self, why: str) -> None:
-        """The keeper is gone for good: what it had not delivered is lost, the rest is kept."""
-        if not self._job.output_ended:
-            await self._store.log.close(log_name(self._job.id))
-            self._job.output_ended = True
+        """The keeper is gone for good: what it left on disk is kept, what was only in its memory is lost."""
         if self._job.done:
             await self._save(released=True)
             return
-        _logger.error("job.keeper_gone", job=self._job.id, error=why)
-        await self._save(
-            released=True,
-            state="done",
-            done_reason="gone",
-            ended_at=self._clock.wall(),
-            error="its keeper is gone; output it had not delivered is lost",
-        )
+        exited = None
+        if not self._job.output_ended:
+            exited = await salvage(self._job, self._store.log, self._runtime_dir, self._spill_dir)
+            await self._store.log.close(log_name(self._job.id))
+            self._job.take_stat(await self._store.log.stat(log_name(self._job.id)))
+        if exited is not None:
+            await self._done(msgspec.convert(exited, ExitRecord))
+        else:
+            _logger.error("job.keeper_gone", job=self._job.id, error=why)
+            await self._save(
+                state="done",
+                done_reason="gone",
+                ended_at=self._clock.wall(),
+                error="its keeper is gone; output that was only in the keeper's memory is lost",
+            )
+        for directory in (self._runtime_dir, self._spill_dir):
+            shutil.rmtree(directory, ignore_errors=True)
+        await self._save(released=True)
 
     async def _save(self, **changes: Any) -> None:
         record = self._job.record.changed(**changes)

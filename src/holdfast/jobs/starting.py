@@ -115,10 +115,11 @@ class Starter:
             await self._store.forget(job.record)
         except HoldfastError as error:
             _logger.error("job.start_not_undone", job=job.id, error=str(error))
-        for directory in self._directories(job):
+        for directory in self.directories(job):
             shutil.rmtree(directory, ignore_errors=True)
 
-    def _directories(self, job: Job) -> tuple[str, str]:
+    def directories(self, job: Job) -> tuple[str, str]:
+        """The job's runtime directory and its spill directory."""
         return os.path.join(self._places.jobs_dir, job.id), os.path.join(self._places.spill_dir, job.id)
 
     async def resolve(self, job: Job) -> None:
@@ -127,7 +128,7 @@ class Starter:
         A keeper makes its own runtime directory before anything else and gives up if it is there.  So whoever
         makes it first decides: if we do, the command was not started and never will be.
         """
-        runtime_dir = self._directories(job)[0]
+        runtime_dir = self.directories(job)[0]
         try:
             make_private_dir(self._places.jobs_dir)
             os.mkdir(runtime_dir, 0o700)
