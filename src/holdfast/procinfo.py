@@ -71,7 +71,7 @@ def _exists(pid: int) -> bool:
 
 def _start_time_darwin(pid: int) -> float:
     """From ``proc_pidinfo``'s ``proc_bsdinfo``: seconds and microseconds are its last two 64-bit fields."""
-    import ctypes  # noqa: PLC0415 - only needed here, and large
+    import ctypes  # only needed here, and large
 
     buffer = ctypes.create_string_buffer(_BSD_INFO_BYTES)
     library = ctypes.CDLL("/usr/lib/libproc.dylib", use_errno=True)

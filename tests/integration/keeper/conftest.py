@@ -110,9 +110,7 @@ class NodeEnd:
     async def open(
         self, from_offset: int = 0, *, manual_ack: bool = False, window_bytes: int = 1 << 20
     ) -> tuple[AsyncReader, Transcript]:
-        reader = self.connection.open_reader(
-            window_bytes=window_bytes, start_offset=from_offset, manual_ack=manual_ack
-        )
+        reader = self.connection.open_reader(window_bytes=window_bytes, start_offset=from_offset, manual_ack=manual_ack)
         answer = await self.call("keeper.output", stream=reader.stream_id, from_offset=from_offset)
         reader.start(answer["start_offset"])
         return reader, Transcript(answer["start_offset"])
@@ -249,4 +247,3 @@ def keepers() -> Iterator[Keepers]:
     yield keepers
     keepers.end_all()
     shutil.rmtree(directory, ignore_errors=True)
-

@@ -122,9 +122,7 @@ def test_a_large_certificate_arrives_whole(keepers: Keepers, run: Run) -> None:
     run(story())
 
 
-def test_the_environment_is_the_certificates_alone(
-    keepers: Keepers, run: Run, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_environment_is_the_certificates_alone(keepers: Keepers, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NODE_ONLY", "top-secret")
 
     async def story() -> None:

@@ -54,7 +54,7 @@ def test_the_whole_group_goes(keepers: Keepers, run: Run) -> None:
     """The shell dies of TERM at once; its deaf child, which holds the output, is killed with the group."""
 
     async def story() -> None:
-        script = f"sh -c \"{DEAF}\" & echo $! > {keepers.directory}/pid; wait"
+        script = f'sh -c "{DEAF}" & echo $! > {keepers.directory}/pid; wait'
         async with keepers.born(keepers.certificate("sh", "-c", script, tty=False)) as node:
             reader, transcript = await node.open()
             await node.read_until(reader, transcript, b"ready")

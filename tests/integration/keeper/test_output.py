@@ -183,9 +183,7 @@ def test_at_the_cap_a_blocking_job_waits_and_loses_nothing(keepers: Keepers, run
     run(story())
 
 
-def test_a_background_process_that_holds_the_pipe_does_not_keep_the_job_from_ending(
-    keepers: Keepers, run: Run
-) -> None:
+def test_a_background_process_that_holds_the_pipe_does_not_keep_the_job_from_ending(keepers: Keepers, run: Run) -> None:
     async def story() -> None:
         script = f"sleep 1000 & echo $! > {keepers.directory}/pid; echo said"
         certificate = keepers.certificate("sh", "-c", script, tty=False)

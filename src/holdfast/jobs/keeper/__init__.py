@@ -1,0 +1,1 @@
+"""The keeper: one small process per job, which owns its command and its unacknowledged output."""

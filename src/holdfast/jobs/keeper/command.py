@@ -190,9 +190,7 @@ def _open_pipes() -> _Ends:
     stdin_read, stdin_write = os.pipe()
     stdout_read, stdout_write = os.pipe()
     stderr_read, stderr_write = os.pipe()
-    return _Ends(
-        (stdin_read, stdout_write, stderr_write), stdin_write, {stdout_read: STDOUT, stderr_read: STDERR}
-    )
+    return _Ends((stdin_read, stdout_write, stderr_write), stdin_write, {stdout_read: STDOUT, stderr_read: STDERR})
 
 
 def _become(certificate: Certificate, ends: _Ends, go_read: int, error_write: int) -> NoReturn:

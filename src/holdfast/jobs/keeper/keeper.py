@@ -84,7 +84,7 @@ class Keeper:
         while not self._over():
             try:
                 self._turn()
-            except Exception as error:  # noqa: BLE001 - the command must outlive a mistake of ours
+            except Exception as error:
                 faults += 1
                 if faults > FAULTS_MAX:
                     raise

@@ -116,9 +116,7 @@ class Link:
             sock.close()
             return
         authenticator = JobLinkKeeper(self._certificate.job, self._certificate.secret, os.urandom)
-        core = Connection(
-            Role.SERVER, authenticator, now=self._clock.now(), limits=self._limits, features=FEATURES
-        )
+        core = Connection(Role.SERVER, authenticator, now=self._clock.now(), limits=self._limits, features=FEATURES)
         if len(self._guests) >= GUESTS_MAX:
             next(iter(self._guests)).abort()
         link = SelectorConnection(sock, core, self._selector, self, self._clock)

@@ -142,9 +142,7 @@ def test_nothing_is_lost_doubled_or_kept_for_ever(puts: list[tuple[str, int, flo
         now += pause_s
         queue.handle_timer(now)
         numbers.append(queue.put("x", now, size_bytes=1, session=session, sequence=sequence))
-        for _ in range(finish):
-            if queue.first() is not None:
-                done.append(queue.finish().number)
+        done += [queue.finish().number for _ in range(finish) if queue.first() is not None]
         deadline = queue.next_deadline()
         assert deadline is None or now < deadline <= now + HOLD_S
     queue.handle_timer(now + HOLD_S)
