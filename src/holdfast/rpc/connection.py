@@ -65,11 +65,13 @@ class Connection:
     ) -> None:
         self.role = role
         self.limits = limits
+        self.authenticator = authenticator
+        """Knows, once open, more of the peer than its name."""
         self.identity = ""
         """Who called, once open: the client, as the server proved it."""
         self.features: frozenset[str] = frozenset()
         """What both ends can do, once open."""
-        self.broker = Broker()
+        self.broker = Broker(limits.streams_per_connection_max)
         """The streams of this connection."""
         self._codec = codec or JsonCodec()
         self._state = State.GREETING

@@ -6,7 +6,8 @@ from collections import deque
 from heapq import heappop, heappush
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
-from ..errors import UsageError
+from ..errors import LimitExceeded, UsageError
+from ..limits import LIMITS
 from .packets import Ack
 
 if TYPE_CHECKING:
@@ -49,6 +50,7 @@ class _Outgoing:
 class Broker:
     """Routes packets and acknowledgements of one connection by stream id.  Sans-I/O, never blocks.
 
+    ``streams_max``: streams at once; adding one more raises LimitExceeded.
     Whoever writes to, reads from, finishes or closes one of the streams calls :meth:`ready` for it afterwards.
     A stream leaves by itself: a reader when its end or its cancel is acknowledged or sent, a sender when it is
     no longer connected on that stream (end acknowledged, cancelled, disconnected).
@@ -64,11 +66,13 @@ class Broker:
         "_readable",
         "_readers",
         "_senders",
+        "_streams_max",
         "_timers",
         "_writable",
     )
 
-    def __init__(self) -> None:
+    def __init__(self, streams_max: int = LIMITS.streams_per_connection_max) -> None:
+        self._streams_max = streams_max
         self._readers: dict[int, Reader] = {}
         self._senders: dict[int, _Outgoing] = {}
         self._packet_queue: deque[_Outgoing] = deque()
@@ -232,6 +236,8 @@ class Broker:
     def _check_free(self, stream_id: int) -> None:
         if stream_id in self:
             raise UsageError(f"stream {stream_id} is in use on this connection", field="stream_id")
+        if len(self) >= self._streams_max:
+            raise LimitExceeded(name="streams_per_connection_max", limit=self._streams_max, value=len(self) + 1)
 
     def _queue(self, entry: _Outgoing) -> None:
         if not entry.queued:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pytest
+
+from holdfast.errors import LimitExceeded
 from holdfast.limits import LIMITS
 from holdfast.rpc.events import RequestReceived, StreamReadable
 from holdfast.rpc.frames import PREAMBLE, Frame, FrameReader, FrameType
@@ -14,6 +17,8 @@ from holdfast.streams.sender import OutputSender
 from holdfast.streams.writer import Writer
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from tests.unit.rpc.conftest import Pair
 
 
@@ -114,6 +119,16 @@ def test_many_streams_leave_nothing_behind(pair: Pair) -> None:
         pair.client.broker.ready(stream)
         pair.settle()
     assert (len(pair.client.broker), len(pair.server.broker)) == (0, 0)
+
+
+def test_a_connection_has_so_many_streams_and_no_more(opened_pair: Callable[..., Pair]) -> None:
+    pair = opened_pair(LIMITS._replace(streams_per_connection_max=2))
+    pair.client.broker.add_reader(Reader(1))
+    pair.client.broker.add_sender(Writer(3))
+    with pytest.raises(LimitExceeded, match="streams_per_connection_max: 3 is over the limit of 2"):
+        pair.client.broker.add_reader(Reader(5))
+    with pytest.raises(LimitExceeded):
+        pair.client.broker.add_sender(Writer(5))
 
 
 def test_data_for_a_stream_nobody_reads_is_answered_with_a_cancel(pair: Pair) -> None:

@@ -171,7 +171,7 @@ def test_a_million_streams_leave_nothing_behind() -> None:
         sending.events()
     for broker in (sending, reading):
         assert len(broker) == 0
-        for name in broker.__slots__:
+        for name in set(broker.__slots__) - {"_streams_max"}:
             assert len(getattr(broker, name)) <= 256, name
 
 
