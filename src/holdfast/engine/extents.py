@@ -94,11 +94,15 @@ def clip(pieces: list[Piece], position: int, limit: int, max_bytes: int) -> list
         if isinstance(piece, Entry):
             if out and len(piece.data) > left:
                 break
-        else:
-            piece = _cut(piece, position, limit, left)
-        out.append(piece)
-        if not isinstance(piece, Hole):
+            out.append(piece)
             left -= len(piece.data)
+            continue
+        part = _cut(piece, position, limit, left)
+        out.append(part)
+        if isinstance(part, Run):
+            left -= len(part.data)
+        if part.end < piece.end:
+            break
     return out
 
 
