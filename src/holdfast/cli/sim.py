@@ -20,7 +20,7 @@ _PROGRESS_BYTES_MIN = 64 * 1024 * 1024
 
 
 class Quantity(click.ParamType[float]):
-    """A size, a rate or a time as people write it; ``kind`` names the parser in simulation.quantities."""
+    """A size, a rate or a time as people write it; ``kind`` names the parser in holdfast.quantities."""
 
     def __init__(self, kind: str) -> None:
         self.name = kind

@@ -33,10 +33,11 @@ what was dropped in between is reported to the reader as a :class:`Gap`, never s
 from __future__ import annotations
 
 from .broker import Broker, BrokerEvents
+from .events import Finished, GapSent, ReaderCancelled, SenderEvent
 from .packets import BYTES, EOF, ERROR, GAP, Ack, Data, Payload
 from .reader import Chunk, End, Failed, Gap, Item, Reader
 from .ring import Buffer, RingBuffer
-from .sender import Finished, GapSent, OutputSender, ReaderCancelled, SenderEvent
+from .sender import OutputSender
 from .writer import Writer
 
 __all__ = [

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 from ..errors import ClosedError, UsageError
 from ..limits import LIMITS
+from .events import ReaderCancelled
 from .ring import RingBuffer
-from .sender import OutputSender, ReaderCancelled
+from .sender import OutputSender
 
 if TYPE_CHECKING:
     from collections.abc import Callable
