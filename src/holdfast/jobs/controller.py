@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import structlog
@@ -16,8 +17,10 @@ from ..errors import (
     BusyError,
     Conflict,
     DeadlineExceeded,
+    DisconnectedError,
     HoldfastError,
     LimitExceeded,
+    Unavailable,
     UsageError,
 )
 from .directory import JobDirectory
@@ -166,9 +169,14 @@ class JobController:
             record = job.record.changed(stop_requested=True)
             await self._store.put(record)
             job.record = record
-            if job.link == "connected":
-                await self.call_keeper(job, "keeper.terminate", {"grace_s": grace_s})
+            await self._terminate(job, grace_s)
         return await self.wait(job, None)
+
+    async def _terminate(self, job: Job, grace_s: float) -> None:
+        """Tell the keeper, if it can be reached; if not, its link does when it is back."""
+        if job.link == "connected":
+            with suppress(DisconnectedError, Unavailable, Conflict):
+                await self.call_keeper(job, "keeper.terminate", {"grace_s": grace_s})
 
     async def remove(self, job: Job, *, force: bool) -> None:
         """See :meth:`JobsApi.remove`."""

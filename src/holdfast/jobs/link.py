@@ -110,12 +110,14 @@ class KeeperLink:
                 await self._lost(str(error))
                 return True
             log.info("keeper.link_cut", error=str(error))
-        except (StorageError, OSError) as error:
-            log.error("keeper.output_not_stored", error=str(error))
         except Unauthenticated as error:
             log.error("keeper.not_authenticated", error=str(error))
+        except (StorageError, OSError) as error:
+            log.error("keeper.output_not_stored", error=str(error))
         except HoldfastError as error:
             log.error("keeper.link_failed", error=str(error), kind=type(error).__name__)
+        except Exception:
+            log.exception("keeper.link_crashed")
         else:
             return True
         return False
