@@ -148,21 +148,23 @@ class Reader:
     def read(self, max_bytes: int = LIMITS.packet_bytes_max) -> Item | None:
         """The next item, its data at most ``max_bytes`` long; None if there is nothing now.  Never blocks.
 
+        Packets that follow one another with the same tag are joined up to ``max_bytes``.
         :class:`End` or :class:`Failed` comes once, last.
         """
-        if not self._ready:
+        ready = self._ready
+        if not ready:
             return self._read_end()
-        item = self._ready[0]
+        item = ready.popleft()
         if type(item) is Chunk:
-            if len(item.data) > max_bytes:
-                self._ready[0] = Chunk(item.offset + max_bytes, item.data[max_bytes:], item.tag)
+            size = len(item.data)
+            if size > max_bytes:
+                ready.appendleft(Chunk(item.offset + max_bytes, item.data[max_bytes:], item.tag))
                 item = Chunk(item.offset, item.data[:max_bytes], item.tag)
-                self._freed(max_bytes)
-                return item
-            self._ready.popleft()
-            self._freed(len(item.data))
-            return item
-        self._ready.popleft()
+                size = max_bytes
+            elif ready and size < max_bytes:
+                item = self._joined(item, max_bytes)
+                size = len(item.data)
+            self._freed(size)
         return item
 
     def start(self) -> None:
@@ -340,6 +342,19 @@ class Reader:
                 self._crumbs += payload
                 return
         ready.append(_new(Chunk, (offset, payload, tag)))
+
+    def _joined(self, first: Chunk, max_bytes: int) -> Chunk:
+        """``first`` and those behind it that can be read as one."""
+        ready, tag, room = self._ready, first.tag, max_bytes - len(first.data)
+        parts = [first.data]
+        while ready:
+            following = ready[0]
+            if type(following) is not Chunk or following.tag != tag or len(following.data) > room:
+                break
+            ready.popleft()
+            parts.append(following.data)
+            room -= len(following.data)
+        return first if len(parts) == 1 else Chunk(first.offset, b"".join(parts), tag)
 
     def _freed(self, size: int) -> None:
         self._buffered -= size
