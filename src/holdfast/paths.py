@@ -9,7 +9,7 @@ import os
 import stat
 import sys
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from .errors import HoldfastError, LimitExceeded, StorageError, UsageError
 
@@ -17,6 +17,26 @@ SOCKET_PATH_BYTES_MAX = 103 if sys.platform == "darwin" else 107
 """Longest path of a unix socket the platform's ``sockaddr_un`` holds."""
 
 _UNIX = "unix://"
+_PORT_MAX = 65_535
+
+Scheme = Literal["unix", "tcp", "tls"]
+
+
+class Address(NamedTuple):
+    """A node's address, taken apart."""
+
+    scheme: Scheme
+    path: str = ""
+    """Of a unix socket."""
+    host: str = ""
+    """A name or an IP address, without the brackets of IPv6."""
+    port: int = 0
+
+    def __str__(self) -> str:
+        if self.scheme == "unix":
+            return _UNIX + self.path
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{self.scheme}://{host}:{self.port}"
 
 
 class Places(NamedTuple):
@@ -60,6 +80,23 @@ def places(env: Mapping[str, str] = os.environ) -> Places:
     runtime = os.path.abspath(runtime)
     url = env.get("HOLDFAST_URL") or _UNIX + os.path.join(runtime, "node.sock")
     return Places(os.path.abspath(state), runtime, url)
+
+
+def address_of(url: str, field: str = "url") -> Address:
+    """``unix:///path``, ``tcp://HOST:PORT`` or ``tls://HOST:PORT`` taken apart; UsageError naming ``field`` if not."""
+    if url.startswith(_UNIX):
+        return Address("unix", path=socket_path_of(url))
+    scheme, _, rest = url.partition("://")
+    host, colon, port = rest.removesuffix("/").rpartition(":")
+    if host.startswith("[") and host.endswith("]"):
+        host = host[1:-1]
+    elif ":" in host:
+        raise UsageError(f"{field}: in {url!r} the IPv6 address needs brackets, as in [::1]", field=field)
+    valid_port = port.isascii() and port.isdigit() and int(port) <= _PORT_MAX
+    if scheme not in ("tcp", "tls") or not (colon and host and valid_port) or set(host) & set("/@?#[]"):
+        forms = "unix:///path/to/node.sock, tcp://HOST:PORT or tls://HOST:PORT"
+        raise UsageError(f"{field}: {url!r} is not of the form {forms}", field=field)
+    return Address("tcp" if scheme == "tcp" else "tls", host=host, port=int(port))
 
 
 def socket_path_of(url: str) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from holdfast.errors import LimitExceeded, StorageError, UsageError
-from holdfast.paths import Places, make_private_dir, places, socket_path_of
+from holdfast.paths import Address, Places, address_of, make_private_dir, places, socket_path_of
 
 
 def test_the_defaults_follow_xdg() -> None:
@@ -33,6 +33,33 @@ def test_another_url_is_refused(url: str) -> None:
     with pytest.raises(UsageError, match="url") as caught:
         socket_path_of(url)
     assert caught.value.field == "url"
+
+
+@pytest.mark.parametrize(
+    ("url", "address"),
+    [
+        ("unix:///x/y", Address("unix", path="/x/y")),
+        ("tcp://127.0.0.1:7", Address("tcp", host="127.0.0.1", port=7)),
+        ("tls://node.example:65535/", Address("tls", host="node.example", port=65535)),
+        ("tls://[::1]:0", Address("tls", host="::1", port=0)),
+    ],
+)
+def test_addresses_are_taken_apart_and_put_together(url: str, address: Address) -> None:
+    assert address_of(url) == address
+    assert str(address) == url.removesuffix("/")
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        *("", "tcp:", "tcp://", "tcp://h", "tcp://:1", "tcp://h:", "tcp://h:x", "tcp://h:65536", "tcp://h:-1"),
+        *("tls://::1:1", "http://h:1", "tcp://u@h:1", "tcp://h/x:1", "tcp://h:1?x", "tcp://h#:1", "tcp://h:\u0661"),
+    ],
+)
+def test_an_address_that_is_none_is_refused(url: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        address_of(url, "listen")
+    assert caught.value.field == "listen"
 
 
 def test_a_socket_path_too_long_names_the_limit() -> None:

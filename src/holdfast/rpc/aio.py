@@ -39,9 +39,11 @@ from .msgspec_codec import MsgspecCodec
 from .states import Link, Role
 
 if TYPE_CHECKING:
+    import ssl
+
     from ..streams import OutputSender
 
-__all__ = ["AsyncConnection", "MakeHandler", "OnEvent", "Reply", "dial_unix"]
+__all__ = ["AsyncConnection", "MakeHandler", "OnEvent", "Reply", "dial_unix", "open_on"]
 
 MakeHandler = Callable[["AsyncConnection"], Handler]
 OnClosed = Callable[["AsyncConnection"], None]
@@ -418,18 +420,39 @@ async def dial_unix(
     """
     clock = clock or RealClock()
     sock = await _connected_socket(checked_path(path), clock, limits)
+    return await open_on(
+        sock, path, authenticator, make_handler=make_handler, features=features, clock=clock, limits=limits
+    )
+
+
+async def open_on(
+    sock: socket.socket,
+    address: str,
+    authenticator: Authenticator,
+    *,
+    tls: ssl.SSLContext | None = None,
+    host: str = "",
+    make_handler: MakeHandler | None = None,
+    features: Iterable[str] = (),
+    clock: Clock,
+    limits: Limits = LIMITS,
+) -> AsyncConnection:
+    """A connection over ``sock``, which is connected to ``address`` and taken over, once both ends are proven.
+
+    With ``tls`` the certificate must be that of ``host``.  Raises as :func:`dial_unix` does, and what TLS does.
+    """
     core = Connection(
         Role.CLIENT, authenticator, codec=MsgspecCodec(), limits=limits, features=features, now=clock.now()
     )
     connection = AsyncConnection(core, clock, make_handler=make_handler)
     try:
-        await connection.wire.run_on(sock)
+        await connection.wire.run_on(sock, tls, host)
         await connection.wait_opened()
     except BaseException as error:
         if connection.wire.abort():
             await connection.wait_closed()
         if isinstance(error, HoldfastError) and connection.retry_after_s > 0:
-            raise Unavailable(error.message, path, connection.retry_after_s) from error
+            raise Unavailable(error.message, address, connection.retry_after_s) from error
         raise
     return connection
 

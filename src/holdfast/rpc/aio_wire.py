@@ -8,13 +8,17 @@ be overtaken by a keystroke, and no turn of the loop is long.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 from collections.abc import Callable
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from ..clock import Clock
 from .connection import Connection
 from .events import Event
+
+if TYPE_CHECKING:
+    import ssl
 
 
 class Wire(asyncio.Protocol):
@@ -48,15 +52,33 @@ class Wire(asyncio.Protocol):
 
     # what the connection asks of it
 
-    async def run_on(self, sock: socket.socket) -> None:
-        """Take over the connected ``sock``.  If this is cancelled it is taken over all the same: :meth:`abort` then."""
-        making = asyncio.ensure_future(self._loop.create_unix_connection(lambda: self, sock=sock))
+    async def run_on(self, sock: socket.socket, tls: ssl.SSLContext | None = None, host: str = "") -> None:
+        """Take over the connected ``sock``; with ``tls``, once the certificate of ``host`` has been checked.
+
+        If this is cancelled the socket is taken over, or closed, all the same: :meth:`abort` then.
+        """
+        making = asyncio.ensure_future(self._take_over(sock, tls, host))
         try:
             # Cancelled in the middle, uvloop's transport would close without telling us.  It is a turn or two.
             await asyncio.shield(making)
         except asyncio.CancelledError:
+            if tls is not None:  # many turns: the handshake must end
+                with contextlib.suppress(OSError):
+                    sock.shutdown(socket.SHUT_RDWR)
             await asyncio.wait([making])
+            making.exception()
             raise
+
+    async def _take_over(self, sock: socket.socket, tls: ssl.SSLContext | None, host: str) -> None:
+        if sock.family == socket.AF_UNIX:
+            await self._loop.create_unix_connection(lambda: self, sock=sock)
+        elif tls is None:
+            await self._loop.create_connection(lambda: self, sock=sock)
+        else:
+            limit_s = self.core.limits.handshake_s
+            await self._loop.create_connection(
+                lambda: self, sock=sock, ssl=tls, server_hostname=host, ssl_handshake_timeout=limit_s
+            )
 
     def wake(self) -> None:
         """Something may be ready to be sent: look at the end of this turn of the loop."""
@@ -81,7 +103,9 @@ class Wire(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)  # uvloop's is one in all but name
-        self._transport.set_write_buffer_limits(high=0)
+        # Any byte that waits stops the core.  A TLS transport takes 0 as "always stop".
+        over_tls = transport.get_extra_info("sslcontext") is not None
+        self._transport.set_write_buffer_limits(high=1 if over_tls else 0)
         self.wake()
 
     def data_received(self, data: bytes) -> None:

@@ -29,7 +29,7 @@ from .events import (
 )
 from .handshake import Authenticator
 from .listening import checked_path
-from .sending import SendQueue
+from .sending import SendQueue, StreamSocket
 from .states import Link, Role, State
 from .waiting import wait_ready
 
@@ -41,9 +41,12 @@ OnEvent = Callable[[EventReceived], None]
 
 
 class BlockingConnection:
-    """One open connection to a node.  Made by :meth:`dial_unix`; use it as a context manager, or :meth:`close` it."""
+    """One open connection to a node: a context manager, or :meth:`close` it.
 
-    def __init__(self, sock: socket.socket, core: Connection, clock: Clock) -> None:
+    Made by :meth:`dial_unix` or ``blocking_tcp.dial_tcp``.
+    """
+
+    def __init__(self, sock: StreamSocket, core: Connection, clock: Clock) -> None:
         self.core = core
         self.on_event: OnEvent | None = None
         """Gets the peer's connection-wide events, while some method here waits."""
@@ -73,12 +76,34 @@ class BlockingConnection:
         Unauthenticated, VersionMismatch, ProtocolError, DeadlineExceeded(phase="handshake"), DisconnectedError,
         UsageError for a path that is too long.
         """
+        return cls.open_on(
+            _connect_unix(path, limits),
+            path,
+            authenticator,
+            clock=clock,
+            limits=limits,
+            codec=codec,
+            features=features,
+        )
+
+    @classmethod
+    def open_on(
+        cls,
+        sock: StreamSocket,
+        address: str,
+        authenticator: Authenticator,
+        *,
+        clock: Clock | None = None,
+        limits: Limits = LIMITS,
+        codec: Codec | None = None,
+        features: Iterable[str] = (),
+    ) -> Self:
+        """A connection over ``sock``, which is connected to ``address`` and taken over; raises as :meth:`dial_unix`."""
         clock = clock or RealClock()
-        sock = _connect_unix(path, limits)
         core = Connection(Role.CLIENT, authenticator, codec=codec, limits=limits, features=features, now=clock.now())
         connection = cls(sock, core, clock)
         try:
-            connection._wait_open(path)
+            connection._wait_open(address)
         except BaseException:
             sock.close()
             raise
@@ -242,13 +267,13 @@ class BlockingConnection:
 
     # inside
 
-    def _wait_open(self, path: str) -> None:
+    def _wait_open(self, address: str) -> None:
         while self._reason is None and self.core.state is not State.OPEN:
             self.pump()
         if self._reason is None:
             return
         if self.retry_after_s > 0:
-            raise Unavailable(self._reason.message, path, self.retry_after_s) from self._reason
+            raise Unavailable(self._reason.message, address, self.retry_after_s) from self._reason
         raise self._reason
 
     def _drain(self) -> None:

@@ -95,6 +95,69 @@ class LocalOwner:
         return None
 
 
+class BearerClient:
+    """Shows a token, which says who we are and what we may; who the node is, TLS or the socket's directory has told.
+
+    ``token`` is the token, or gives it when the connection begins.
+    """
+
+    method = "bearer"
+    proven = True
+    identity = ""
+
+    def __init__(self, token: str | Callable[[], str]) -> None:
+        self._token = token
+
+    def first(self) -> AuthBody | None:
+        """The method's name and the token."""
+        token = self._token if isinstance(self._token, str) else self._token()
+        return {"method": self.method, "token": token}
+
+    def receive(self, body: AuthBody) -> AuthBody | None:
+        """Nothing is ever asked of a bearer."""
+        raise ProtocolError(f"AUTH {sorted(body)} was not asked for", "wrong-state")
+
+
+class Principal(Protocol):
+    """Who a token was made out to."""
+
+    @property
+    def name(self) -> str:
+        """As READY tells it to the caller."""
+        ...
+
+
+class BearerVerifier:
+    """Accepts whoever shows a token that ``verify`` knows; it gives the token's owner or raises Unauthenticated."""
+
+    method = "bearer"
+
+    def __init__(self, verify: Callable[[str], Principal]) -> None:
+        self._verify = verify
+        self.principal: Principal | None = None
+        """Who it was, once proven."""
+
+    @property
+    def proven(self) -> bool:
+        """Whether a valid token was shown."""
+        return self.principal is not None
+
+    @property
+    def identity(self) -> str:
+        """The name in the token."""
+        return "" if self.principal is None else self.principal.name
+
+    def first(self) -> AuthBody | None:
+        """An accepting end waits."""
+        return None
+
+    def receive(self, body: AuthBody) -> AuthBody | None:
+        """Let the token's owner in; Unauthenticated for another method or a token that is not good."""
+        _expect_method(self.method, body)
+        self.principal = self._verify(_text_field(body, "token"))
+        return None
+
+
 class JobLinkNode:
     """The node's end of the link to the keeper of ``job_id``; mutual, by the job's ``secret``, which never travels.
 
@@ -187,6 +250,11 @@ class OneOf:
     def identity(self) -> str:
         """Who the chosen way proved."""
         return self._chosen.identity if self._chosen else ""
+
+    @property
+    def chosen(self) -> Authenticator | None:
+        """The way the dialing end chose; None before it has."""
+        return self._chosen
 
     def first(self) -> AuthBody | None:
         """An accepting end waits."""

@@ -2,11 +2,32 @@
 
 from __future__ import annotations
 
-import socket
 from collections import deque
+from collections.abc import Sequence
+from typing import Protocol
 
 _BUFFERS_MAX = 64
 """Buffers for one system call; far below any platform's IOV_MAX."""
+
+
+class StreamSocket(Protocol):
+    """What a shell needs of a connected socket that does not block; TLS has its own (see ``tls``)."""
+
+    def recv(self, size: int, /) -> bytes:
+        """What has arrived, about ``size`` bytes at most; b"" at the end.  BlockingIOError if there is nothing."""
+        ...
+
+    def sendmsg(self, buffers: Sequence[bytes | memoryview], /) -> int:
+        """Send from ``buffers`` what is taken now; how many bytes.  BlockingIOError if nothing is."""
+        ...
+
+    def fileno(self) -> int:
+        """The descriptor to wait on; -1 once closed."""
+        ...
+
+    def close(self) -> None:
+        """Close it; idempotent."""
+        ...
 
 
 class SendQueue:
@@ -24,7 +45,7 @@ class SendQueue:
         """Queue ``buffers`` in order."""
         self._buffers.extend(buffers)
 
-    def send(self, sock: socket.socket) -> int:
+    def send(self, sock: StreamSocket) -> int:
         """Give ``sock``, which must not block, as much as it takes in one call; how many bytes that was.
 
         Raises OSError if the link is broken.

@@ -1,4 +1,4 @@
-"""Accepting connections on a unix socket, with asyncio."""
+"""Accepting connections, with asyncio: whoever listens, unix socket or TCP, the connections are owned here."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import os
 import socket
 from collections.abc import Callable, Iterable
 from types import TracebackType
-from typing import Self, cast
+from typing import Protocol, Self, cast
 
 from ..clock import Clock, RealClock
 from ..errors import HoldfastError, LimitExceeded
@@ -28,30 +28,52 @@ _RETRY_AFTER_FULL_S = 1.0
 """What a client is told that comes while ``connections_max`` are open: a command's connection is short."""
 
 
+class Listening(Protocol):
+    """Where a server can be reached."""
+
+    @property
+    def address(self) -> str:
+        """As a dialing end names it."""
+        ...
+
+    async def open(self, make_protocol: Callable[[], asyncio.Protocol]) -> asyncio.Server:
+        """Listen."""
+        ...
+
+    def leave(self) -> None:
+        """Take away what is left of it; idempotent."""
+        ...
+
+
 class Server:
-    """Listens on one unix socket and owns the connections made there.  Made by :func:`serve_unix`."""
+    """Listens at one place and owns the connections made there.  Made by :func:`serve_unix` and ``tcp.serve_tcp``.
+
+    ``make_authenticator(transport)`` gives this end's part of proving who calls.
+    """
 
     def __init__(
         self,
-        path: str,
+        listening: Listening,
         *,
-        make_authenticator: MakeAuthenticator,
+        make_authenticator: Callable[[asyncio.Transport], Authenticator],
         make_handler: MakeHandler,
         features: Iterable[str] = (),
         clock: Clock | None = None,
         limits: Limits = LIMITS,
-        uid_of: UidOf = peer_uid,
     ) -> None:
-        self.path = path
+        self._listening = listening
         self._make_authenticator = make_authenticator
         self._make_handler = make_handler
         self._features = tuple(features)
         self._clock = clock or RealClock()
         self._limits = limits
-        self._uid_of = uid_of
         self._connections: set[AsyncConnection] = set()
         self._listener: asyncio.Server | None = None
-        self._inode: tuple[int, int] | None = None
+
+    @property
+    def address(self) -> str:
+        """Where it listens; the port that was found if any was asked for."""
+        return self._listening.address
 
     @property
     def connections(self) -> frozenset[AsyncConnection]:
@@ -60,22 +82,12 @@ class Server:
 
     async def start(self) -> None:
         """Listen; see :func:`serve_unix` for what it raises."""
-        sock = listen_unix(self.path)
-        found = os.stat(self.path)
-        self._inode = (found.st_dev, found.st_ino)
-        try:
-            self._listener = await asyncio.get_running_loop().create_unix_server(
-                lambda: _Arrival(self), sock=sock, backlog=BACKLOG
-            )
-        except BaseException:
-            sock.close()
-            self._remove_socket()
-            raise
+        self._listener = await self._listening.open(lambda: _Arrival(self))
 
     def stop_listening(self) -> None:
-        """Accept nobody new and remove the socket file; connections go on.  Idempotent."""
+        """Accept nobody new and remove a socket file; connections go on.  Idempotent."""
         if self._listener is not None:
-            self._remove_socket()
+            self._listening.leave()
             self._listener.close()
             self._listener = None
 
@@ -114,7 +126,7 @@ class Server:
         """Take over a connection that was just made."""
         core = Connection(
             Role.SERVER,
-            self._make_authenticator(self._uid_of(transport.get_extra_info("socket"))),
+            self._make_authenticator(transport),
             codec=MsgspecCodec(),
             limits=self._limits,
             features=self._features,
@@ -131,14 +143,6 @@ class Server:
             limit = self._limits.connections_max
             connection.close(LimitExceeded(name="connections_max", limit=limit, value=limit + 1), _RETRY_AFTER_FULL_S)
 
-    def _remove_socket(self) -> None:
-        """Remove our socket file, not one that somebody else put in its place."""
-        with contextlib.suppress(OSError):
-            found = os.stat(self.path)
-            if (found.st_dev, found.st_ino) == self._inode:
-                os.unlink(self.path)
-        self._inode = None
-
 
 class _Arrival(asyncio.Protocol):
     """Stands in until the transport, and with it the peer, is known."""
@@ -148,6 +152,34 @@ class _Arrival(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._server.accept(cast("asyncio.Transport", transport))  # uvloop's is one in all but name
+
+
+class UnixListening:
+    """At a unix socket of mode 0600 that is the only one at its path."""
+
+    def __init__(self, path: str) -> None:
+        self.address = path
+        self._inode: tuple[int, int] | None = None
+
+    async def open(self, make_protocol: Callable[[], asyncio.Protocol]) -> asyncio.Server:
+        """Listen; see :func:`serve_unix` for what it raises."""
+        sock = listen_unix(self.address)
+        found = os.stat(self.address)
+        self._inode = (found.st_dev, found.st_ino)
+        try:
+            return await asyncio.get_running_loop().create_unix_server(make_protocol, sock=sock, backlog=BACKLOG)
+        except BaseException:
+            sock.close()
+            self.leave()
+            raise
+
+    def leave(self) -> None:
+        """Remove our socket file, not one that somebody else put in its place."""
+        with contextlib.suppress(OSError):
+            found = os.stat(self.address)
+            if (found.st_dev, found.st_ino) == self._inode:
+                os.unlink(self.address)
+        self._inode = None
 
 
 async def serve_unix(
@@ -168,13 +200,12 @@ async def serve_unix(
     cannot be listened at.
     """
     server = Server(
-        path,
-        make_authenticator=make_authenticator,
+        UnixListening(path),
+        make_authenticator=lambda transport: make_authenticator(uid_of(transport.get_extra_info("socket"))),
         make_handler=make_handler,
         features=features,
         clock=clock,
         limits=limits,
-        uid_of=uid_of,
     )
     await server.start()
     return server

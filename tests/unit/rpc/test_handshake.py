@@ -6,7 +6,7 @@ import hashlib
 import hmac
 import sys
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 from hypothesis import given
@@ -17,7 +17,16 @@ from holdfast.rpc import proofs
 from holdfast.rpc.codec import JsonCodec
 from holdfast.rpc.events import ClosedByPeer, Failed, Opened
 from holdfast.rpc.frames import PREAMBLE, FrameReader, FrameType, encode_frame
-from holdfast.rpc.handshake import Authenticator, JobLinkKeeper, JobLinkNode, LocalClient, LocalOwner, OneOf
+from holdfast.rpc.handshake import (
+    Authenticator,
+    BearerClient,
+    BearerVerifier,
+    JobLinkKeeper,
+    JobLinkNode,
+    LocalClient,
+    LocalOwner,
+    OneOf,
+)
 from holdfast.rpc.states import Link, State
 
 if TYPE_CHECKING:
@@ -38,6 +47,16 @@ def node(job: str = JOB, secret: bytes = SECRET) -> JobLinkNode:
 
 def keeper() -> JobLinkKeeper:
     return JobLinkKeeper(JOB, SECRET, fixed(2))
+
+
+class Friend(NamedTuple):
+    name: str
+
+
+def verify(token: str) -> Friend:
+    if token != "good":
+        raise Unauthenticated("not a good token")
+    return Friend("friend")
 
 
 def prove(dialing: Authenticator, accepting: Authenticator) -> None:
@@ -295,3 +314,31 @@ def test_a_handshake_has_its_time(make_pair: MakePair) -> None:
         (event,) = events
         assert isinstance(event, Failed) and "handshake: no answer within 10 s" in event.error.message
     assert pair.client.state is State.CLOSING
+
+
+@pytest.mark.parametrize("token", ["good", lambda: "good"])
+def test_a_bearer_is_who_the_token_says(token: str | Callable[[], str]) -> None:
+    verifier = BearerVerifier(verify)
+    both = OneOf([LocalOwner(1000, None), verifier])
+    assert both.chosen is None and not both.proven
+    prove(BearerClient(token), both)
+    assert both.proven and both.identity == "friend" and both.chosen is verifier
+    assert verifier.principal == Friend("friend")
+
+
+def test_a_bad_token_is_not_let_in() -> None:
+    verifier = BearerVerifier(verify)
+    with pytest.raises(Unauthenticated, match="not a good token"):
+        prove(BearerClient("bad"), verifier)
+    assert not verifier.proven and verifier.identity == ""
+
+
+@pytest.mark.parametrize("body", [{"method": "bearer"}, {"method": "bearer", "token": 1}, {"token": "good"}])
+def test_a_bearer_that_is_malformed(body: dict[str, Any]) -> None:
+    with pytest.raises(ProtocolError):
+        BearerVerifier(verify).receive(body)
+
+
+def test_a_bearer_is_asked_for_nothing_more() -> None:
+    with pytest.raises(ProtocolError, match="not asked for"):
+        BearerClient("good").receive({"more": 1})

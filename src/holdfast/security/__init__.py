@@ -1,0 +1,1 @@
+"""Who may do what: identities, tokens, policy, and the log of what was denied."""
