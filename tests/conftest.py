@@ -23,7 +23,7 @@ HANG_S = 30.0
 @pytest.fixture
 def socket_dir() -> Iterator[Path]:
     """A fresh 0700 directory with a path short enough for unix sockets (107 bytes with their names)."""
-    path = Path(tempfile.mkdtemp(prefix="hf", dir="/tmp"))  # noqa: S108 - TMPDIR may be too long for sockets
+    path = Path(tempfile.mkdtemp(prefix="hf", dir="/tmp"))
     yield path
     shutil.rmtree(path)
 
@@ -49,9 +49,7 @@ def run_on_both(request: pytest.FixtureRequest, _warm_loops: None) -> Run:
     return lambda main: _run_leaving_nothing(main, factory)
 
 
-def _run_leaving_nothing(
-    main: Coroutine[Any, Any, T], loop_factory: Callable[[], asyncio.AbstractEventLoop]
-) -> T:
+def _run_leaving_nothing(main: Coroutine[Any, Any, T], loop_factory: Callable[[], asyncio.AbstractEventLoop]) -> T:
     before = _open_fds()
     with asyncio.Runner(loop_factory=loop_factory) as runner:
         result = runner.run(_leaving_no_task(main))

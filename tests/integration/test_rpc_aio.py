@@ -115,17 +115,19 @@ async def a_pair(
         return handlers[-1]
 
     path = str(directory / "s")
-    async with await serve_unix(
-        path, make_authenticator=lambda uid: LocalOwner(os.getuid(), uid), make_handler=make_handler, limits=limits
-    ) as server:
-        async with await dial_unix(
+    async with (
+        await serve_unix(
+            path, make_authenticator=lambda uid: LocalOwner(os.getuid(), uid), make_handler=make_handler, limits=limits
+        ) as server,
+        await dial_unix(
             path,
             LocalClient(),
             limits=client_limits or limits,
             clock=client_clock,
             make_handler=make_client_handler,
-        ) as client:
-            yield Pair(client, handlers[0], server)
+        ) as client,
+    ):
+        yield Pair(client, handlers[0], server)
 
 
 async def until(condition: Callable[[], object]) -> None:
@@ -284,7 +286,9 @@ def test_events_on_a_call_and_on_the_connection(run_on_both: Run, socket_dir: Pa
             tocks: list[EventReceived] = []
             pair.client.on_connection_event(tocks.append)
             assert (await pair.client.call("push", {"count": 500}, on_event=ticks.append)).result == "pushed"
-            assert [(tick.name, tick.body, tick.attachment) for tick in ticks] == [("tick", i, b"x") for i in range(500)]
+            assert [(tick.name, tick.body, tick.attachment) for tick in ticks] == [
+                ("tick", i, b"x") for i in range(500)
+            ]
             assert [(tock.number, tock.name) for tock in tocks] == [(0, "tock")]
             pair.client.on_connection_event(None)
             await pair.client.call("push", {"count": 1})
@@ -499,8 +503,8 @@ def test_dialing_where_nobody_listens_is_unavailable(run_on_both: Run, socket_di
             sock.bind(left_behind)
         with pytest.raises(Unavailable):
             await dial_unix(left_behind, LocalClient())
-        with pytest.raises(UsageError, match="107|103"):
-            await dial_unix("/tmp/" + "x" * 107, LocalClient())  # noqa: S108
+        with pytest.raises(UsageError, match=r"107|103"):
+            await dial_unix("/tmp/" + "x" * 107, LocalClient())
 
     run_on_both(main())
 
@@ -567,7 +571,8 @@ def test_cancelling_a_dial_at_any_point_leaves_nothing(run_on_both: Run, socket_
 
 
 @pytest.mark.parametrize(
-    ("job_id", "secret", "accepted"), [("job1", b"s" * 32, True), ("job1", b"t" * 32, False), ("job2", b"s" * 32, False)]
+    ("job_id", "secret", "accepted"),
+    [("job1", b"s" * 32, True), ("job1", b"t" * 32, False), ("job2", b"s" * 32, False)],
 )
 def test_a_keeper_link_opens_for_the_right_job_and_secret_only(
     run: Run, socket_dir: Path, job_id: str, secret: bytes, accepted: bool

@@ -6,6 +6,7 @@ import asyncio
 import os
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -83,9 +84,7 @@ async def a_pair(
 
     path = str(directory / "s")
     async with (
-        await serve_unix(
-            path, make_authenticator=lambda uid: LocalOwner(os.getuid(), uid), make_handler=make_handler
-        ),
+        await serve_unix(path, make_authenticator=lambda uid: LocalOwner(os.getuid(), uid), make_handler=make_handler),
         await dial_unix(path, LocalClient()) as client,
     ):
         yield Pair(client, handlers[0])
@@ -140,7 +139,13 @@ def test_what_is_written_is_read_with_offsets_tags_gaps_and_the_end(run_on_both:
     async def main() -> None:
         async with a_pair(socket_dir, write) as pair:
             reader = await pair.open()
-            assert await read_all(reader) == [Chunk(0, b"out", 0), Chunk(3, b"err", 1), Gap(6, 10), Chunk(16, b"more", 0), End(20)]
+            assert await read_all(reader) == [
+                Chunk(0, b"out", 0),
+                Chunk(3, b"err", 1),
+                Gap(6, 10),
+                Chunk(16, b"more", 0),
+                End(20),
+            ]
             assert reader.offset == 20
             with pytest.raises(UsageError, match="to its end"):
                 await reader.read()
@@ -245,7 +250,7 @@ def test_calls_are_answered_and_other_streams_flow_while_one_is_replayed(run: Ru
             done.set()
             await calling
             # Answers came all along, never more than a few windows apart.
-            steps = [later - earlier for earlier, later in zip(answered, answered[1:], strict=False)]
+            steps = [later - earlier for earlier, later in pairwise(answered)]
             assert max(steps) <= 16 * MIB
 
     run(main())
@@ -549,7 +554,7 @@ def test_thousands_of_short_streams_leave_nothing(run: Run, socket_dir: Path) ->
             accepted = pair.handler.connection
             await asyncio.gather(*pair.handler.tasks)
             await until(lambda: len(pair.client.core.broker) == len(accepted.core.broker) == 0)
-            assert not pair.client._stream_wakers  # noqa: SLF001 - the leak looked for
-            assert not accepted._stream_wakers  # noqa: SLF001
+            assert not pair.client._stream_wakers
+            assert not accepted._stream_wakers
 
     run(main())

@@ -100,7 +100,7 @@ class Answers:
             if self._is_current(request):  # not by us: the handler awaited something that was cancelled
                 self._responder.respond_error(number, InternalError(f"{request.method} was cancelled"))
             raise
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - the caller must get an answer, the log the trace
             _log.error("rpc.answer_failed", method=request.method, exc_info=error)
             self._responder.respond_error(number, InternalError(f"{request.method} failed"))
         finally:

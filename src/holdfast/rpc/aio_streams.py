@@ -151,9 +151,7 @@ class AsyncReader:
 class AsyncWriter:
     """Writes one stream, at the pace of its reader."""
 
-    def __init__(
-        self, connection: AsyncConnection, stream_id: int, *, window_bytes: int, start_offset: int
-    ) -> None:
+    def __init__(self, connection: AsyncConnection, stream_id: int, *, window_bytes: int, start_offset: int) -> None:
         self.stream_id = stream_id
         self._connection = connection
         self._writer = Writer(stream_id, window=window_bytes, start_offset=start_offset, now=connection.now())

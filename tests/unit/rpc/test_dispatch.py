@@ -12,8 +12,8 @@ import structlog
 
 from holdfast.errors import BusyError, HoldfastError, InternalError, NotFound, ProtocolError, UsageError
 from holdfast.rpc.commands import Commands, params_of
-from holdfast.rpc.events import Reply
 from holdfast.rpc.dispatch import Dispatcher
+from holdfast.rpc.events import Reply
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -200,7 +200,7 @@ def test_any_other_error_is_internal_with_a_reference_into_the_log(how: str) -> 
 
 def test_an_implementation_must_have_every_method_and_its_namespace_for_itself() -> None:
     made, plans = dispatcher()
-    with pytest.raises(TypeError, match="plans.make"):
+    with pytest.raises(TypeError, match=r"plans\.make"):
         made.add(PLANS, plans)
-    with pytest.raises(TypeError, match="plans.make"):
+    with pytest.raises(TypeError, match=r"plans\.make"):
         Dispatcher().add(PLANS, object())
