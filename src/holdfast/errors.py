@@ -63,6 +63,10 @@ class ClosedError(HoldfastError):
     """This end was closed by us; the operation cannot be done any more."""
 
 
+class ChannelClosed(ClosedError):
+    """The channel is closed for good; what it holds can be read until its retention ends."""
+
+
 class DisconnectedError(HoldfastError, ConnectionError):
     """The link is cut; what it carried goes on.  Resume from ``resume_offset`` where one is given.
 
@@ -132,6 +136,22 @@ class SlowConsumer(HoldfastError):
         self.behind_bytes = behind_bytes
 
 
+class SubscriberTooSlow(SlowConsumer):
+    """A subscriber with the policy ``disconnect`` fell behind its buffer; subscribe again after ``last_position``."""
+
+
+class MessageTooLarge(LimitExceeded):
+    """An entry's payload is over the channel's limit; nothing of it was stored."""
+
+
+class ChannelFull(LimitExceeded):
+    """The channel has as many entries as it may; make another, or one that drops its oldest."""
+
+
+class TooManyChannels(LimitExceeded):
+    """The process, or the node, has as many channels as it may."""
+
+
 class NotFound(HoldfastError, LookupError):
     """There is no ``kind`` of the name ``name``, or the caller may not know of it."""
 
@@ -141,6 +161,13 @@ class NotFound(HoldfastError, LookupError):
         super().__init__(message or f"no {kind} {name!r}")
         self.kind = kind
         self.name = name
+
+
+class ChannelNotFound(NotFound):
+    """There is no channel ``name``, or the caller may not know of it: both get this same answer."""
+
+    def __init__(self, message: str = "", kind: str = "channel", name: str = "") -> None:
+        super().__init__(message, kind, name)
 
 
 class AlreadyExists(HoldfastError, LookupError):
@@ -153,6 +180,13 @@ class AlreadyExists(HoldfastError, LookupError):
         self.kind = kind
         self.name = name
         self.holder = holder
+
+
+class ChannelExists(AlreadyExists):
+    """The process has a channel of the name already; ``name`` is the whole id."""
+
+    def __init__(self, message: str = "", kind: str = "channel", name: str = "", holder: str = "") -> None:
+        super().__init__(message or f"channel {name!r} exists already", kind, name, holder)
 
 
 class Gone(HoldfastError, LookupError):
@@ -174,6 +208,10 @@ class Conflict(HoldfastError, LookupError):
         super().__init__(message or f"expected {expected}, found {actual}")
         self.expected = expected
         self.actual = actual
+
+
+class SequenceConflict(Conflict):
+    """The sender has used the sequence ``expected`` for another entry: that at the index ``actual``."""
 
 
 class Unauthenticated(HoldfastError, PermissionError):
@@ -271,16 +309,24 @@ REGISTRY: tuple[ErrorEntry, ...] = (
     ErrorEntry("HF-102", ProtocolError, "protocol", 400, "INTERNAL", 125, "not on this connection"),
     ErrorEntry("HF-103", VersionMismatch, "version_mismatch", 505, "FAILED_PRECONDITION", 125, "after an upgrade"),
     ErrorEntry("HF-104", ClosedError, "closed", 409, "FAILED_PRECONDITION", 125, "no"),
+    ErrorEntry("HF-105", ChannelClosed, "channel_closed", 409, "FAILED_PRECONDITION", 125, "no"),
     ErrorEntry("HF-201", DisconnectedError, "disconnected", 503, "UNAVAILABLE", 75, "resume from resume_offset"),
     ErrorEntry("HF-202", Unavailable, "unavailable", 503, "UNAVAILABLE", 75, "after retry_after_s"),
     ErrorEntry("HF-203", BusyError, "busy", 409, "ABORTED", 4, "after release, or steal"),
     ErrorEntry("HF-204", LimitExceeded, "limit_exceeded", 413, "RESOURCE_EXHAUSTED", 125, "smaller, or later"),
     ErrorEntry("HF-205", RateLimited, "rate_limited", 429, "RESOURCE_EXHAUSTED", 125, "after retry_after_s"),
     ErrorEntry("HF-206", SlowConsumer, "slow_consumer", 409, "ABORTED", 125, "attach from last_position"),
+    ErrorEntry("HF-207", SubscriberTooSlow, "subscriber_too_slow", 409, "ABORTED", 125, "from last_position"),
+    ErrorEntry("HF-208", MessageTooLarge, "message_too_large", 413, "RESOURCE_EXHAUSTED", 125, "smaller"),
+    ErrorEntry("HF-209", ChannelFull, "channel_full", 507, "RESOURCE_EXHAUSTED", 125, "no"),
+    ErrorEntry("HF-210", TooManyChannels, "too_many_channels", 429, "RESOURCE_EXHAUSTED", 125, "when some are gone"),
     ErrorEntry("HF-301", NotFound, "not_found", 404, "NOT_FOUND", 3, "no"),
     ErrorEntry("HF-302", AlreadyExists, "already_exists", 409, "ALREADY_EXISTS", 4, "with another name"),
     ErrorEntry("HF-303", Gone, "gone", 410, "OUT_OF_RANGE", 6, "from oldest"),
     ErrorEntry("HF-304", Conflict, "conflict", 409, "ABORTED", 4, "from actual"),
+    ErrorEntry("HF-311", ChannelNotFound, "channel_not_found", 404, "NOT_FOUND", 3, "no"),
+    ErrorEntry("HF-312", ChannelExists, "channel_exists", 409, "ALREADY_EXISTS", 4, "with another name"),
+    ErrorEntry("HF-313", SequenceConflict, "sequence_conflict", 409, "ABORTED", 4, "with another sequence"),
     ErrorEntry("HF-401", Unauthenticated, "unauthenticated", 401, "UNAUTHENTICATED", 5, "with a new token"),
     ErrorEntry("HF-402", PermissionDenied, "permission_denied", 403, "PERMISSION_DENIED", 5, "with another token"),
     ErrorEntry("HF-501", DeadlineExceeded, "deadline_exceeded", 504, "DEADLINE_EXCEEDED", 124, "if safe_to_retry"),

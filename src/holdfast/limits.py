@@ -119,6 +119,36 @@ class Limits(NamedTuple):
     watch_bytes_max: int = 16 * MIB
     """Recent changes of keys kept in memory for watchers."""
 
+    # channels
+    channel_rate_max: float = 1_000.0
+    """Entries a second for all channels of one process together; a channel with a rate of its own counts alone."""
+    channel_burst_max: int = 5_000
+    """Entries a process may send at once after a pause."""
+    channel_payload_bytes_max: int = 10 * MIB
+    """Payload of one entry, with its headers and other fields."""
+    channel_batch_bytes_max: int = 16 * MIB
+    """One append: what a node holds in memory for one caller while it is checked."""
+    channel_entries_max: int = 10_000
+    """Entries of one channel; then it is full, or drops its oldest if it was made so."""
+    channel_reserve_max: int = 256
+    """Entries beyond that which only control messages, receipts, ends and errors may take: a full channel can end."""
+    channel_questions_max: int = 64
+    """Inputs asked for in one channel and not answered yet."""
+    channels_per_process_max: int = 100
+    """Channels of one process."""
+    channels_max: int = 200_000
+    """Channels of a node."""
+    channel_retention_s: float = 7 * DAY_S
+    """How long a closed channel can be read."""
+    channel_page_bytes: int = 512 * KIB
+    """Runs in the answer to one read; more comes with the next."""
+    subscribers_per_channel_max: int = 10_000
+    """Subscribers of one channel."""
+    subscriber_entries_max: int = 10_000
+    """Entries on their way to one subscriber; further behind it reads from the log, or is let go, as it chose."""
+    subscriber_buffer_bytes: int = 4 * MIB
+    """The same in bytes."""
+
     # names and values
     name_length_max: int = 128
     """Characters in a name."""
@@ -141,6 +171,8 @@ def check_limits(limits: Limits) -> Limits:
     assert limits.log_cache_bytes <= limits.engine_cache_bytes
     assert limits.append_bytes_max <= limits.engine_pending_bytes_max
     assert limits.merge_bytes <= limits.row_bytes <= limits.commit_bytes_max
+    assert limits.channel_payload_bytes_max <= limits.channel_batch_bytes_max <= limits.append_bytes_max
+    assert limits.channel_page_bytes * 3 // 2 <= limits.frame_bytes_max
     return limits
 
 

@@ -1,0 +1,1 @@
+"""Channels: durable, totally ordered logs of typed messages between a submitter and an executor."""
