@@ -10,10 +10,10 @@ import asyncio
 import socket
 from collections.abc import Callable, Iterable
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from ..clock import Clock, RealClock
-from ..errors import ClosedError, DisconnectedError, HoldfastError, InternalError, NotFound, PermissionDenied, Unavailable
+from ..errors import ClosedError, DisconnectedError, HoldfastError, NotFound, PermissionDenied, Unavailable
 from ..limits import LIMITS, Limits
 from .aio_answers import Answers, Handler
 from .aio_streams import AsyncReader, AsyncWriter
@@ -202,13 +202,9 @@ class AsyncConnection:
         """A reader of the stream that the next call will name by ``reader.stream_id``; it reads once started."""
         self.check_usable()
         number = self.core.next_stream_id() if stream_id is None else stream_id
-        return AsyncReader(
-            self, number, window_bytes=window_bytes, start_offset=start_offset, manual_ack=manual_ack
-        )
+        return AsyncReader(self, number, window_bytes=window_bytes, start_offset=start_offset, manual_ack=manual_ack)
 
-    def open_writer(
-        self, stream_id: int | None = None, *, window_bytes: int = 0, start_offset: int = 0
-    ) -> AsyncWriter:
+    def open_writer(self, stream_id: int | None = None, *, window_bytes: int = 0, start_offset: int = 0) -> AsyncWriter:
         """A writer to the stream ``stream_id``, which the reading end chose and named, or a fresh one to name to it.
 
         ``window_bytes``: the reader's window if it is known; with 0 its first acknowledgement opens the stream.
@@ -298,8 +294,9 @@ class AsyncConnection:
     # inside: what the wire says
 
     def _act(self, events: list[Event]) -> None:
+        acts = self._ACTS
         for event in events:
-            act = _ACTS.get(type(event))
+            act = acts.get(type(event))
             if act is not None:
                 act(self, event)
 
@@ -350,7 +347,7 @@ class AsyncConnection:
         """Call what is not ours: its mistake must not take the connection down."""
         try:
             callback(*args)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - reported where the application looks
             self._loop.call_exception_handler({"message": f"{callback!r} failed", "exception": error})
 
     def _end(self, reason: HoldfastError) -> None:
@@ -387,20 +384,19 @@ class AsyncConnection:
         if self._on_closed is not None:
             self._on_closed(self)
 
-
-_ACTS: dict[type, Callable[[AsyncConnection, Any], None]] = {
-    Opened: AsyncConnection._act_opened,
-    RequestReceived: AsyncConnection._act_request,
-    CallCancelled: AsyncConnection._act_cancelled,
-    ResponseReceived: AsyncConnection._act_response,
-    ErrorReceived: AsyncConnection._act_error,
-    EventReceived: AsyncConnection._act_event,
-    StreamReadable: AsyncConnection._act_stream,
-    StreamWritable: AsyncConnection._act_stream,
-    ClosedByPeer: AsyncConnection._act_closed_by_peer,
-    Failed: AsyncConnection._act_failed,
-}
-"""Events that are not here change nothing but :attr:`AsyncConnection.link`."""
+    _ACTS: ClassVar[dict[type, Callable[[AsyncConnection, Any], None]]] = {
+        Opened: _act_opened,
+        RequestReceived: _act_request,
+        CallCancelled: _act_cancelled,
+        ResponseReceived: _act_response,
+        ErrorReceived: _act_error,
+        EventReceived: _act_event,
+        StreamReadable: _act_stream,
+        StreamWritable: _act_stream,
+        ClosedByPeer: _act_closed_by_peer,
+        Failed: _act_failed,
+    }
+    """Events that are not here change nothing but :attr:`link`."""
 
 
 async def dial_unix(
