@@ -7,10 +7,13 @@ from collections.abc import Sequence
 from ..errors import LimitExceeded, UsageError
 from ..limits import LIMITS
 from .base import AckLevel, LogMode
+from .extents import Extent
 from .state import LEVELS
 
 POSITION_MAX = 2**62
 """Positions stay below this, so that sums of two fit a signed 64-bit integer in every store."""
+TAG_MAX = 15
+_ONLY_BYTES = frozenset({bytes})
 
 
 def check_key(text: str, field: str) -> str:
@@ -50,37 +53,50 @@ def check_ack(ack: AckLevel) -> int:
     return level
 
 
-def check_payload(mode: LogMode, data: bytes | Sequence[bytes], tag: int) -> bytes | tuple[bytes, ...]:
-    """``data`` as it is kept, unchangeable; views and arrays are copied, bytes are not."""
-    if not 0 <= tag <= 15:
-        raise UsageError(f"tag: {tag} is not in 0 to 15", field="tag")
+def check_tag(tag: int) -> int:
+    """``tag`` itself if it is one."""
+    if not 0 <= tag <= TAG_MAX:
+        raise UsageError(f"tag: {tag} is not in 0 to {TAG_MAX}", field="tag")
+    return tag
+
+
+def extent_of(mode: LogMode, position: int, data: bytes | Sequence[bytes], tag: int) -> Extent:
+    """The extent that appending ``data`` at ``position`` makes.
+
+    What it keeps cannot be changed: views, arrays and lists are copied, bytes are not.
+    """
+    check_tag(tag)
     if mode == "bytes":
-        if isinstance(data, (bytes, bytearray, memoryview)):
-            return _check_size(bytes(data))
-        raise UsageError(f"data: a bytes-mode log takes bytes, not {type(data).__name__}", field="data")
+        if type(data) is not bytes:
+            data = _as_bytes(data)
+        size = length = len(data)
+    else:
+        data = _as_batch(data)
+        size = sum(map(len, data))
+        length = len(data)
+    if size > LIMITS.append_bytes_max:
+        raise LimitExceeded(
+            f"data: {size} bytes in one append, over the limit append_bytes_max = {LIMITS.append_bytes_max}",
+            name="append_bytes_max",
+            limit=LIMITS.append_bytes_max,
+            value=size,
+        )
+    return Extent(position, position + length, size, tag, data)
+
+
+def _as_bytes(data: bytes | Sequence[bytes]) -> bytes:
+    if isinstance(data, (bytes, bytearray, memoryview)):
+        return bytes(data)
+    raise UsageError(f"data: a bytes-mode log takes bytes, not {type(data).__name__}", field="data")
+
+
+def _as_batch(data: bytes | Sequence[bytes]) -> tuple[bytes, ...]:
     if isinstance(data, (bytes, bytearray, memoryview, str)):
         raise UsageError("data: an entries-mode log takes a sequence of bytes", field="data")
     batch = tuple(data)
-    if set(map(type, batch)) - {bytes}:
+    if not _ONLY_BYTES.issuperset(map(type, batch)):
         raise UsageError("data: every entry must be bytes", field="data")
-    if sum(map(len, batch)) > LIMITS.append_bytes_max:
-        raise _too_large(sum(map(len, batch)))
     return batch
-
-
-def _check_size(data: bytes) -> bytes:
-    if len(data) > LIMITS.append_bytes_max:
-        raise _too_large(len(data))
-    return data
-
-
-def _too_large(size: int) -> LimitExceeded:
-    return LimitExceeded(
-        f"data: {size} bytes in one append, over the limit append_bytes_max = {LIMITS.append_bytes_max}",
-        name="append_bytes_max",
-        limit=LIMITS.append_bytes_max,
-        value=size,
-    )
 
 
 def check_value(value: bytes) -> bytes:

@@ -6,8 +6,9 @@ import gc
 from bisect import bisect_right
 from collections.abc import Sequence
 from itertools import repeat
+from operator import attrgetter
 
-from .base import Entry, Hole, LogMode, Piece, Run
+from .base import Entry, Hole, Piece, Run
 
 _OVERHEAD_BYTES = 200
 """What an extent costs besides its payload, roughly; keeps a cache of tiny appends bounded in fact."""
@@ -20,7 +21,7 @@ class Extent:
     Positions ``position`` to ``end``; ``size`` is the payload in bytes.
     """
 
-    __slots__ = ("_pieces", "data", "end", "position", "size", "tag")
+    __slots__ = ("_pieces", "cost", "data", "end", "position", "size", "tag")
 
     def __init__(self, position: int, end: int, size: int, tag: int, data: bytes | tuple[bytes, ...] | None) -> None:
         self.position = position
@@ -28,18 +29,16 @@ class Extent:
         self.size = size
         self.tag = tag
         self.data = data
+        self.cost = size + _OVERHEAD_BYTES
+        """Memory this takes, in bytes, roughly."""
+        if type(data) is tuple:
+            self.cost += _ENTRY_OVERHEAD_BYTES * len(data)
         self._pieces: list[Piece] | None = None
 
     @property
     def hole_length(self) -> int:
         """Bytes lost here; 0 if this is no hole."""
         return self.end - self.position if self.data is None else 0
-
-    @property
-    def cost(self) -> int:
-        """Memory this takes, in bytes, roughly."""
-        count = len(self.data) if isinstance(self.data, tuple) else 0
-        return self.size + _OVERHEAD_BYTES + _ENTRY_OVERHEAD_BYTES * count
 
     def pieces(self) -> list[Piece]:
         """All of it, as readers get it; made once, shared by all readers, not to be changed."""
@@ -71,15 +70,6 @@ def make_entries(position: int, payloads: Sequence[bytes], tags: int | Sequence[
     finally:
         if collecting:
             gc.enable()
-
-
-def extent_of(mode: LogMode, position: int, data: bytes | tuple[bytes, ...], tag: int) -> Extent:
-    """The extent that appending ``data`` at ``position`` makes; ``data`` has been checked against ``mode``."""
-    if isinstance(data, bytes):
-        size = len(data)
-        return Extent(position, position + size, size, tag, data)
-    assert mode == "entries"
-    return Extent(position, position + len(data), sum(map(len, data)), tag, data)
 
 
 def clip(pieces: list[Piece], position: int, limit: int, max_bytes: int) -> list[Piece]:
@@ -117,6 +107,9 @@ def _cut(piece: Run | Hole, position: int, limit: int, max_bytes: int) -> Run | 
     return Run(start, piece.data[start - piece.position : end - piece.position], piece.tag)
 
 
+_END = attrgetter("end")
+
+
 class TailCache:
     """The newest extents of one log, without a gap up to its tail.
 
@@ -124,12 +117,11 @@ class TailCache:
     number of its readers.
     """
 
-    __slots__ = ("_ends", "_extents", "_first", "cost_bytes", "end")
+    __slots__ = ("_extents", "_first", "cost_bytes", "end")
 
     def __init__(self, end: int) -> None:
         self._extents: list[Extent | None] = []
-        self._ends: list[int] = []
-        self._first = 0  # extents before it were dropped; the lists are shortened now and then only
+        self._first = 0  # extents before it were dropped; the list is shortened now and then only
         self.end = end
         self.cost_bytes = 0
 
@@ -149,13 +141,12 @@ class TailCache:
         """Add the newest extent."""
         assert extent.position == self.end
         self._extents.append(extent)
-        self._ends.append(extent.end)
         self.end = extent.end
         self.cost_bytes += extent.cost
 
     def read(self, position: int, limit: int, max_bytes: int) -> list[Piece]:
         """As :meth:`Log.read`, for ``start <= position < limit``; nothing at or above ``limit`` is given."""
-        index = bisect_right(self._ends, position, lo=self._first)
+        index = bisect_right(self._extents, position, lo=self._first, key=_END)
         extent = self._at(index)
         if position == extent.position and extent.end <= limit and extent.size <= max_bytes:
             out = extent.pieces().copy()
@@ -186,13 +177,13 @@ class TailCache:
         """
         before = self.cost_bytes
         first, count = self._first, len(self._extents)
-        while first < count and self._ends[first] <= position and self.cost_bytes > cost_bytes:
+        while first < count and self._at(first).end <= position and self.cost_bytes > cost_bytes:
             self.cost_bytes -= self._at(first).cost
             self._extents[first] = None
             first += 1
         self._first = first
         if first > 64 and first * 2 > count:
-            del self._extents[:first], self._ends[:first]
+            del self._extents[:first]
             self._first = 0
         return before - self.cost_bytes
 
@@ -202,7 +193,6 @@ class TailCache:
         while len(self._extents) > self._first and self._at(-1).position >= end:
             extent = self._extents.pop()
             assert extent is not None
-            self._ends.pop()
             self.cost_bytes -= extent.cost
             taken.append(extent)
         self.end = end

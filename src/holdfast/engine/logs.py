@@ -26,7 +26,7 @@ from ..errors import (
 from ..limits import LIMITS, Limits
 from . import checks
 from .base import AckLevel, LogMode, LogStat, Piece
-from .extents import Extent, extent_of
+from .extents import Extent
 from .following import Follower
 from .state import Append, Control, LogState
 
@@ -67,6 +67,8 @@ class Logs:
     ) -> None:
         """``evict``: whether what is durable may leave the memory when there is too much of it."""
         self._store = store
+        self._submit = store.submit
+        self._loop = asyncio.get_running_loop()
         self._states = {state.name: state for state in states}
         self._creating: set[str] = set()
         self._limits = limits
@@ -109,13 +111,13 @@ class Logs:
         ack: AckLevel = "disk",
     ) -> Awaitable[int]:
         """See :meth:`holdfast.engine.base.Log.append`; every error comes through the awaitable."""
-        future: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        future: asyncio.Future[int] = self._loop.create_future()
         try:
             state = self._appendable(name, expected_tail)
             level = checks.check_ack(ack)
-            payload = checks.check_payload(state.mode, data, tag)
-            if payload:
-                self._append(state, extent_of(state.mode, state.tail, payload, tag), level, future)
+            extent = checks.extent_of(state.mode, state.tail, data, tag)
+            if extent.end > extent.position:
+                self._append(Append(state, extent, level, future))
             else:
                 future.set_result(state.tail)
         except HoldfastError as error:
@@ -124,7 +126,7 @@ class Logs:
 
     def skip(self, name: str, length: int, *, expected_tail: int | None = None) -> Awaitable[int]:
         """Record a hole of ``length`` bytes at the tail of a bytes-mode log; as :meth:`append` otherwise."""
-        future: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        future: asyncio.Future[int] = self._loop.create_future()
         try:
             state = self._appendable(name, expected_tail)
             if state.mode != "bytes":
@@ -132,14 +134,16 @@ class Logs:
             if length < 1:
                 raise UsageError(f"length: must be at least 1, not {length}", field="length")
             end = checks.check_position(state.tail + length, "length")
-            self._append(state, Extent(state.tail, end, 0, 0, None), 2, future)
+            self._append(Append(state, Extent(state.tail, end, 0, 0, None), 2, future))
         except HoldfastError as error:
             future.set_exception(error)
         return future
 
     def _appendable(self, name: str, expected_tail: int | None) -> LogState:
-        state = self._state(name)
-        if state.closing or state.closed:
+        state = self._states.get(name)
+        if state is None or state.deleting:
+            raise NotFound(kind="log", name=name)
+        if state.closing:
             raise ClosedError(f"log {name!r} is closed")
         if expected_tail is not None and expected_tail != state.tail:
             raise Conflict(
@@ -147,24 +151,22 @@ class Logs:
             )
         return state
 
-    def _append(self, state: LogState, extent: Extent, level: int, future: asyncio.Future[int]) -> None:
-        self._check_running()
-        cost = extent.cost
-        if self._pending_bytes + cost > self._limits.engine_pending_bytes_max and self._pending_bytes:
+    def _append(self, append: Append) -> None:
+        if self._stopped:
+            raise ClosedError("the engine was stopped")
+        cost = append.extent.cost
+        pending = self._pending_bytes
+        if pending + cost > self._limits.engine_pending_bytes_max and pending:
             raise LimitExceeded(
                 "too much is waiting to be stored; await earlier appends first",
                 name="engine_pending_bytes_max",
                 limit=self._limits.engine_pending_bytes_max,
-                value=self._pending_bytes + cost,
+                value=pending + cost,
             )
-        self._pending_bytes += cost
-        append = Append(state, extent, level, future)
-        state.assign(append)
-        if self._evicts:
-            self._cached_bytes += cost
-            self._cached[state] = None
-            self._cached.move_to_end(state)
-        self._store.submit(append)
+        self._pending_bytes = pending + cost
+        self._cached_bytes += cost
+        append.state.assign(append)
+        self._submit(append)
 
     async def trim(self, name: str, position: int) -> None:
         """Forget all below ``position``, durable on return; UsageError beyond the tail."""
@@ -220,14 +222,14 @@ class Logs:
         apply: Callable[[Any], Any],
         undo: Callable[[], None] | None = None,
     ) -> Any:
-        control = Control(state, run, apply, asyncio.get_running_loop().create_future(), undo=undo)
+        control = Control(state, run, apply, self._loop.create_future(), undo=undo)
         try:
             self._check_running()
         except ClosedError:
             if undo is not None:
                 undo()
             raise
-        self._store.submit(control)
+        self._submit(control)
         return await control.future
 
     # -- what became of it (called by the store, on the event loop) -------------------------------------------
@@ -236,21 +238,22 @@ class Logs:
         """``operations`` are durable, or as durable as they asked for."""
         touched: dict[LogState, None] = {}
         for operation in operations:
-            if isinstance(operation, Control):
+            if type(operation) is Append:
+                extent = operation.extent
+                self._pending_bytes -= extent.cost
+                state = operation.state
+                if operation.generation == state.generation:
+                    state.durable = extent.end
+                    operation.settled = True
+                    touched[state] = None
+            elif isinstance(operation, Control):
                 for state in touched:
                     state.advance()
                 operation.succeed()
-                continue
-            extent = operation.extent
-            self._pending_bytes -= extent.cost
-            state = operation.state
-            if operation.generation == state.generation:
-                state.durable = extent.end
-                operation.settled = True
-                touched[state] = None
         for state in touched:
             state.advance()
-        self._evict(touched)
+        if self._evicts:
+            self._evict(touched)
 
     def failed(self, operations: Iterable[Append | Control], error: HoldfastError) -> None:
         """Nothing of ``operations`` was stored; what is queued behind them on the same logs will fail too."""
@@ -267,9 +270,9 @@ class Logs:
 
     def _evict(self, touched: Iterable[LogState]) -> None:
         """Keep each tail, and all together, under their bounds; the longest idle log goes first."""
-        if not self._evicts:
-            return
         for state in touched:
+            self._cached[state] = None
+            self._cached.move_to_end(state)
             if state.cache.cost_bytes > self._limits.log_cache_bytes:
                 self._drop(state, self._limits.log_cache_bytes)
         for _ in range(len(self._cached)):

@@ -110,7 +110,8 @@ class LogState:
         extent = append.extent
         self.tail = extent.end
         self.stored_bytes += extent.size
-        self.hole_bytes += extent.hole_length
+        if extent.data is None:
+            self.hole_bytes += extent.hole_length
         self.cache.push(extent)
         self.pending.append(append)
         if append.settled:
@@ -167,12 +168,13 @@ class LogState:
 class Append:
     """An extent on its way into the store."""
 
-    __slots__ = ("extent", "future", "generation", "level", "settled", "state")
+    __slots__ = ("extent", "future", "generation", "level", "settled", "size", "state")
 
     def __init__(self, state: LogState, extent: Extent, level: int, future: asyncio.Future[int]) -> None:
         self.state = state
         self.generation = state.generation
         self.extent = extent
+        self.size = extent.size
         self.level = level
         self.future = future
         self.settled = level == 0
@@ -188,6 +190,8 @@ class Control:
     """
 
     __slots__ = ("apply", "future", "generation", "level", "result", "run", "state", "undo")
+
+    size = 0
 
     def __init__(
         self,

@@ -4,8 +4,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from holdfast.engine.base import Entry, Hole, Piece, Run
+from holdfast.engine.checks import extent_of
 from holdfast.engine.contract.support import cells
-from holdfast.engine.extents import Extent, TailCache, clip, extent_of, make_entries
+from holdfast.engine.extents import Extent, TailCache, clip, make_entries
 
 PART = st.one_of(
     st.tuples(st.just("run"), st.binary(min_size=1, max_size=30), st.integers(0, 15)),

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from holdfast.engine.extents import extent_of
+from holdfast.engine.checks import extent_of
 from holdfast.engine.state import Append, Control, LogState, Losses, fresh
 from holdfast.errors import Conflict, CorruptionError, StorageError
 

@@ -77,6 +77,7 @@ class SqliteEngine:
         store = SqliteStore()
         store.reader = Reader(self._directory)
         store.writer = Writer(self._directory, self._limits, self._max_bytes, store.settle, store.reader.post)
+        store.submit = store.writer.submit
         opened = await store.writer.start()
         store.reader.start()
         store.logs = self._log = Logs(store, opened.states, limits=self._limits)

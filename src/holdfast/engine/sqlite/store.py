@@ -19,6 +19,8 @@ class SqliteStore:
     logs: Logs
     writer: Writer
     reader: Reader
+    submit: Callable[[Operation], None]
+    """The writer's own."""
 
     def settle(self, outcome: Outcome) -> None:
         """Pass on what became of a group."""
@@ -26,10 +28,6 @@ class SqliteStore:
             self.logs.stored(outcome.operations)
         else:
             self.logs.failed(outcome.operations, outcome.error)
-
-    def submit(self, operation: Operation) -> None:
-        """Queue it for the next commit."""
-        self.writer.submit(operation)
 
     def creating(self, name: str, mode: LogMode) -> Callable[[], int]:
         """Add it to the table of logs."""

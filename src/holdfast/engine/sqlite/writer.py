@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import threading
-from collections.abc import Callable, Iterable
+from collections import deque
+from collections.abc import Callable
 from queue import SimpleQueue
 from typing import NamedTuple, TypeVar
 
@@ -60,13 +61,13 @@ class Writer:
         self._loop = asyncio.get_running_loop()
         self._opened: asyncio.Future[Opened] = self._loop.create_future()
         self._ended: asyncio.Future[None] = self._loop.create_future()
-        self._mutex = threading.Lock()
         self._wake: SimpleQueue[None] = SimpleQueue()
-        self._queue: list[Operation] = []
+        self._queue: deque[Operation] = deque()
         self._idle = False
         self._stopping = False
-        self._settled_waiters: list[asyncio.Future[None]] = []
+        self._settled_waiters: deque[asyncio.Future[None]] = deque()
         self._broken: StorageError | None = None
+        self._failed_once = False
         self._thread = threading.Thread(target=self._main, name="holdfast-writer", daemon=True)
 
     # -- the event loop's side --------------------------------------------------------------------------------
@@ -80,22 +81,22 @@ class Writer:
             self._thread.join()
             raise
         except asyncio.CancelledError:
-            self._nudge(self._note_stop)
+            self._stopping = True
+            self._nudge()
             raise
 
     def submit(self, operation: Operation) -> None:
         """Queue it for the next commit."""
-        with self._mutex:
-            self._queue.append(operation)
-            if not self._idle:
-                return
+        self._queue.append(operation)
+        if self._idle:
             self._idle = False
-        self._wake.put(None)
+            self._wake.put(None)
 
     async def quiesce(self) -> None:
         """Wait until all that is queued is settled and no maintenance is due."""
         waiter: asyncio.Future[None] = self._loop.create_future()
-        self._nudge(lambda: self._settled_waiters.append(waiter))
+        self._settled_waiters.append(waiter)
+        self._nudge()
         await waiter
 
     async def run(self, work: Callable[[], Result]) -> Result:
@@ -110,19 +111,15 @@ class Writer:
 
     async def stop(self) -> None:
         """Commit what is queued, close the database, let the directory go."""
-        self._nudge(self._note_stop)
+        self._stopping = True
+        self._nudge()
         await self._ended
         self._thread.join()
 
-    def _note_stop(self) -> None:
-        self._stopping = True
-
-    def _nudge(self, change: Callable[[], None]) -> None:
-        with self._mutex:
-            change()
-            wake, self._idle = self._idle, False
-        if wake:
-            self._wake.put(None)
+    def _nudge(self) -> None:
+        """Have the thread look at what changed."""
+        self._idle = False
+        self._wake.put(None)
 
     # -- the thread -------------------------------------------------------------------------------------------
 
@@ -162,37 +159,34 @@ class Writer:
             self._commit(group)
         if self._maintain(idle=not group) or group:
             return True
-        with self._mutex:
-            if self._queue:
-                return True
-            if self._stopping:
-                return False
-            waiters, self._settled_waiters = self._settled_waiters, []
-            self._idle = not waiters
-        for waiter in waiters:
-            self._post(_set_result, waiter, None)
-        if not waiters:
-            self._wake.get()
+        self._idle = True  # before looking again: what is queued after the look finds it and wakes us
+        if self._queue:
+            self._idle = False
+            return True
+        if self._stopping:
+            return False
+        while self._settled_waiters:
+            self._post(_set_result, self._settled_waiters.popleft(), None)
+        self._wake.get()
+        self._idle = False
         return True
 
     def _take(self) -> list[Operation]:
         """The next group, at most about ``commit_bytes_max`` of it."""
-        with self._mutex:
-            queue = self._queue
-            count = size = 0
-            while count < len(queue) and size < self._limits.commit_bytes_max:
-                operation = queue[count]
-                count += 1
-                if isinstance(operation, Append):
-                    size += operation.extent.size
-            self._queue = queue[count:]
-            return queue[:count]
+        queue, room = self._queue, self._limits.commit_bytes_max
+        group: list[Operation] = []
+        while queue and room > 0:
+            operation = queue.popleft()
+            room -= operation.size
+            group.append(operation)
+        return group
 
     def _commit(self, group: list[Operation]) -> None:
-        accepted, refused = self._sort(group)
+        accepted, refused = self._sort(group) if self._failed_once else (group, [])
         if accepted:
             error = self._broken or self._try(accepted)
             if error is not None:
+                self._failed_once = True
                 for operation in accepted:
                     if operation.state is not None:
                         operation.state.poisoned = operation.generation
@@ -204,8 +198,6 @@ class Writer:
     def _sort(group: list[Operation]) -> tuple[list[Operation], list[Operation]]:
         """Split off what was queued behind an append that failed, before its failure was known."""
         refused = [op for op in group if op.state is not None and op.generation <= op.state.poisoned]
-        if not refused:
-            return group, []
         return [op for op in group if op.state is None or op.generation > op.state.poisoned], refused
 
     def _try(self, group: list[Operation]) -> HoldfastError | None:
@@ -239,9 +231,10 @@ class Writer:
         """Everything of ``group``, in order, inside a transaction."""
         appends: dict[LogState, list[Append]] = {}
         for operation in group:
-            if isinstance(operation, Append):
+            if type(operation) is Append:
                 appends.setdefault(operation.state, []).append(operation)
                 continue
+            assert isinstance(operation, Control)
             self._insert(appends, batches)
             try:
                 operation.result = operation.run()
@@ -270,8 +263,8 @@ class Writer:
             self._broken = faults.storage_error(error, self._directory)
         return False
 
-    def _report(self, operations: Iterable[Operation], error: HoldfastError | None) -> None:
-        self._post(self._settle, Outcome(list(operations), error))
+    def _report(self, operations: list[Operation], error: HoldfastError | None) -> None:
+        self._post(self._settle, Outcome(operations, error))
 
     def _post(self, call: Callable[..., None], *arguments: object) -> None:
         try:

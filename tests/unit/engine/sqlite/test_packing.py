@@ -5,8 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from holdfast.engine.base import Entry, Hole, LogMode, Piece
+from holdfast.engine.checks import extent_of
 from holdfast.engine.contract.support import Cell, cells
-from holdfast.engine.extents import Extent, extent_of
+from holdfast.engine.extents import Extent
 from holdfast.engine.sqlite import packing
 from holdfast.engine.sqlite.packing import HOLE, MIXED, Row
 
