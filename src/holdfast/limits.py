@@ -149,6 +149,42 @@ class Limits(NamedTuple):
     subscriber_buffer_bytes: int = 4 * MIB
     """The same in bytes."""
 
+    # durable streams and HTTP
+    streams_max: int = 100_000
+    """Free-standing durable streams of a node."""
+    stream_path_bytes_max: int = 480
+    """Path of a durable stream; with a prefix it is the name of a log."""
+    http_connections_max: int = 1024
+    """HTTP connections open at once; more are answered 503."""
+    http_body_bytes_max: int = 32 * MIB
+    """Body of one HTTP request; an append is taken whole or not at all, so it has to fit the memory."""
+    http_page_bytes: int = MIB
+    """Content of one answer to a read; more comes with the next."""
+    http_event_bytes: int = 64 * KIB
+    """Content of one event of a live HTTP reader; what a slow reader can hold in memory."""
+    http_long_poll_s: float = 20.0
+    """How long a long poll waits for data."""
+    http_sse_s: float = 60.0
+    """Age at which a live event stream ends, so that its reader comes back and proves its rights again."""
+    http_heartbeat_s: float = 15.0
+    """A silent event stream shows that it lives this often."""
+    http_stall_s: float = 60.0
+    """An HTTP connection whose peer takes nothing of what waits for it is cut after this long."""
+
+    # tokens
+    token_bytes_max: int = 4 * KIB
+    """Longest token looked at; the node's own have a few hundred bytes."""
+    token_ttl_s_max: float = 366 * DAY_S
+    """Longest a minted token can be good for."""
+    tokens_max: int = 10_000
+    """Minted tokens a node keeps record of, those that expired less than a week ago included."""
+    connections_per_token_max: int = 64
+    """Connections open with one token, so that its bearer cannot take all there are."""
+    audit_bytes_max: int = 8 * MIB
+    """Size of the audit log; the one before it is kept too."""
+    audit_denials_per_s_max: int = 100
+    """Denials written to the audit log in one second; more are counted."""
+
     # names and values
     name_length_max: int = 128
     """Characters in a name."""
