@@ -16,8 +16,12 @@ AckLevel = Literal["disk", "os", "memory"]
 death of the process.  ``memory``: visible to readers of this node, survives nothing.
 """
 
-LogMode = Literal["bytes", "entries"]
-"""``bytes``: positions count bytes from 0.  ``entries``: positions count entries, the first is 1."""
+LogMode = Literal["bytes", "entries", "runs"]
+"""``bytes``: positions count bytes from 0.  ``entries``: positions count entries, the first is 1.
+
+``runs``: positions count entries from 1 too, but the engine does not know them: what is appended, stored and read is
+a blob that says how many it holds.
+"""
 
 
 class Run(NamedTuple):
@@ -58,7 +62,20 @@ class Entry(NamedTuple):
         return self.position + 1
 
 
-Piece = Run | Hole | Entry
+class Packed(NamedTuple):
+    """A blob of a runs-mode log, exactly as appended: the ``count`` entries from ``position`` on."""
+
+    position: int
+    count: int
+    data: bytes
+
+    @property
+    def end(self) -> int:
+        """The position after the last entry."""
+        return self.position + self.count
+
+
+Piece = Run | Hole | Entry | Packed
 
 
 class LogStat(NamedTuple):
@@ -72,7 +89,7 @@ class LogStat(NamedTuple):
     """The position the next append gets."""
     closed: bool
     stored_bytes: int
-    """Payload bytes kept, holes and trimmed parts not counted."""
+    """Payload bytes kept, holes and trimmed parts not counted; a blob counts until all of it is trimmed."""
     hole_bytes: int
     """Sum of all holes ever recorded, trimmed ones too."""
 
@@ -89,11 +106,15 @@ class Log(Protocol):
         name: str,
         data: bytes | Sequence[bytes],
         *,
+        count: int | None = None,
         tag: int = 0,
         expected_tail: int | None = None,
         ack: AckLevel = "disk",
     ) -> Awaitable[int]:
         """Append bytes (bytes mode: one run) or entries (entries mode: a batch, all or nothing); gives the new tail.
+
+        In runs mode ``data`` is one blob that holds ``count`` entries; it has no tag and may be empty.  The other
+        modes take no ``count``.  No bytes, no entries or a ``count`` of 0 append nothing.
 
         The append takes its place in the log when this is *called*, so calls need not be awaited one by one;
         the awaitable is done when ``ack`` is reached.  Cancelling the wait does not undo the append.
@@ -110,7 +131,8 @@ class Log(Protocol):
     async def read(self, name: str, position: int, *, max_bytes: int = 1 << 20) -> list[Piece]:
         """What is at ``position`` and after, at most ``max_bytes`` of payload but at least one piece; [] at the tail.
 
-        Sees every append that was acknowledged to the caller before.  Runs are cut to begin at ``position``.
+        Sees every append that was acknowledged to the caller before.  Runs are cut to begin at ``position``; the blobs
+        of a runs-mode log come whole, so the first one may begin below.
         Raises NotFound; Gone(oldest) below the oldest position; UsageError beyond the tail.
         """
         ...

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import get_args
 
 from ..errors import LimitExceeded, UsageError
 from ..limits import LIMITS
 from .base import AckLevel, LogMode
-from .extents import Extent
+from .extents import Extent, PackedExtent
 from .state import LEVELS
 
 POSITION_MAX = 2**62
 """Positions stay below this, so that sums of two fit a signed 64-bit integer in every store."""
 TAG_MAX = 15
+COUNT_MAX = 2**32 - 1
+"""Entries in one blob; a stored count has 32 bits."""
+_MODES = get_args(LogMode)
 _ONLY_BYTES = frozenset({bytes})
 
 
@@ -40,8 +44,8 @@ def _encodes(text: str) -> bool:
 
 def check_mode(mode: LogMode) -> LogMode:
     """``mode`` itself if it is one."""
-    if mode not in ("bytes", "entries"):
-        raise UsageError(f"mode: {mode!r} is neither 'bytes' nor 'entries'", field="mode")
+    if mode not in _MODES:
+        raise UsageError(f"mode: {mode!r} is not one of {', '.join(_MODES)}", field="mode")
     return mode
 
 
@@ -60,12 +64,18 @@ def check_tag(tag: int) -> int:
     return tag
 
 
-def extent_of(mode: LogMode, position: int, data: bytes | Sequence[bytes], tag: int) -> Extent:
+def extent_of(
+    mode: LogMode, position: int, data: bytes | Sequence[bytes], tag: int, count: int | None = None
+) -> Extent:
     """The extent that appending ``data`` at ``position`` makes.
 
     What it keeps cannot be changed: views, arrays and lists are copied, bytes are not.
     """
     check_tag(tag)
+    if mode == "runs":
+        return _packed_extent(position, data, tag, count)
+    if count is not None:
+        raise UsageError(f"count: only a runs-mode log takes one, this is in mode {mode!r}", field="count")
     if mode == "bytes":
         if type(data) is not bytes:
             data = _as_bytes(data)
@@ -74,6 +84,24 @@ def extent_of(mode: LogMode, position: int, data: bytes | Sequence[bytes], tag: 
         data = _as_batch(data)
         size = sum(map(len, data))
         length = len(data)
+    _check_size(size)
+    return Extent(position, position + length, size, tag, data)
+
+
+def _packed_extent(position: int, data: bytes | Sequence[bytes], tag: int, count: int | None) -> Extent:
+    if type(data) is not bytes:
+        data = _as_bytes(data)
+    if tag:
+        raise UsageError("tag: a blob of a runs-mode log has none", field="tag")
+    if count is None:
+        count = 0
+    if not isinstance(count, int) or not 0 <= count <= COUNT_MAX or (data and not count):
+        raise UsageError(f"count: {count!r} entries cannot be in a blob of {len(data)} bytes", field="count")
+    _check_size(len(data))
+    return PackedExtent(position, position + count, len(data), 0, data)
+
+
+def _check_size(size: int) -> None:
     if size > LIMITS.append_bytes_max:
         raise LimitExceeded(
             f"data: {size} bytes in one append, over the limit append_bytes_max = {LIMITS.append_bytes_max}",
@@ -81,13 +109,12 @@ def extent_of(mode: LogMode, position: int, data: bytes | Sequence[bytes], tag: 
             limit=LIMITS.append_bytes_max,
             value=size,
         )
-    return Extent(position, position + length, size, tag, data)
 
 
 def _as_bytes(data: bytes | Sequence[bytes]) -> bytes:
     if isinstance(data, (bytes, bytearray, memoryview)):
         return bytes(data)
-    raise UsageError(f"data: a bytes-mode log takes bytes, not {type(data).__name__}", field="data")
+    raise UsageError(f"data: this log takes bytes, not {type(data).__name__}", field="data")
 
 
 def _as_batch(data: bytes | Sequence[bytes]) -> tuple[bytes, ...]:

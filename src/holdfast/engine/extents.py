@@ -5,10 +5,10 @@ from __future__ import annotations
 import gc
 from bisect import bisect_right
 from collections.abc import Sequence
-from itertools import repeat
+from itertools import accumulate, repeat
 from operator import attrgetter
 
-from .base import Entry, Hole, Piece, Run
+from .base import Entry, Hole, Packed, Piece, Run
 
 _OVERHEAD_BYTES = 200
 """What an extent costs besides its payload, roughly; keeps a cache of tiny appends bounded in fact."""
@@ -55,6 +55,21 @@ class Extent:
         return make_entries(self.position, self.data, self.tag)
 
 
+class PackedExtent(Extent):
+    """One append to a runs-mode log: a blob that holds as many entries as it has positions."""
+
+    __slots__ = ()
+
+    def _make_pieces(self) -> list[Piece]:
+        assert isinstance(self.data, bytes)
+        return [Packed(self.position, self.end - self.position, self.data)]
+
+
+def make_packed(position: int, counts: Sequence[int], blobs: Sequence[bytes]) -> list[Piece]:
+    """Blobs from ``position`` on, each with its count of entries."""
+    return list(map(Packed, accumulate(counts, initial=position), counts, blobs))
+
+
 def make_entries(position: int, payloads: Sequence[bytes], tags: int | Sequence[int]) -> list[Piece]:
     """Entries from ``position`` on, all of one tag or each of its own.
 
@@ -81,7 +96,7 @@ def clip(pieces: list[Piece], position: int, limit: int, max_bytes: int) -> list
             continue
         if piece.position >= limit or (left <= 0 and not isinstance(piece, Hole)):
             break
-        if isinstance(piece, Entry):
+        if isinstance(piece, (Entry, Packed)):
             if out and len(piece.data) > left:
                 break
             out.append(piece)
@@ -164,7 +179,7 @@ class TailCache:
                 at = extent.end
                 continue
             more = clip(extent.pieces(), at, limit, left)
-            if isinstance(more[0], Entry) and len(more[0].data) > left:
+            if isinstance(more[0], (Entry, Packed)) and len(more[0].data) > left:
                 break
             out += more
             break

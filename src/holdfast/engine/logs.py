@@ -106,6 +106,7 @@ class Logs:
         name: str,
         data: bytes | Sequence[bytes],
         *,
+        count: int | None = None,
         tag: int = 0,
         expected_tail: int | None = None,
         ack: AckLevel = "disk",
@@ -115,7 +116,7 @@ class Logs:
         try:
             state = self._appendable(name, expected_tail)
             level = checks.check_ack(ack)
-            extent = checks.extent_of(state.mode, state.tail, data, tag)
+            extent = checks.extent_of(state.mode, state.tail, data, tag, count)
             if extent.end > extent.position:
                 self._append(Append(state, extent, level, future))
             else:

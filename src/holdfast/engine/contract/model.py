@@ -54,11 +54,20 @@ class _Model:
         return self.cells[position - self.first :]
 
     def sizes(self) -> int:
-        kept = self.since(self.oldest)
-        return sum(len(value) if isinstance(value, bytes) else 1 for value, _ in kept if value is not None)
+        return self.size_of(self.since(self.oldest))
+
+    def size_of(self, some: list[Cell]) -> int:
+        """Payload; of a blob that is there in part, all of it."""
+        if self.mode == "runs":
+            return sum(map(len, _blobs(some)))
+        return sum(len(value) if isinstance(value, bytes) else 1 for value, _ in some if value is not None)
 
     def holes(self) -> int:
         return sum(value is None for value, _ in self.cells)
+
+
+def _blobs(some: list[Cell]) -> list[bytes]:
+    return [value for number, (value, place) in enumerate(some) if isinstance(value, bytes) and not (number and place)]
 
 
 class _Life:
@@ -84,17 +93,21 @@ class _Life:
             await self.engine.stop()
 
     async def append(self, parts: list[bytes], tag: int, ack: Literal["disk", "os", "memory"]) -> None:
-        data = b"".join(parts) if self.model.mode == "bytes" else parts
-        wait = self.engine.log.append(self.name, data, tag=tag, ack=ack)
+        data = parts if self.model.mode == "entries" else b"".join(parts)
+        options: dict[str, int] = {"count": len(parts)} if self.model.mode == "runs" else {"tag": tag}
+        wait = self.engine.log.append(self.name, data, ack=ack, **options)
         if self.model.closed:
             with pytest.raises(ClosedError):
                 await wait
             return
-        self.model.cells += [(value, tag) for value in data]
+        if self.model.mode == "runs":
+            self.model.cells += [(b"".join(parts), place) for place in range(len(parts))]
+        else:
+            self.model.cells += [(value, tag) for value in data]
         self.waiting.append((wait, self.model.tail))
 
     async def skip(self, length: int) -> None:
-        if self.model.mode == "entries" or self.model.closed:
+        if self.model.mode != "bytes" or self.model.closed:
             return
         self.model.cells += [(None, 0)] * length
         self.waiting.append((self.engine.log.skip(self.name, length), self.model.tail))
@@ -122,8 +135,10 @@ class _Life:
             got = cells(await self.engine.log.read(self.name, position, max_bytes=max_bytes), position)
             assert got == self.model.since(position)[: len(got)]
             assert got or position == self.model.tail
-            size = sum(len(value) if isinstance(value, bytes) else 1 for value, _ in got if value is not None)
-            assert size <= max_bytes or len(got) == 1
+            size, pieces = self.model.size_of(got), len(got)
+            if self.model.mode == "runs":
+                pieces = len(_blobs(got))
+            assert size <= max_bytes or pieces == 1
 
     async def settle(self) -> None:
         for wait, end in self.waiting:
@@ -155,7 +170,7 @@ class _Life:
 class ModelContract:
     """Random lives."""
 
-    @pytest.mark.parametrize("mode", ["bytes", "entries"])
+    @pytest.mark.parametrize("mode", ["bytes", "entries", "runs"])
     @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
     @given(steps=st.lists(_STEPS, max_size=25))
     def test_a_log_is_a_list(self, engine_factory: EngineFactory, mode: LogMode, steps: list[Step]) -> None:

@@ -7,11 +7,11 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from functools import wraps
 from typing import Any, Protocol, TypeVar
 
-from ..base import Engine, Hole, Log, Piece, Run
+from ..base import Engine, Hole, Log, Packed, Piece, Run
 
 Self = TypeVar("Self")
 Cell = tuple[int | bytes | None, int]
-"""One position of a log: a byte, an entry or (in a hole) None; and its tag."""
+"""One position of a log: a byte, an entry or (in a hole) None, and its tag; or a blob, and the place in it."""
 
 
 class EngineFactory(Protocol):
@@ -48,15 +48,22 @@ def scenario(
 
 
 def cells(pieces: Sequence[Piece], position: int) -> list[Cell]:
-    """``pieces``, which must adjoin and begin at ``position``, one position at a time."""
+    """``pieces``, which must adjoin and begin at ``position``, one position at a time; a first blob may begin below."""
     out: list[Cell] = []
     for piece in pieces:
+        if isinstance(piece, Packed) and not out:
+            assert piece.position <= position < piece.end
+            out += [(piece.data, place) for place in range(position - piece.position, piece.count)]
+            position = piece.end
+            continue
         assert piece.position == position, f"a gap or a repeat: {piece.position} follows {position}"
         assert piece.end > piece.position
         if isinstance(piece, Hole):
             out += [(None, 0)] * piece.length
         elif isinstance(piece, Run):
             out += [(byte, piece.tag) for byte in piece.data]
+        elif isinstance(piece, Packed):
+            out += [(piece.data, place) for place in range(piece.count)]
         else:
             out.append((piece.data, piece.tag))
         position = piece.end
@@ -72,7 +79,7 @@ async def read_all(log: Log, name: str, position: int, *, max_bytes: int = 1 << 
     """All from ``position`` to the tail, in as many reads as it takes; checks that they adjoin."""
     out: list[Piece] = []
     while pieces := await log.read(name, position, max_bytes=max_bytes):
-        assert pieces[0].position == position
+        assert pieces[0].position == position or (isinstance(pieces[0], Packed) and not out)
         out += pieces
         position = pieces[-1].end
     return out

@@ -152,4 +152,4 @@ def payload_bytes(state: LogState, position: int) -> int:
     if position <= state.oldest:
         return 0
     pieces = state.cache.read(state.oldest, position, 1 << 62)
-    return sum(len(piece.data) for piece in pieces if not isinstance(piece, Hole))
+    return sum(len(piece.data) for piece in pieces if not isinstance(piece, Hole) and piece.end <= position)

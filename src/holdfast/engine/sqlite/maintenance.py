@@ -27,20 +27,31 @@ Aside = Callable[[Callable[[sqlite3.Connection], None]], None]
 """Has a function run on the reader's connection, some time soon."""
 _ROW_OVERHEAD_BYTES = 2 * PAGE_BYTES
 """Write-ahead log a row costs beyond its payload: about a page of the table and one of its index."""
+_ROWS_MIN = 2
+_ROWS_DUE_MAX = 8
+"""Merges' worth of rows after which merging no longer waits for quiet."""
 _PREFILL_BYTES = 2 * MIB
 _PREFILL_FROM_BYTES = 256 * KIB
 """Write-ahead log after which it is worth while; an engine that is hardly used stays small."""
 
 
 class _Tail:
-    """The tiny rows at the tail of a log, from ``position`` on."""
+    """Tiny rows of a log that adjoin, from ``position`` to ``end``."""
 
-    __slots__ = ("mode", "position", "rows")
+    __slots__ = ("end", "log_id", "mode", "position", "rows", "size")
 
-    def __init__(self, mode: LogMode, position: int) -> None:
+    def __init__(self, log_id: int, mode: LogMode, position: int) -> None:
+        self.log_id = log_id
         self.mode = mode
-        self.position = position
+        self.position = self.end = position
         self.rows = 0
+        self.size = 0
+
+    def add(self, row: Row) -> None:
+        """Take the next row in."""
+        self.end = row.position + row.length
+        self.rows += 1
+        self.size += row.size
 
 
 class Maintenance:
@@ -58,24 +69,39 @@ class Maintenance:
         self._failure: sqlite3.Error | None = None
         self._wal_file_bytes = 0
         self._tails: dict[int, _Tail] = {}
-        self._merges: dict[int, None] = {}
+        self._merges: dict[_Tail, None] = {}
         self._reclaims: dict[int, None] = dict.fromkeys(rows.unreclaimed())
+        self._rows_due = 0
         self._vacuum = True
 
     def inserted(self, log_id: int, mode: LogMode, rows: Iterable[Row]) -> None:
         """Note rows that were committed."""
         for row in rows:
             self._grow(row.size + _ROW_OVERHEAD_BYTES)
-            if row.form == HOLE or row.size >= self._limits.merge_bytes:
-                self._tails.pop(log_id, None)
-                self._merges.pop(log_id, None)
-                continue
             tail = self._tails.get(log_id)
+            if row.form == HOLE or row.size >= self._limits.merge_bytes:
+                if tail is not None:
+                    self._end_tail(tail)
+                continue
             if tail is None:
-                tail = self._tails[log_id] = _Tail(mode, row.position)
-            tail.rows += 1
-            if tail.rows >= self._limits.merge_rows:
-                self._merges[log_id] = None
+                tail = self._tails[log_id] = _Tail(log_id, mode, row.position)
+            tail.add(row)
+            if tail in self._merges:
+                self._rows_due += 1
+            elif tail.rows >= self._limits.merge_rows:
+                self._make_due(tail)
+            if tail.size >= self._limits.row_bytes:
+                self._end_tail(tail)
+
+    def _end_tail(self, tail: _Tail) -> None:
+        """Nothing more will adjoin these rows, or they are enough for one."""
+        del self._tails[tail.log_id]
+        if tail.rows >= _ROWS_MIN and tail not in self._merges:
+            self._make_due(tail)
+
+    def _make_due(self, tail: _Tail) -> None:
+        self._merges[tail] = None
+        self._rows_due += tail.rows
 
     def changed(self) -> None:
         """Note a commit of something else."""
@@ -88,22 +114,21 @@ class Maintenance:
     def deleted(self, log_id: int) -> None:
         """Note a log that is gone."""
         self._tails.pop(log_id, None)
-        self._merges.pop(log_id, None)
         self._reclaims[log_id] = None
 
-    def step(self, *, idle: bool) -> bool:
-        """Do the most pressing piece of work; whether there was any.  ``idle``: nobody waits for a commit."""
+    def step(self, *, quiet: bool) -> bool:
+        """Do the most pressing piece of work; whether there was any.  ``quiet``: nobody waits for a commit."""
         if self._failure is not None:
             failure, self._failure = self._failure, None
             raise failure
-        if self._checkpoint(idle=idle) or self._prefill():
+        if self._checkpoint(quiet=quiet) or self._prefill():
             return True
-        if self._merges:
+        if self._merges and (quiet or self._rows_due >= _ROWS_DUE_MAX * self._limits.merge_rows):
             self._merge(next(iter(self._merges)))
         elif self._reclaims:
             self._reclaim(next(iter(self._reclaims)))
         else:
-            return idle and self._vacuum and self._shrink()
+            return quiet and self._vacuum and self._shrink()
         return True
 
     def make_room(self) -> bool:
@@ -117,14 +142,14 @@ class Maintenance:
         self._wal_bytes += wal_bytes
         self._wal_total += wal_bytes
 
-    def _checkpoint(self, *, idle: bool) -> bool:
+    def _checkpoint(self, *, quiet: bool) -> bool:
         """Move the write-ahead log into the main file, if it is time; whether it was.
 
         The bulk of it is done on the reader's thread while commits go on, which makes them 1.3 x as many; what
         they add meanwhile keeps the log from starting over, so now and then the rest is done here, between two.
         """
         limit = self._limits.wal_bytes
-        if self._wal_total >= limit * (1 if idle and not self._checkpointing else _ASIDE_MAX):
+        if self._wal_total >= limit * (1 if quiet and not self._checkpointing else _ASIDE_MAX):
             self._wal_bytes = self._wal_total = 0
             self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
             if os.path.getsize(self._database.wal_path) > 8 * _ASIDE_MAX * limit:  # readers kept it from starting over
@@ -168,16 +193,20 @@ class Maintenance:
         finally:
             self._checkpointing = False
 
-    def _merge(self, log_id: int) -> None:
-        del self._merges[log_id]
-        tail = self._tails.pop(log_id)
-        found = self._rows.from_position(log_id, tail.position)
+    def _merge(self, tail: _Tail) -> None:
+        del self._merges[tail]
+        self._rows_due -= tail.rows
+        live = self._tails.get(tail.log_id) is tail
+        if live:
+            del self._tails[tail.log_id]
+        found = self._rows.between(tail.log_id, tail.position, tail.end)
         rows = [row for row, _ in found]
-        if len(rows) < 2 or any(crc32(row.data or b"") != crc for row, crc in found):
-            return  # damaged rows stay as they are: reading them is what reports it
+        if len(rows) < _ROWS_MIN or any(crc32(row.data or b"") != crc for row, crc in found):
+            return  # trimmed meanwhile; or damaged, and reading them is what reports it
         merged = packing.merge(tail.mode, rows)
-        self._database.transaction(lambda: self._rows.replace(log_id, rows, merged), durable=False)
-        self.inserted(log_id, tail.mode, [merged])
+        self._database.transaction(lambda: self._rows.replace(tail.log_id, rows, merged), durable=False)
+        if live:
+            self.inserted(tail.log_id, tail.mode, [merged])
 
     def _reclaim(self, log_id: int) -> None:
         done = self._database.transaction(

@@ -6,6 +6,7 @@ A row's ``form`` says what its data is:
 * 0 to 15: the tag of all of it.  In a bytes-mode log the data is the bytes themselves.  In an entries-mode log
   it is a directory (a count and the length of each entry, unsigned 32-bit little-endian), then the payloads.
 * 16: mixed tags, in either mode: a directory with one tag byte for each piece after the lengths.
+* 17: several blobs of a runs-mode log, see ``blobs``.  A row with one blob has form 0 and is the blob itself.
 """
 
 from __future__ import annotations
@@ -21,9 +22,11 @@ from typing import NamedTuple
 
 from ..base import LogMode, Piece, Run
 from ..extents import Extent
+from .blobs import join_blobs, split_blobs
 
 HOLE = -1
 MIXED = 16
+SEVERAL = 17
 _COUNT = struct.Struct("<I")
 
 
@@ -58,6 +61,8 @@ def pack(mode: LogMode, extents: Sequence[Extent], row_bytes: int) -> list[Row]:
 
 def _pack_group(mode: LogMode, group: list[Extent], size: int, row_bytes: int) -> list[Row]:
     first = group[0]
+    if mode == "runs":
+        return [_pack_blobs(group, size)]
     uniform = all(extent.tag == first.tag for extent in group)
     if mode == "bytes" and uniform:
         data = _bytes_of(first) if len(group) == 1 else b"".join(map(_bytes_of, group))
@@ -74,6 +79,14 @@ def _pack_group(mode: LogMode, group: list[Extent], size: int, row_bytes: int) -
     if mode == "entries" and size >= 2 * row_bytes:
         return list(_split_entries(first.position, payloads, tags, form, row_bytes))
     return [Row(first.position, group[-1].end - first.position, size, form, pack_pieces(payloads, tags))]
+
+
+def _pack_blobs(group: list[Extent], size: int) -> Row:
+    first, length = group[0], group[-1].end - group[0].position
+    if len(group) == 1:
+        return Row(first.position, length, size, 0, _bytes_of(first))
+    data = join_blobs([_bytes_of(extent) for extent in group], [extent.end - extent.position for extent in group])
+    return Row(first.position, length, size, SEVERAL, data)
 
 
 def _split_entries(position: int, payloads: list[bytes], tags: bytearray, form: int, row_bytes: int) -> Iterator[Row]:
@@ -156,6 +169,8 @@ def payload_below(data: bytes, count: int) -> int:
 
 def merge(mode: LogMode, rows: Sequence[Row]) -> Row:
     """Adjoining ``rows``, none of them a hole, in one row.  ValueError if one is not what :func:`pack` makes."""
+    if mode == "runs":
+        return _merge_blobs(rows)
     payloads: list[bytes] = []
     tags = bytearray()
     for row in rows:
@@ -179,6 +194,27 @@ def merge(mode: LogMode, rows: Sequence[Row]) -> Row:
     return Row(
         first.position, length, size, tags[0] if uniform else MIXED, pack_pieces(payloads, b"" if uniform else tags)
     )
+
+
+def _merge_blobs(rows: Sequence[Row]) -> Row:
+    blobs: list[bytes] = []
+    counts: list[int] = []
+    for row in rows:
+        more, more_counts = blobs_of(row.length, row.form, row.data)
+        blobs += more
+        counts += more_counts
+    return Row(rows[0].position, sum(counts), sum(map(len, blobs)), SEVERAL, join_blobs(blobs, counts))
+
+
+def blobs_of(length: int, form: int, data: bytes | memoryview | None) -> tuple[Sequence[bytes], Sequence[int]]:
+    """The blobs in a row of a runs-mode log, and their counts.  ValueError if it is not what :func:`pack` makes."""
+    assert data is not None
+    if form != SEVERAL:
+        return (bytes(data),), (length,)
+    blobs, counts = split_blobs(bytes(data))
+    if sum(counts) != length:
+        raise ValueError(f"{sum(counts)} entries in the place of {length}")
+    return blobs, counts
 
 
 def _coalesce(payloads: list[bytes], tags: bytearray) -> tuple[list[bytes], bytearray]:

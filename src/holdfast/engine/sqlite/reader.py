@@ -17,10 +17,10 @@ from zlib import crc32
 
 from ...errors import CorruptionError, HoldfastError, StorageError
 from ..base import Hole, LogMode, Piece
-from ..extents import clip, make_entries
+from ..extents import clip, make_entries, make_packed
 from . import faults
 from .database import connect_reader
-from .packing import HOLE, MIXED, unpack_pieces, unpack_runs
+from .packing import HOLE, MIXED, blobs_of, unpack_pieces, unpack_runs
 
 Result = TypeVar("Result")
 _Work = tuple[Callable[[sqlite3.Connection], Any], "asyncio.Future[Any] | None"]
@@ -153,6 +153,8 @@ def _cut(mode: LogMode, row: Stored, position: int, limit: int, max_bytes: int) 
     try:
         if mode == "entries":
             return _cut_entries(row, position, limit, max_bytes)
+        if mode == "runs":
+            return _cut_blobs(row, position, limit, max_bytes)
         pieces = clip(unpack_runs(row.position, row.form, row.data), position, limit, max_bytes)
     except ValueError as error:
         raise _damaged(row, f"data of form {row.form}", str(error)) from error
@@ -174,6 +176,16 @@ def _cut_entries(row: Stored, position: int, limit: int, max_bytes: int) -> Cut:
         payloads, high = payloads[:count], low + count
     size = ends[len(payloads) - 1]
     return Cut(make_entries(position, payloads, tags[low:high] if tags else row.form), size)
+
+
+def _cut_blobs(row: Stored, position: int, limit: int, max_bytes: int) -> Cut:
+    """Whole blobs, the first of them the one that holds ``position``."""
+    blobs, counts = blobs_of(row.length, row.form, row.data)
+    pieces = make_packed(row.position, counts, blobs)
+    if position > row.position or limit < row.position + row.length or row.size > max_bytes:
+        pieces = clip(pieces, position, limit, max_bytes)
+        return Cut(pieces, sum(len(piece.data) for piece in pieces if not isinstance(piece, Hole)))
+    return Cut(pieces, row.size)
 
 
 def _damaged(row: Stored, expected: str, got: str) -> CorruptionError:

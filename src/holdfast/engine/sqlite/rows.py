@@ -9,9 +9,10 @@ from zlib import crc32
 
 from ..base import LogMode
 from ..state import LogState
-from .packing import HOLE, Row, payload_below
+from .blobs import payload_ending_above
+from .packing import HOLE, SEVERAL, Row, payload_below
 
-MODES: tuple[LogMode, LogMode] = ("bytes", "entries")
+MODES: tuple[LogMode, ...] = ("bytes", "entries", "runs")
 
 
 class Reclaimed(NamedTuple):
@@ -100,8 +101,12 @@ class Rows:
             return 0
         if mode == "bytes":
             return int(start + length - position)
+        if mode == "runs" and form != SEVERAL:
+            return int(size)  # a blob is kept until all of it is trimmed
         with self._connection.blobopen("run", "data", row_id, readonly=True) as blob:
             count = position - start
+            if mode == "runs":
+                return payload_ending_above(blob.read, count)
             return int(size) - payload_below(blob.read(4 + 4 * count), count)
 
     def reclaim(self, log_id: int, rows_max: int, bytes_max: int) -> Reclaimed:
@@ -134,11 +139,12 @@ class Rows:
             )
         return Reclaimed(size, finished)
 
-    def from_position(self, log_id: int, position: int) -> list[tuple[Row, int]]:
-        """All rows that begin at ``position`` or after, each with its checksum."""
+    def between(self, log_id: int, position: int, end: int) -> list[tuple[Row, int]]:
+        """All rows that begin from ``position`` to before ``end``, each with its checksum."""
         found = self._execute(
-            "SELECT position, length, size, form, data, crc FROM run WHERE log = ? AND position >= ? ORDER BY position",
-            (log_id, position),
+            "SELECT position, length, size, form, data, crc FROM run "
+            "WHERE log = ? AND position >= ? AND position < ? ORDER BY position",
+            (log_id, position, end),
         )
         return [(Row(*values), crc) for *values, crc in found]
 

@@ -11,7 +11,7 @@ import sqlite3
 import threading
 from collections import deque
 from collections.abc import Callable
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from typing import NamedTuple, TypeVar
 
 from ...errors import HoldfastError, StorageError
@@ -25,6 +25,8 @@ from .maintenance import Aside, Maintenance
 from .rows import Rows
 
 Result = TypeVar("Result")
+_QUIET_S = 0.002
+"""Nothing to commit for this long: whoever waited has had the time to come back, and what can wait is done now."""
 _PROBE = "UPDATE counter SET value = value + 1 WHERE name = 'probe'"
 
 
@@ -64,6 +66,7 @@ class Writer:
         self._wake: SimpleQueue[None] = SimpleQueue()
         self._queue: deque[Operation] = deque()
         self._idle = False
+        self._quiet = False
         self._stopping = False
         self._settled_waiters: deque[asyncio.Future[None]] = deque()
         self._broken: StorageError | None = None
@@ -136,6 +139,8 @@ class Writer:
             while self._turn():
                 pass
         finally:
+            while self._settled_waiters:
+                self._post(_set_result, self._settled_waiters.popleft(), None)
             self._database.close()
             lock.release()
             self._post(_set_result, self._ended, None)
@@ -153,22 +158,33 @@ class Writer:
             raise faults.storage_error(error, self._directory) from error
 
     def _turn(self) -> bool:
-        """One commit, one step of maintenance; False when all is done and :meth:`stop` was called."""
+        """One commit or one step of maintenance; False when all is stored and :meth:`stop` was called."""
         group = self._take()
         if group:
+            self._quiet = False
             self._commit(group)
-        if self._maintain(idle=not group) or group:
-            return True
-        self._idle = True  # before looking again: what is queued after the look finds it and wakes us
-        if self._queue:
-            self._idle = False
+            self._maintain(quiet=False)
             return True
         if self._stopping:
             return False
-        while self._settled_waiters:
-            self._post(_set_result, self._settled_waiters.popleft(), None)
-        self._wake.get()
-        self._idle = False
+        if not self._quiet:
+            self._quiet = not self._wait(_QUIET_S)
+        elif not self._maintain(quiet=True):
+            while self._settled_waiters:
+                self._post(_set_result, self._settled_waiters.popleft(), None)
+            self._wait(None)
+        return True
+
+    def _wait(self, timeout_s: float | None) -> bool:
+        """Wait for something to do; whether there is."""
+        self._idle = True  # before looking again: who queues something after that look finds it, and wakes us
+        try:
+            if not self._queue:
+                self._wake.get(timeout=timeout_s)
+        except Empty:
+            return False
+        finally:
+            self._idle = False
         return True
 
     def _take(self) -> list[Operation]:
@@ -251,9 +267,9 @@ class Writer:
             batches.append((state, rows))
         appends.clear()
 
-    def _maintain(self, *, idle: bool) -> bool:
+    def _maintain(self, *, quiet: bool) -> bool:
         try:
-            return self._broken is None and self.maintenance.step(idle=idle)
+            return self._broken is None and self.maintenance.step(quiet=quiet)
         except sqlite3.Error as error:
             return self._maintenance_failed(error)
 
