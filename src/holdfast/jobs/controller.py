@@ -28,7 +28,7 @@ from .job import Job
 from .link import KeeperLink
 from .model import JobInfo, JobSpec
 from .record import JobStore, log_name
-from .starting import Starter
+from .starting import MintToken, Starter
 from .validate import check_spec, check_window_size, signal_number
 
 if TYPE_CHECKING:
@@ -46,9 +46,18 @@ _logger = structlog.get_logger("holdfast.jobs")
 class JobController:
     """All jobs of one node."""
 
-    def __init__(self, engine: Engine, midwife: Midwife, places: Places, *, clock: Clock, limits: Limits) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        midwife: Midwife,
+        places: Places,
+        *,
+        clock: Clock,
+        limits: Limits,
+        mint_token: MintToken | None = None,
+    ) -> None:
         self._store = JobStore(engine)
-        self._starter = Starter(self._store, midwife, places, clock=clock, limits=limits)
+        self._starter = Starter(self._store, midwife, places, clock=clock, limits=limits, mint_token=mint_token)
         self._clock = clock
         self._limits = limits
         self._jobs = JobDirectory()

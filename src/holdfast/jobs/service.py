@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from .model import InputReceipt, JobInfo, JobSpec, OutputStart
@@ -14,11 +15,17 @@ if TYPE_CHECKING:
 
 
 class JobsService:
-    """One caller's side: what it opened ends with its connection; the jobs do not."""
+    """One caller's side: what it opened ends with its connection; the jobs do not.
 
-    def __init__(self, controller: JobController, connection: AsyncConnection) -> None:
+    ``sees(job id)`` says which jobs the caller may know of.
+    """
+
+    def __init__(
+        self, controller: JobController, connection: AsyncConnection, sees: Callable[[str], bool] = lambda _job: True
+    ) -> None:
         self._controller = controller
         self._connection = connection
+        self._sees = sees
         self._viewers: set[asyncio.Task[None]] = set()
 
     def close(self) -> None:
@@ -30,7 +37,7 @@ class JobsService:
         return await self._controller.start(spec)
 
     async def list(self) -> list[JobInfo]:
-        return self._controller.list()
+        return [info for info in self._controller.list() if self._sees(info.id)]
 
     async def get(self, job: str) -> JobInfo:
         return self._controller.find(job).info()

@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import shutil
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import structlog
@@ -27,6 +28,12 @@ if TYPE_CHECKING:
 _logger = structlog.get_logger("holdfast.jobs")
 
 
+MintToken = Callable[[str], str]
+"""From a job's id to the token that its command is given."""
+
+CREDENTIALS = frozenset({"HOLDFAST_TOKEN", "HOLDFAST_TOKEN_FILE"})
+"""Variables of a caller's environment that its jobs must not inherit."""
+
 _NOTE_TRIES = 100
 _NOTE_INTERVAL_S = 0.02
 """A keeper writes its note of birth within milliseconds of making its directory; two seconds mean it died."""
@@ -39,12 +46,22 @@ class Starter:
     job and looks for its keeper's note of birth; it never tries again.
     """
 
-    def __init__(self, store: JobStore, midwife: Midwife, places: Places, *, clock: Clock, limits: Limits) -> None:
+    def __init__(
+        self,
+        store: JobStore,
+        midwife: Midwife,
+        places: Places,
+        *,
+        clock: Clock,
+        limits: Limits,
+        mint_token: MintToken | None = None,
+    ) -> None:
         self._store = store
         self._midwife = midwife
         self._places = places
         self._clock = clock
         self._limits = limits
+        self._mint_token = mint_token
 
     def new_job(self, spec: JobSpec) -> Job:
         """A job in state *starting*, in memory only."""
@@ -90,12 +107,11 @@ class Starter:
     def _certificate(self, job: Job, spec: JobSpec) -> Certificate:
         make_private_dir(self._places.jobs_dir)
         make_private_dir(self._places.spill_dir)
-        own = {"HOLDFAST_JOB": job.id, "HOLDFAST_URL": self._places.url}
         return Certificate(
             job=job.id,
             secret=bytes.fromhex(job.record.secret),
             command=list(spec.command),
-            env={**spec.env, **own},
+            env=self._environment(job, spec),
             cwd=spec.cwd or os.path.expanduser("~"),
             tty=spec.tty,
             rows=spec.rows,
@@ -109,6 +125,14 @@ class Starter:
             retention_s=self._limits.keeper_retention_s,
             grace_s=self._limits.stop_grace_s,
         )
+
+    def _environment(self, job: Job, spec: JobSpec) -> dict[str, str]:
+        """The command's own, without the caller's credentials and with its job's."""
+        env = {name: value for name, value in spec.env.items() if name not in CREDENTIALS}
+        env.update(HOLDFAST_JOB=job.id, HOLDFAST_URL=self._places.url)
+        if self._mint_token is not None:
+            env["HOLDFAST_TOKEN"] = self._mint_token(job.id)
+        return env
 
     async def _undo(self, job: Job) -> None:
         try:

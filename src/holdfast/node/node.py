@@ -1,7 +1,8 @@
-"""The composition root: one engine, one controller, one door; opened in order, closed in reverse."""
+"""The composition root: one engine, one controller, and the doors; opened in order, closed in reverse."""
 
 from __future__ import annotations
 
+import asyncio
 import os
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING
@@ -14,19 +15,24 @@ from ..jobs import api as jobs_api
 from ..jobs.birth import Midwife
 from ..jobs.controller import JobController
 from ..jobs.service import JobsService
-from ..paths import Places, make_private_dir
-from ..rpc.dispatch import Dispatcher
-from ..rpc.handshake import LocalOwner
+from ..paths import Address, Places, make_private_dir
 from ..rpc.server import Server, serve_unix
+from ..rpc.tcp import serve_tcp
+from ..security import api as tokens_api
+from ..security.authority import Authority
+from ..security.door import tcp_door, unix_door
+from ..security.policy import sees
+from ..security.service import TokensService
 from ..status import api as status_api
 from ..status.model import NodeInfo
+from .callers import Caller, Callers
+from .listening import Certificate, ListenOptions, addresses, certificate, tls_context
 
 if TYPE_CHECKING:
     from ..clock import Clock
     from ..engine.base import Engine
     from ..limits import Limits
     from ..rpc.aio import AsyncConnection
-    from ..rpc.events import Reply, RequestReceived
 
 _logger = structlog.get_logger("holdfast.node")
 
@@ -34,22 +40,33 @@ _logger = structlog.get_logger("holdfast.node")
 class Node:
     """One ``holdfast serve`` process, without the process: everything but signals and daemonising."""
 
-    def __init__(self, places: Places, *, clock: Clock, limits: Limits) -> None:
+    def __init__(
+        self,
+        places: Places,
+        *,
+        clock: Clock,
+        limits: Limits,
+        options: ListenOptions = ListenOptions(),  # noqa: B008 - frozen
+    ) -> None:
         self._places = places
+        self._options = options
         self._clock = clock
         self._limits = limits
         self._stack = AsyncExitStack()
         self._started_at = clock.wall()
-        self.connections = 0
         self.jobs: JobController
+        self.authority: Authority
+        self.certificate: Certificate | None = None
+        """What TLS clients are shown; None: there is no TLS."""
+        self._callers: Callers
         self._engine: Engine
-        self._server: Server
+        self._servers: list[Server] = []
 
     async def open(self) -> None:
         """Take the state directory, reconcile all jobs, listen.
 
         Raises BusyError if another node has the state directory or the address, StorageError if a directory
-        or the engine cannot be used; nothing stays open then.
+        or the engine cannot be used, UsageError for what cannot be listened at; nothing stays open then.
         """
         try:
             await self._open()
@@ -61,6 +78,7 @@ class Node:
         make_private_dir(self._places.state_dir)
         make_private_dir(self._places.runtime_dir)
         socket_path = self._places.socket_path
+        listen = addresses(self._options)
         self._engine = SqliteEngine(
             os.path.join(self._places.state_dir, "engine"),
             max_bytes=self._limits.state_bytes_max or None,
@@ -71,27 +89,85 @@ class Node:
         midwife = Midwife(self._limits)
         await midwife.start()
         self._stack.push_async_callback(midwife.stop)
-        self.jobs = JobController(self._engine, midwife, self._places, clock=self._clock, limits=self._limits)
+        await self._open_authority()
+        self.jobs = JobController(
+            self._engine,
+            midwife,
+            self._places,
+            clock=self._clock,
+            limits=self._limits,
+            mint_token=self.authority.mint_for_job,
+        )
         self._stack.push_async_callback(self.jobs.close)
         await self.jobs.open()
-        self._server = await serve_unix(
+        server = await serve_unix(
             socket_path,
-            make_authenticator=lambda uid: LocalOwner(os.geteuid(), uid),
-            make_handler=lambda connection: _Caller(self, connection),
+            make_authenticator=lambda uid: unix_door(self.authority, os.geteuid(), uid),
+            make_handler=self._make_caller,
             clock=self._clock,
             limits=self._limits,
         )
-        self._stack.push_async_callback(self._server.close)
+        self._own(server)
+        await self._listen(listen)
         _logger.info("node.ready", url=self._places.url, pid=os.getpid(), jobs=len(self.jobs))
+
+    async def _open_authority(self) -> None:
+        self.authority = Authority(
+            self._engine.kv,
+            self._places.state_dir,
+            resolve_job=self._resolve_job,
+            clock=self._clock,
+            limits=self._limits,
+        )
+        self._stack.callback(self.authority.close)
+        await self.authority.open()
+        self._callers = Callers(self.authority, self._resolve_job, wall=self._clock.wall, limits=self._limits)
+
+    async def _listen(self, listen: list[Address]) -> None:
+        """Let token bearers in over TCP; each address has its own count of connections, apart from the owner's."""
+        self.certificate = certificate(self._options, listen, self._places.state_dir, self._clock.wall())
+        for where in listen:
+            server = await serve_tcp(
+                where,
+                make_authenticator=lambda peer: tcp_door(self.authority, peer),
+                make_handler=self._make_caller,
+                tls=tls_context(self.certificate) if self.certificate and where.scheme == "tls" else None,
+                clock=self._clock,
+                limits=self._limits,
+            )
+            self._own(server)
+            _logger.info("node.listening", url=server.address)
+
+    def _own(self, server: Server) -> None:
+        self._servers.append(server)
+        self._stack.push_async_callback(server.close)
+
+    def _resolve_job(self, job: str) -> str:
+        return self.jobs.find(job).id
+
+    def _make_caller(self, connection: AsyncConnection) -> Caller:
+        """One connection's handler: the node's commands, bound to it."""
+        caller = Caller(self._callers, connection)
+        jobs = JobsService(self.jobs, connection, lambda job: sees(caller.identity, "job", job))
+        caller.on_closed.append(jobs.close)
+        caller.dispatcher.add(jobs_api.COMMANDS, jobs)
+        caller.dispatcher.add(status_api.COMMANDS, _StatusService(self))
+        caller.dispatcher.add(tokens_api.COMMANDS, TokensService(self.authority, caller.identity))
+        return caller
 
     async def drain(self, timeout_s: float) -> None:
         """Accept nothing new and let calls under way finish, for ``timeout_s`` at most."""
-        await self._server.drain(timeout_s)
+        await asyncio.gather(*(server.drain(timeout_s) for server in self._servers))
 
     async def close(self) -> None:
         """Stop listening, let go of every keeper, make all durable.  Jobs run on."""
         await self._stack.aclose()
         _logger.info("node.closed", pid=os.getpid())
+
+    @property
+    def listening(self) -> list[str]:
+        """The addresses besides the unix socket's."""
+        return [server.address for server in self._servers[1:]]
 
     def info(self) -> NodeInfo:
         """Who answers."""
@@ -104,27 +180,9 @@ class Node:
             engine="sqlite",
             started_at=self._started_at,
             jobs=len(self.jobs),
-            connections=self.connections,
+            connections=self._callers.count,
+            listening=self.listening,
         )
-
-
-class _Caller:
-    """One connection's handler: the node's commands, bound to that connection."""
-
-    def __init__(self, node: Node, connection: AsyncConnection) -> None:
-        self._node = node
-        self._jobs = JobsService(node.jobs, connection)
-        self._dispatcher = Dispatcher()
-        self._dispatcher.add(jobs_api.COMMANDS, self._jobs)
-        self._dispatcher.add(status_api.COMMANDS, _StatusService(node))
-        node.connections += 1
-
-    async def handle(self, request: RequestReceived) -> Reply:
-        return await self._dispatcher.handle(request)
-
-    def closed(self) -> None:
-        self._node.connections -= 1
-        self._jobs.close()
 
 
 class _StatusService:

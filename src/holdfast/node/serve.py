@@ -14,10 +14,13 @@ import structlog
 from ..clock import RealClock
 from ..errors import HoldfastError, to_wire
 from ..settings import limits_from
+from .listening import ListenOptions
 from .node import Node
 
 if TYPE_CHECKING:
     from ..paths import Places
+
+_logger = structlog.get_logger("holdfast.node")
 
 DRAIN_S = 5.0
 """How long calls under way may take after SIGTERM before they are cut."""
@@ -34,7 +37,7 @@ def configure_log(*, json_lines: bool) -> None:
     structlog.configure(processors=[*processors, render], logger_factory=structlog.PrintLoggerFactory(sys.stderr))
 
 
-def serve(places: Places, *, ready_fd: int | None = None) -> None:
+def serve(places: Places, *, ready_fd: int | None = None, options: ListenOptions = ListenOptions()) -> None:  # noqa: B008 - frozen
     """Run a node until SIGTERM or SIGINT.  Blocks.
 
     ``ready_fd`` gets one JSON line when the node is ready, ``{"ok": true, ...}``, or why it is not; the
@@ -44,7 +47,7 @@ def serve(places: Places, *, ready_fd: int | None = None) -> None:
     os.umask(0o077)
     try:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-            runner.run(_serve(places, ready_fd))
+            runner.run(_serve(places, ready_fd, options))
     except HoldfastError as error:
         _tell(ready_fd, {"ok": False, "error": to_wire(error)})
         raise
@@ -58,20 +61,32 @@ def _loop_factory() -> Any:
     return uvloop.new_event_loop
 
 
-async def _serve(places: Places, ready_fd: int | None) -> None:
+async def _serve(places: Places, ready_fd: int | None, options: ListenOptions) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    node = Node(places, clock=RealClock(), limits=limits_from())
+    node = Node(places, clock=RealClock(), limits=limits_from(), options=options)
     await node.open()
     try:
-        _tell(ready_fd, {"ok": True, "pid": os.getpid(), "url": places.url})
+        shown = node.certificate
+        if shown is not None and shown.fingerprint:
+            _logger.info("node.self_signed", certificate=shown.cert_file, fingerprint=shown.fingerprint)
+        _tell(ready_fd, {"ok": True, "pid": os.getpid(), "url": places.url, **_told(node)})
         await stop.wait()
         await node.drain(DRAIN_S)
     finally:
         await node.close()
+
+
+def _told(node: Node) -> dict[str, Any]:
+    """What whoever started us on other addresses wants to know."""
+    shown = node.certificate
+    told: dict[str, Any] = {"listening": node.listening}
+    if shown is not None and shown.fingerprint:
+        told |= {"certificate": shown.cert_file, "fingerprint": shown.fingerprint}
+    return told
 
 
 def _tell(ready_fd: int | None, body: dict[str, Any]) -> None:

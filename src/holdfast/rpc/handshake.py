@@ -74,7 +74,7 @@ class LocalOwner:
     method = "local"
 
     def __init__(self, owner_uid: int, peer_uid: int | None) -> None:
-        self._owner_uid = owner_uid
+        self.owner_uid = owner_uid
         self._peer_uid = peer_uid
         self.proven = False
         self.identity = ""
@@ -88,8 +88,8 @@ class LocalOwner:
         _expect_method(self.method, body)
         if self._peer_uid is None:
             raise PermissionDenied("the system does not say which user is calling")
-        if self._peer_uid != self._owner_uid:
-            raise PermissionDenied(f"user {self._peer_uid} may not use a node of user {self._owner_uid}")
+        if self._peer_uid != self.owner_uid:
+            raise PermissionDenied(f"user {self._peer_uid} may not use a node of user {self.owner_uid}")
         self.identity = f"local:{self._peer_uid}"
         self.proven = True
         return None

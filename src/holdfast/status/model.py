@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,3 +18,5 @@ class NodeInfo:
     started_at: float
     jobs: int
     connections: int
+    listening: list[str] = field(default_factory=list)
+    """Addresses besides ``url``."""

@@ -1,0 +1,128 @@
+"""Who is connected: each caller's commands, asked of the policy one by one, and cut off when its token ends."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from ..errors import HoldfastError, LimitExceeded, NotFound, PermissionDenied, Unauthenticated
+from ..rpc.dispatch import Dispatcher
+from ..security.door import Door
+from ..security.policy import RULES, allow
+from .permits import PERMITS, Permit
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ..limits import Limits
+    from ..rpc.aio import AsyncConnection
+    from ..rpc.events import Reply, RequestReceived
+    from ..security.authority import Authority
+    from ..security.identity import Identity
+
+_LOOK_S = 600.0
+"""A token's end is looked at this often, so that a clock that was set counts."""
+
+
+class Callers:
+    """All open connections, by the token that opened them.  ``resolve_job(name or id)``: its id, or NotFound."""
+
+    def __init__(
+        self, authority: Authority, resolve_job: Callable[[str], str], *, wall: Callable[[], float], limits: Limits
+    ) -> None:
+        self.authority = authority
+        self.resolve_job = resolve_job
+        self.wall = wall
+        self._limits = limits
+        self._by_token: dict[str, set[AsyncConnection]] = {}
+        self.count = 0
+        """Connections whose caller is proven."""
+        authority.on_revoked = self._revoked
+
+    def enter(self, identity: Identity, connection: AsyncConnection) -> None:
+        """A caller came in; it is shown out again if its token has too many connections."""
+        self.count += 1
+        connections = self._by_token.setdefault(identity.token_id, set())
+        connections.add(connection)
+        limit = self._limits.connections_per_token_max
+        if identity.token_id and len(connections) > limit:
+            connection.close(LimitExceeded(name="connections_per_token_max", limit=limit, value=len(connections)))
+
+    def leave(self, identity: Identity, connection: AsyncConnection) -> None:
+        """A caller left."""
+        self.count -= 1
+        connections = self._by_token[identity.token_id]
+        connections.discard(connection)
+        if not connections:
+            del self._by_token[identity.token_id]
+
+    def _revoked(self, token_id: str) -> None:
+        for connection in list(self._by_token.get(token_id, ())):
+            connection.close(Unauthenticated("the token was revoked"))
+
+
+class Caller:
+    """One connection's handler.  ``dispatcher`` answers what the policy lets through."""
+
+    def __init__(self, callers: Callers, connection: AsyncConnection) -> None:
+        door = connection.core.authenticator
+        assert isinstance(door, Door), "every way into a node is a Door"
+        self.identity = door.caller
+        self.connection = connection
+        self.dispatcher = Dispatcher()
+        self.on_closed: list[Callable[[], None]] = []
+        """What ends with the connection."""
+        self._peer = door.peer
+        self._callers = callers
+        self._loop = asyncio.get_running_loop()
+        self._timer: asyncio.TimerHandle | None = None
+        callers.enter(self.identity, connection)
+        self._watch_expiry()
+
+    async def handle(self, request: RequestReceived) -> Reply:
+        """The answer; raises what the policy or the command raises."""
+        permit = PERMITS.get(request.method)
+        if permit is None:
+            raise NotFound(kind="method", name=request.method)
+        if not self.identity.local:
+            self._check(permit, request)
+        return await self.dispatcher.handle(request)
+
+    def closed(self) -> None:
+        """The connection is over."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self._callers.leave(self.identity, self.connection)
+        for end in self.on_closed:
+            end()
+
+    def _check(self, permit: Permit, request: RequestReceived) -> None:
+        shown = request.params.get(permit.parameter, "") if permit.parameter else ""
+        shown = shown if isinstance(shown, str) else ""
+        try:
+            self._callers.authority.check_in_force(self.identity)
+            allow(self.identity, permit.action, self._resource(permit, shown), shown)
+        except (Unauthenticated, PermissionDenied, NotFound) as error:
+            self._callers.authority.audit.denied(self.identity, permit.action, shown, str(error), self._peer)
+            if isinstance(error, Unauthenticated):
+                self._loop.call_soon(self.connection.close, error)  # after the answer
+            raise
+
+    def _resource(self, permit: Permit, shown: str) -> str:
+        """What the caller means, by its id; nothing if there is no such thing."""
+        if not self.identity.bound or RULES[permit.action].kind != "job":
+            return shown
+        try:
+            return self._callers.resolve_job(shown)
+        except HoldfastError:  # none, or several: which, is not the caller's to know
+            return ""
+
+    def _watch_expiry(self) -> None:
+        """Close the connection when the token expires: what streams over it would go on otherwise."""
+        if not self.identity.expires_at:
+            return
+        left_s = self.identity.expires_at - self._callers.wall()
+        if left_s <= 0:
+            self.connection.close(Unauthenticated("the token has expired"))
+        else:
+            self._timer = self._loop.call_later(min(left_s, _LOOK_S), self._watch_expiry)
