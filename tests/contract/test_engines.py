@@ -46,6 +46,10 @@ class TestLogs(contract.LogContract):
     """Logs."""
 
 
+class TestRuns(contract.RunsContract):
+    """Logs of blobs."""
+
+
 class TestFollowing(contract.FollowContract):
     """Followers."""
 

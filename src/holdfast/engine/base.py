@@ -66,13 +66,18 @@ class Packed(NamedTuple):
     """A blob of a runs-mode log, exactly as appended: the ``count`` entries from ``position`` on."""
 
     position: int
-    count: int
+    count: int  # type: ignore[assignment]  # hides tuple.count, which nobody needs here
     data: bytes
 
     @property
     def end(self) -> int:
         """The position after the last entry."""
         return self.position + self.count
+
+    @property
+    def tag(self) -> int:
+        """Blobs have none: 0."""
+        return 0
 
 
 Piece = Run | Hole | Entry | Packed

@@ -3,7 +3,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from holdfast.engine.base import Entry, Hole, Piece, Run
+from holdfast.engine.base import Entry, Hole, Packed, Piece, Run
 from holdfast.engine.checks import extent_of
 from holdfast.engine.contract.support import cells
 from holdfast.engine.extents import Extent, TailCache, clip, make_entries
@@ -44,6 +44,22 @@ def test_what_an_extent_holds() -> None:
     hole = Extent(5, 9, 0, 0, None)
     assert hole.pieces() == [Hole(5, 4)]
     assert (hole.hole_length, extent_of("bytes", 0, b"x", 0).hole_length) == (4, 0)
+
+
+def test_blobs_stay_whole() -> None:
+    pieces = [piece for place in (1, 4, 7) for piece in extent_of("runs", place, b"x" * place, 0, 3).pieces()]
+    assert pieces == [Packed(1, 3, b"x"), Packed(4, 3, b"xxxx"), Packed(7, 3, b"x" * 7)]
+    assert clip(pieces, 3, 10, 1) == pieces[:1]
+    assert clip(pieces, 3, 10, 5) == pieces[:2]
+    assert clip(pieces, 4, 10, 5) == pieces[1:2]
+    assert clip(pieces, 5, 7, 100) == pieces[1:2]
+    assert clip(pieces, 9, 10, 1) == pieces[2:]
+    cache = TailCache(1)
+    for place in (1, 4, 7):
+        cache.push(extent_of("runs", place, b"x" * place, 0, 3))
+    assert cache.read(2, 10, 5) == pieces[:2]
+    assert cache.read(6, 10, 4) == pieces[1:2]
+    assert cache.read(9, 10, 1) == pieces[2:]
 
 
 def test_pieces_are_made_once() -> None:

@@ -9,6 +9,7 @@ In a test module, give a fixture ``engine_factory`` (see :class:`EngineFactory`)
         return lambda *, max_bytes=None: MyEngine(tmp_path, max_bytes=max_bytes)
 
     class TestLogs(contract.LogContract): ...
+    class TestRuns(contract.RunsContract): ...
     class TestFollowing(contract.FollowContract): ...
     class TestRoom(contract.RoomContract): ...
     class TestModel(contract.ModelContract): ...
@@ -26,6 +27,7 @@ from .keys import KeyContract, WatchContract
 from .logs import LogContract
 from .model import ModelContract
 from .room import RoomContract
+from .runs import RunsContract
 from .support import EngineFactory
 
 __all__ = [
@@ -35,5 +37,6 @@ __all__ = [
     "LogContract",
     "ModelContract",
     "RoomContract",
+    "RunsContract",
     "WatchContract",
 ]

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import io
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -8,7 +10,7 @@ from holdfast.engine.base import Entry, Hole, LogMode, Piece
 from holdfast.engine.checks import extent_of
 from holdfast.engine.contract.support import Cell, cells
 from holdfast.engine.extents import Extent
-from holdfast.engine.sqlite import packing
+from holdfast.engine.sqlite import blobs, packing
 from holdfast.engine.sqlite.packing import HOLE, MIXED, Row
 
 TAG = st.sampled_from([0, 0, 1, 15])
@@ -104,6 +106,38 @@ def test_payload_below(payloads: list[bytes], count: int) -> None:
     data = packing.pack_pieces(payloads, b"")
     count = min(count, len(payloads))
     assert packing.payload_below(data[: 4 + 4 * count], count) == sum(map(len, payloads[:count]))
+
+
+@given(
+    st.lists(st.tuples(st.binary(max_size=60), st.integers(1, 9)), min_size=1, max_size=12),
+    st.sampled_from([20, 100, 10_000]),
+    st.data(),
+)
+def test_blobs(parts: list[tuple[bytes, int]], row_bytes: int, data: st.DataObject) -> None:
+    extents: list[Extent] = []
+    for blob, count in parts:
+        extents.append(extent_of("runs", extents[-1].end if extents else 1, blob, 0, count))
+    rows = packing.pack("runs", extents, row_bytes)
+    for some in (rows, [packing.merge("runs", rows)]):
+        found = [packing.blobs_of(row.length, row.form, row.data) for row in some]
+        assert [pair for made, counts in found for pair in zip(made, counts, strict=True)] == parts
+        assert sum(row.size for row in some) == sum(len(blob) for blob, _ in parts)
+        assert some[-1].position + some[-1].length == extents[-1].end
+    merged = packing.merge("runs", rows)
+    count = data.draw(st.integers(0, merged.length))
+    assert merged.form == packing.SEVERAL and merged.data is not None
+    want = sum(extent.size for extent in extents if extent.end > merged.position + count)
+    assert blobs.payload_ending_above(io.BytesIO(merged.data).read, count) == want
+
+
+def test_blobs_that_are_refused() -> None:
+    good = blobs.join_blobs([b"ab", b"c"], [3, 1])
+    assert blobs.split_blobs(good)[0] == [b"ab", b"c"]
+    for bad in (b"", b"\x01\x00", good[:-1], good + b"x", good[:10], blobs.join_blobs([b"ab"], [0])):
+        with pytest.raises(ValueError, match=r"directory"):
+            blobs.split_blobs(bad)
+    with pytest.raises(ValueError, match="4 entries in the place of 5"):
+        packing.blobs_of(5, packing.SEVERAL, good)
 
 
 @given(st.binary(max_size=40), st.booleans())
