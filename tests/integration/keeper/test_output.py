@@ -159,8 +159,10 @@ def test_what_a_connected_slow_reader_misses_is_a_gap_of_the_exact_size(keepers:
             assert transcript.end == size
             assert transcript.gaps
             assert transcript.matches(flood(size))
-            hello = await node.hello()
-            assert sum(length for _, length in transcript.gaps) == hello["dropped_bytes"]
+            # What was dropped after it had been sent is not lost, so the keeper may count more than the reader missed.
+            missed = transcript.start + sum(length for _, length in transcript.gaps)
+            assert missed + len(transcript.data) == size
+            assert missed <= (await node.hello())["dropped_bytes"]
 
     run(story())
 

@@ -16,6 +16,7 @@ from typing import NamedTuple, NoReturn
 
 from ...errors import CommandNotExecutable, CommandNotFound, HoldfastError, UsageError
 from .certificate import Certificate
+from .daemon import reset_signals
 
 STDOUT = 0
 """Tag of what comes from the terminal or standard output."""
@@ -197,7 +198,7 @@ def _become(certificate: Certificate, ends: _Ends, go_read: int, error_write: in
     """In the child: wait for the release, then become the command, or tell why not."""
     stage = b"exec"
     try:
-        _default_signals()
+        reset_signals()
         os.close(ends.input_fd)
         if not os.read(go_read, 1):
             os._exit(0)
@@ -220,18 +221,6 @@ def _become(certificate: Certificate, ends: _Ends, go_read: int, error_write: in
         os.write(error_write, b"%s %d" % (stage, errno.EINVAL))
     finally:
         os._exit(127)
-
-
-def _default_signals() -> None:
-    """As a program expects to find them; Python ignores some, the keeper handles or ignores others."""
-    signal.set_wakeup_fd(-1)
-    for number in range(1, signal.NSIG):
-        if number not in (signal.SIGKILL, signal.SIGSTOP):
-            try:
-                signal.signal(number, signal.SIG_DFL)
-            except (OSError, ValueError):
-                pass
-    signal.pthread_sigmask(signal.SIG_SETMASK, ())
 
 
 def _signal_group(group: int, number: int) -> None:

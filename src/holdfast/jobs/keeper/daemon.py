@@ -13,6 +13,24 @@ LOG_BYTES_MAX = 1 << 20
 """A keeper says little; one that says more than this has nothing new to say."""
 
 
+_IGNORED = frozenset({signal.SIGHUP, signal.SIGINT, signal.SIGPIPE, signal.SIGXFSZ})
+"""What a keeper does not die of; its command is given the default back, see :func:`reset_signals`."""
+
+
+def default_signals() -> None:
+    """Undo what the node may have set, once for all processes to come: nothing blocked, all default but a few."""
+    for number in signal.valid_signals():
+        if number not in (signal.SIGKILL, signal.SIGSTOP):
+            signal.signal(number, signal.SIG_IGN if number in _IGNORED else signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+
+
+def reset_signals() -> None:
+    """For a command about to be executed: as a program expects to find them."""
+    for number in _IGNORED:
+        signal.signal(number, signal.SIG_DFL)
+
+
 def detach(child: Callable[[], None]) -> int:
     """Run ``child`` in a process that is no child of this one; the pid of the process between, to be waited for.
 
@@ -42,12 +60,10 @@ def _run(child: Callable[[], None]) -> NoReturn:
 
 
 def settle_in(log_path: str) -> None:
-    """Let go of the parent's world: working directory, terminal signals, standard streams.
+    """Let go of the parent's world: working directory, standard streams.
 
     Standard input becomes empty, output and errors go to ``log_path`` (mode 0600).
     """
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.chdir("/")
     null = os.open("/dev/null", os.O_RDONLY)
     log = os.open(log_path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)

@@ -15,12 +15,22 @@ import time
 
 from ...clock import RealClock
 from ...errors import AlreadyExists, HoldfastError, InternalError, StorageError, UsageError, to_wire
-from .certificate import Certificate, decode
-from .command import Prepared, prepare
-from .daemon import Log, detach, settle_in
+from ...rpc.connection import Connection
+from ...rpc.handshake import JobLinkKeeper
+from ...rpc.states import Role
+from ...streams.sender import OutputSender
+from .certificate import SECRET_BYTES, Certificate, decode, encode
+from .command import Command, Prepared, prepare
+from .daemon import Log, default_signals, detach, settle_in
+from .ending import Ending
+from .input import Input
+from .input_queue import InputQueue
 from .keeper import Keeper
 from .link import Link
+from .output import Output
 from .records import BIRTH, LOG, SOCKET, BirthReceipt, birth_receipt, write_birth
+from .spill import SpillBuffer
+from .watch import Watch
 
 CERTIFICATE_BYTES_MAX = 4 << 20
 """Far above any command line and environment the kernel takes."""
@@ -51,8 +61,27 @@ def live(certificate_fd: int, ready_fd: int) -> None:
 
 def cold() -> None:
     """Start without a zygote: certificate on standard input, the readiness descriptor's number in argv."""
+    default_signals()
     ready_fd = int(sys.argv[-1])
     os.waitpid(detach(lambda: live(0, ready_fd)), 0)
+
+
+def rehearse() -> None:
+    """Touch what a birth will touch: in a process fresh from a fork, each page written first costs a fault."""
+    certificate = decode(encode(Certificate("rehearsal", bytes(SECRET_BYTES), ["true"], "/", "/")))
+    json.dumps({"ok": True, **birth_receipt(os.getpid(), time.time())._asdict()})
+    buffer = SpillBuffer("/", ring_bytes=1, spill_bytes_max=0, segment_bytes=1)
+    with selectors.DefaultSelector() as selector:
+        terminal = os.openpty()
+        command = Command(0, tty=True, input_fd=terminal[0], outputs={terminal[0]: 0})
+        watch, sender = Watch(selector), OutputSender(buffer)
+        Output(command, sender, buffer, watch)
+        Input(command, InputQueue(1, 1, 1.0), watch, lambda item, error: None)
+        Ending(command, time.time)
+        authenticator = JobLinkKeeper(certificate.job, certificate.secret, os.urandom)
+        Connection(Role.SERVER, authenticator, now=0.0)
+        for fd in terminal:
+            os.close(fd)
 
 
 class Nest:

@@ -1,8 +1,10 @@
 """The zygote: a process that has imported all a keeper needs, and forks one in about a millisecond.
 
-It takes one byte and two descriptors at a time from its socket: where the certificate can be read, and where
-readiness is told.  It never sees a certificate, so no keeper inherits another job's secret.  When the node is
-gone its socket ends, and so does the zygote; its keepers are init's children and live on.
+One child, the embryo, is always forked ahead and waits on the node's socket for one byte and two descriptors:
+where the certificate can be read, and where readiness is told.  It says that it has them, upon which the zygote
+forks the next, and becomes a keeper.  The zygote itself never sees a certificate, so no keeper inherits another
+job's secret.  When the node is gone its socket ends, and so do embryo and zygote; keepers are init's children and
+live on.
 """
 
 from __future__ import annotations
@@ -10,12 +12,11 @@ from __future__ import annotations
 import array
 import gc
 import os
-import signal
 import socket
 import sys
 
-from .daemon import detach
-from .main import live
+from .daemon import default_signals, detach
+from .main import live, rehearse
 
 REQUEST = b"b"
 """One birth, please; the descriptors are what counts."""
@@ -24,24 +25,42 @@ DESCRIPTORS = 2
 
 def main() -> None:
     """Serve the socket whose descriptor number is the last of argv, until it ends."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    default_signals()
     node = socket.socket(fileno=int(sys.argv[-1]))
     node.set_inheritable(False)
     # What is there now stays for good: the collector need not write to it and unshare its pages.
     gc.collect()
     gc.freeze()
-    while (ends := _receive(node)) is not None:
-        if len(ends) == DESCRIPTORS:
-            between = detach(lambda ends=ends: _be_born(node, *ends))  # type: ignore[misc]
-            os.waitpid(between, 0)
-        for fd in ends:
-            os.close(fd)
+    while True:
+        taken_read, taken_write = os.pipe()
+        between = detach(lambda taken=taken_write: _wait_to_be_born(node, taken))  # type: ignore[misc]
+        os.waitpid(between, 0)
+        os.close(taken_write)
+        taken = os.read(taken_read, 1)
+        os.close(taken_read)
+        if not taken and _ended(node):
+            return
 
 
-def _be_born(node: socket.socket, certificate_fd: int, ready_fd: int) -> None:
+def _wait_to_be_born(node: socket.socket, taken_fd: int) -> None:
+    """The embryo's life, and then the keeper's."""
+    rehearse()
+    ends = _receive(node)
+    if ends is None:
+        return
+    os.write(taken_fd, b"t")
+    os.close(taken_fd)
     node.close()
-    live(certificate_fd, ready_fd)
+    if len(ends) == DESCRIPTORS:
+        live(*ends)
+
+
+def _ended(node: socket.socket) -> bool:
+    """Whether the node is gone, rather than the embryo killed."""
+    try:
+        return not node.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+    except BlockingIOError:
+        return False
 
 
 def _receive(node: socket.socket) -> list[int] | None:
