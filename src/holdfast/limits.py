@@ -114,7 +114,7 @@ class Limits(NamedTuple):
     """Tiny rows at the tail of a log that are merged into one."""
     merge_bytes: int = 64 * KIB
     """A row of this payload is no longer tiny."""
-    wal_bytes: int = 8 * MIB
+    wal_bytes: int = 4 * MIB
     """Write-ahead log after which a checkpoint is made."""
     watch_bytes_max: int = 16 * MIB
     """Recent changes of keys kept in memory for watchers."""
@@ -142,6 +142,10 @@ class Limits(NamedTuple):
     """How long a closed channel can be read."""
     channel_page_bytes: int = 512 * KIB
     """Runs in the answer to one read; more comes with the next."""
+    channel_sorted_max: int = 100_000
+    """Entries of a channel that can be read by sender: the node sorts them for each page."""
+    channel_ledgers_max: int = 4_096
+    """Channels whose senders' sequences are in memory; others are read again when somebody appends."""
     subscribers_per_channel_max: int = 10_000
     """Subscribers of one channel."""
     subscriber_entries_max: int = 10_000

@@ -13,7 +13,9 @@ AckLevel = Literal["disk", "os", "memory"]
 """When an append counts as done.
 
 ``disk``: fsynced, survives a power cut (the default).  ``os``: handed to the operating system, survives the
-death of the process.  ``memory``: visible to readers of this node, survives nothing.
+death of the process.  ``memory``: visible to readers of this node, survives nothing until a later commit stores it;
+if that fails, those who read it are told (StorageError).  A log's appends become visible in order, so one with a lower
+level waits for those before it.
 """
 
 LogMode = Literal["bytes", "entries", "runs"]
@@ -122,10 +124,14 @@ class Log(Protocol):
         modes take no ``count``.  No bytes, no entries or a ``count`` of 0 append nothing.
 
         The append takes its place in the log when this is *called*, so calls need not be awaited one by one;
-        the awaitable is done when ``ack`` is reached.  Cancelling the wait does not undo the append.
+        the awaitable is done when ``ack`` is reached.  Cancelling the wait does not undo the append.  Appending
+        nothing stores nothing and gives the tail.
 
-        Raises NotFound, ClosedError after :meth:`close`, Conflict(expected, actual) if ``expected_tail`` is not
-        the tail, StorageError if it could not be stored, in which case nothing of it was.
+        Every error comes through the awaitable, none from the call: NotFound, ClosedError after :meth:`close`,
+        Conflict(expected, actual) if ``expected_tail`` is not the tail, UsageError for data of the wrong kind,
+        LimitExceeded if it, or all that waits to be stored, is too much, and StorageError if it could not be stored:
+        then nothing of it was, appends queued behind it on this log fail too, and the log goes on from its last
+        stored position.
         """
         ...
 
@@ -145,13 +151,17 @@ class Log(Protocol):
     def follow(self, name: str, position: int, *, max_bytes: int = 1 << 20) -> AsyncIterator[list[Piece]]:
         """:meth:`read`, again and again, waiting at the tail; ends when all of a closed log was given.
 
-        Every piece comes once and in order.  Raises Gone when trimmed past, NotFound when the log is deleted.
-        Closing the iterator leaves nothing behind.  What it gives has reached the ack level of its append.
+        Every piece comes once and in order.  Raises Gone when trimmed past, NotFound when the log is deleted,
+        ClosedError when the engine stops.  What it gives has reached the ack level of its append.  The iterator is a
+        position and nothing else: it may be dropped at any time, and a step that is cancelled loses nothing.
         """
         ...
 
     async def trim(self, name: str, position: int) -> None:
-        """Forget all below ``position``; readers there get Gone.  Trimming to below the oldest does nothing."""
+        """Forget all below ``position``, durably; readers there get Gone.  Trimming to below the oldest does nothing.
+
+        Raises NotFound; UsageError beyond the tail.  The room comes back soon after, without anybody waiting.
+        """
         ...
 
     async def close(self, name: str) -> None:
@@ -216,7 +226,11 @@ class KeyValue(Protocol):
         ...
 
     def watch(self, prefix: str = "") -> AsyncIterator[Change | Synced]:
-        """The items of now, then Synced, then every change: no gap, no repeat."""
+        """The items of now, then Synced, then every change: no gap, no repeat.
+
+        Raises SlowConsumer(last revision given) when it falls further behind than the changes kept in memory, and
+        ClosedError when the engine stops.  May be dropped at any time; a step that is cancelled loses nothing.
+        """
         ...
 
 

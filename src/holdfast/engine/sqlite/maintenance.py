@@ -32,7 +32,8 @@ _ROWS_DUE_MAX = 8
 """Merges' worth of rows after which merging no longer waits for quiet."""
 _PREFILL_BYTES = 2 * MIB
 _PREFILL_FROM_BYTES = 256 * KIB
-"""Write-ahead log after which it is worth while; an engine that is hardly used stays small."""
+"""Write-ahead log after which it is worth while: an engine that is hardly used stays small, and commits larger than
+this hardly feel the difference."""
 
 
 class _Tail:
@@ -68,6 +69,7 @@ class Maintenance:
         self._checkpointing = False
         self._failure: sqlite3.Error | None = None
         self._wal_file_bytes = 0
+        self._step_bytes = 0
         self._tails: dict[int, _Tail] = {}
         self._merges: dict[_Tail, None] = {}
         self._reclaims: dict[int, None] = dict.fromkeys(rows.unreclaimed())
@@ -121,7 +123,8 @@ class Maintenance:
         if self._failure is not None:
             failure, self._failure = self._failure, None
             raise failure
-        if self._checkpoint(quiet=quiet) or self._prefill():
+        small, self._step_bytes = self._step_bytes < _PREFILL_FROM_BYTES, 0
+        if self._checkpoint(quiet=quiet) or (small and self._prefill()):
             return True
         if self._merges and (quiet or self._rows_due >= _ROWS_DUE_MAX * self._limits.merge_rows):
             self._merge(next(iter(self._merges)))
@@ -139,6 +142,7 @@ class Maintenance:
         return found
 
     def _grow(self, wal_bytes: int) -> None:
+        self._step_bytes += wal_bytes
         self._wal_bytes += wal_bytes
         self._wal_total += wal_bytes
 
