@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def certificate(tmp_path: Path) -> Certificate:
-    return Certificate("j", bytes(32), ["true"], str(tmp_path / "run"), str(tmp_path / "spill"))
+    return Certificate("j", bytes(32), ["true"], str(tmp_path / "run"), str(tmp_path / "spill"), retention_s=0.0)
 
 
 RECEIPT = BirthReceipt(1, 2.0, 3, 4.0, 5.0)
@@ -77,7 +77,7 @@ def test_a_python_that_is_not_one_gives_up_in_words(
     run(story())
 
 
-def test_a_cancelled_birth_leaves_no_descriptor(certificate: Certificate, run: Run) -> None:
+def test_a_cancelled_birth_leaves_no_descriptor_here(certificate: Certificate, run: Run) -> None:
     async def story() -> None:
         midwife = Midwife()
         await midwife.start()
