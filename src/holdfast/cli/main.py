@@ -25,6 +25,7 @@ _COMMANDS = {
     "serve": ("serve", "serve"),
     "sim": ("sim", "sim"),
     "stop": ("stop", "stop"),
+    "token": ("token", "token"),
     "version": ("version", "version"),
     "wait": ("wait", "wait"),
 }
@@ -43,6 +44,7 @@ _SUMMARIES = {
     "serve": "Run a node.",
     "sim": "Run simulated worlds.",
     "stop": "Stop jobs: TERM, a grace period, KILL.",
+    "token": "Make, list and revoke tokens for callers from elsewhere.",
     "version": "Print the versions of this command and of the node.",
     "wait": "Wait for jobs to end; exit as the job did.",
 }
@@ -80,15 +82,24 @@ class LazyGroup(click.Group):
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(_version.__version__, "--version", message="holdfast %(version)s")
-def cli() -> None:
+@click.option("--url", metavar="URL", help="The node's address, as HOLDFAST_URL: unix:///PATH, tls://HOST:PORT.")
+@click.option("--token-file", metavar="FILE", help="Show the token in this file, as HOLDFAST_TOKEN_FILE.")
+@click.option("--ca-file", metavar="FILE", help="Trust the certificates in this file, as HOLDFAST_CA_FILE.")
+def cli(url: str | None, token_file: str | None, ca_file: str | None) -> None:
     """Start it, walk away, come back: nothing was lost.
 
     Jobs run under a node that is started by itself when needed. HOLDFAST_STATE_DIR, HOLDFAST_RUNTIME_DIR and
-    HOLDFAST_URL say where its state, its sockets and its address are.
+    HOLDFAST_URL say where its state, its sockets and its address are. A node elsewhere wants a token, from
+    HOLDFAST_TOKEN or a file; never on the command line, where others can read it.
 
     Exit codes: a job's own for run, wait and attach; 3 not found, 4 held or conflict, 5 denied, 6 cursor gone,
     75 link lost (the job runs on), 124 timed out, 125 our error, 126/127 cannot start, 128+n killed by signal n.
     """
+    for variable, value in (("URL", url), ("TOKEN_FILE", token_file), ("CA_FILE", ca_file)):
+        if value is not None:
+            os.environ[f"HOLDFAST_{variable}"] = value
+    if token_file is not None:
+        os.environ.pop("HOLDFAST_TOKEN", None)
 
 
 def main() -> NoReturn:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
-from ..paths import places
 from ..rpc.commands import invoke
 from ..status.api import StatusApi
 from ..status.model import NodeInfo
+from .credentials import GetTokenSoon, target
 from .jobs import Jobs
 from .link import Link
+
+if TYPE_CHECKING:
+    from .tokens import Tokens
 
 
 class Node:
@@ -36,19 +39,40 @@ class Node:
         """Hang up; jobs run on.  Idempotent."""
         await self._link.close()
 
+    @property
+    def tokens(self) -> Tokens:
+        """The node's tokens; for its owner, and with a token of scope ``admin``."""
+        from .tokens import Tokens
+
+        return Tokens(self._link)
+
     async def info(self) -> NodeInfo:
         """Who answers: version, process, places, counts."""
         return await self._link.again(lambda link: invoke(link, StatusApi.info))
 
 
-def connect(url: str | None = None, *, autostart: bool = True, reconnect_s: float = 60.0) -> Node:
+def connect(
+    url: str | None = None,
+    *,
+    token: str | None = None,
+    token_callback: GetTokenSoon | None = None,
+    ca_file: str | None = None,
+    autostart: bool = True,
+    reconnect_s: float = 60.0,
+) -> Node:
     """A connection to the node at ``url`` (default: ``HOLDFAST_URL``, else the user's own node).
 
     ``async with holdfast.connect() as node`` dials; with ``autostart`` a node is started in the background if
-    none answers.  A cut link is dialled again by itself: ``reconnect_s`` bounds, in seconds, how long questions
-    and output iterators wait for it.  Entering raises Unavailable, PermissionDenied, or what kept the node
-    from starting.
+    none answers at its unix socket.  A cut link is dialled again by itself: ``reconnect_s`` bounds, in seconds, how
+    long questions and output iterators wait for it.
+
+    ``token``: shown to the node; over TCP by default ``HOLDFAST_TOKEN``, or what is in ``HOLDFAST_TOKEN_FILE``.
+    ``token_callback``: gives a token, at once or as an awaitable, when there is none and whenever the one shown is
+    refused, as an expired one is; output goes on where it was.  ``ca_file``: PEM file of whom to trust for ``tls://``
+    (default: ``HOLDFAST_CA_FILE``, else the system's authorities).
+
+    Entering raises Unavailable, Unauthenticated, PermissionDenied, ProtocolError for a certificate that is not
+    trusted, or what kept the node from starting.
     """
-    where = places()
-    where = where if url is None else where._replace(url=url)
-    return Node(Link(where, autostart=autostart, reconnect_s=reconnect_s))
+    found = target(url, token=token, token_callback=token_callback, ca_file=ca_file)
+    return Node(Link(found, autostart=autostart, reconnect_s=reconnect_s))

@@ -7,6 +7,7 @@ import os
 import select
 import sys
 import time
+from collections.abc import Sequence
 from typing import Any
 
 from ..errors import BusyError, DeadlineExceeded, StorageError, from_wire
@@ -18,16 +19,17 @@ START_S = 20.0
 _NODE_READY_FD = 3
 
 
-def start_node(places: Places) -> None:
-    """Start ``holdfast serve`` detached from this process and wait until it is ready.
+def start_node(places: Places, options: Sequence[str] = ()) -> dict[str, Any]:
+    """Start ``holdfast serve OPTIONS`` detached from this process and wait until it is ready; what it says then.
 
     Another process that starts one at the same moment is no error: one of the two nodes wins, both callers
-    get it.  Raises what kept the node from starting, or DeadlineExceeded after ``START_S``.  Blocks.
+    get it, and one hears nothing.  Raises what kept the node from starting, or DeadlineExceeded after ``START_S``.
+    Blocks.
     """
     make_private_dir(places.state_dir)
     read_fd, write_fd = os.pipe()
     try:
-        _spawn(places, write_fd)
+        _spawn(places, write_fd, options)
     finally:
         os.close(write_fd)
     try:
@@ -35,15 +37,16 @@ def start_node(places: Places) -> None:
     finally:
         os.close(read_fd)
     if answer.get("ok"):
-        return
+        return answer
     error = from_wire(answer["error"])
     if not isinstance(error, BusyError):
         raise error
+    return {}
 
 
-def _spawn(places: Places, ready_fd: int) -> None:
+def _spawn(places: Places, ready_fd: int, options: Sequence[str]) -> None:
     """Spawn ``holdfast serve --background``, which goes to the background by itself, and reap what it leaves."""
-    arguments = [sys.executable, "-m", "holdfast", "serve", "--background", "--ready-fd", str(_NODE_READY_FD)]
+    arguments = [sys.executable, "-m", "holdfast", "serve", "--background", "--ready-fd", str(_NODE_READY_FD), *options]
     environment = {
         **os.environ,
         "HOLDFAST_STATE_DIR": places.state_dir,

@@ -34,7 +34,7 @@ class Jobs:
         undo a start under way.
         """
         spec = make_spec(command, **options)
-        return Job(self._link, await invoke(await self._link.connection(), JobsApi.start, spec))
+        return Job(self._link, await self._link.once(lambda link: invoke(link, JobsApi.start, spec)))
 
     async def get(self, job: str) -> Job:
         """The job of that name, id or unique beginning of an id.  NotFound if there is none."""
@@ -88,16 +88,18 @@ class Job:
         """
         body = data.encode() if isinstance(data, str) else data
         self._sequence += 1
-        connection = await self._link.connection()
-        return await invoke(connection, JobsApi.send, self.id, body, self._session, self._sequence, eof)
+        sequence = self._sequence
+        return await self._link.once(
+            lambda link: invoke(link, JobsApi.send, self.id, body, self._session, sequence, eof)
+        )
 
     async def signal(self, signal: str) -> None:
         """Send a signal, by name or number, to the command's process group."""
-        self.info = await invoke(await self._link.connection(), JobsApi.signal, self.id, signal)
+        self.info = await self._link.once(lambda link: invoke(link, JobsApi.signal, self.id, signal))
 
     async def resize(self, rows: int, columns: int) -> None:
         """Set the size of the command's terminal.  UsageError if it has none."""
-        await invoke(await self._link.connection(), JobsApi.resize, self.id, rows, columns)
+        await self._link.once(lambda link: invoke(link, JobsApi.resize, self.id, rows, columns))
 
     async def wait(self, timeout_s: float | None = None) -> JobInfo:
         """Wait until the job has ended and its output is complete; DeadlineExceeded after ``timeout_s``.
@@ -121,7 +123,7 @@ class Job:
 
     async def remove(self, *, force: bool = False) -> None:
         """Forget the job and its output.  BusyError while it runs, unless ``force``, which kills it first."""
-        await invoke(await self._link.connection(), JobsApi.remove, self.id, force)
+        await self._link.once(lambda link: invoke(link, JobsApi.remove, self.id, force))
 
 
 class JobOutput:

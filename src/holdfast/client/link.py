@@ -3,32 +3,37 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from ..clock import RealClock
-from ..errors import ClosedError, DisconnectedError, Unavailable
+from ..errors import ClosedError, DisconnectedError, Unauthenticated, Unavailable
 from ..ids import random_fraction
 from ..limits import LIMITS
-from ..paths import Places
 from ..rpc.aio import AsyncConnection, dial_unix
 from ..rpc.backoff import Backoff
-from ..rpc.handshake import LocalClient
+from ..rpc.handshake import Authenticator
 from .autostart import start_node
+from .credentials import Target
 
 T = TypeVar("T")
 
 
 class Link:
-    """Gives out the open connection, making one first if there is none."""
+    """Gives out the open connection, making one first if there is none.
 
-    def __init__(self, where: Places, *, autostart: bool, reconnect_s: float) -> None:
-        self._places = where
-        self._autostart = autostart
+    A token that is refused is replaced, where there is a callback for that, and the connection made again.
+    """
+
+    def __init__(self, target: Target, *, autostart: bool, reconnect_s: float) -> None:
+        self._target = target
+        self._autostart = autostart and target.address.scheme == "unix"
         self._reconnect_s = reconnect_s
         self._lock = asyncio.Lock()
         self._connection: AsyncConnection | None = None
         self._closed = False
+        self._refused = False
         self._clock = RealClock()
         self._backoff = Backoff(random_fraction, LIMITS)
 
@@ -37,9 +42,23 @@ class Link:
         async with self._lock:
             if self._closed:
                 raise ClosedError("this client was closed")
-            if self._connection is None or self._connection.closed_by is not None:
+            if self._connection is not None and self._connection.closed_by is not None:
+                self._refused = self._refused or isinstance(self._connection.closed_by, Unauthenticated)
+                self._connection = None
+            if self._connection is None:
                 self._connection = await self._dial_or_start()
             return self._connection
+
+    async def once(self, ask: Callable[[AsyncConnection], Awaitable[T]]) -> T:
+        """``ask(connection)``; once more only if the token was refused, for then nothing has been done."""
+        connection = await self.connection()
+        try:
+            return await ask(connection)
+        except Unauthenticated:
+            if not self._target.credentials.renewable:
+                raise
+            await self._await_end(connection)
+            return await ask(await self.connection())
 
     async def again(self, ask: Callable[[AsyncConnection], Awaitable[T]]) -> T:
         """``ask(connection)``; once more over new connections, for ``reconnect_s`` at most, while the link is cut.
@@ -49,7 +68,7 @@ class Link:
         until = self._clock.now() + self._reconnect_s
         while True:
             try:
-                result = await ask(await self.connection())
+                result = await self.once(ask)
             except (DisconnectedError, Unavailable):
                 now = self._clock.now()
                 delay_s = self._backoff.next_delay_s(now)
@@ -74,10 +93,36 @@ class Link:
             if not self._autostart:
                 raise
         # Forks, so not in a thread; blocks the loop for the fraction of a second a node needs to be ready.
-        start_node(self._places)
+        start_node(self._target.places)
         return await self._dial()
 
+    async def _await_end(self, connection: AsyncConnection) -> None:
+        """The node says goodbye to a token it has refused; so that streams know a cut from our own close."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(LIMITS.goodbye_s):
+                await connection.wait_closed()
+        connection.close()
+        if connection is self._connection:
+            self._refused = True
+
     async def _dial(self) -> AsyncConnection:
-        connection = await dial_unix(self._places.socket_path, LocalClient(), clock=self._clock, limits=LIMITS)
+        credentials = self._target.credentials
+        refused, self._refused = self._refused, False
+        try:
+            connection = await self._dial_as(await credentials.authenticator(refused=refused))
+        except Unauthenticated:
+            if refused or not credentials.renewable:
+                raise
+            connection = await self._dial_as(await credentials.authenticator(refused=True))
         self._backoff.opened(self._clock.now())
         return connection
+
+    async def _dial_as(self, authenticator: Authenticator) -> AsyncConnection:
+        address = self._target.address
+        if address.scheme == "unix":
+            return await dial_unix(address.path, authenticator, clock=self._clock, limits=LIMITS)
+        from ..rpc.tcp import dial_tcp
+        from ..rpc.tls import client_context
+
+        tls = client_context(self._target.ca_file) if address.scheme == "tls" else None
+        return await dial_tcp(address, authenticator, tls=tls, clock=self._clock, limits=LIMITS)

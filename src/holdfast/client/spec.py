@@ -45,6 +45,11 @@ def make_spec(command: Sequence[str], **options: Unpack[JobOptions]) -> JobSpec:
     return JobSpec(
         command=[os.fspath(part) for part in command],
         cwd=os.path.abspath(cwd or os.getcwd()),
-        env=dict(os.environ if env is None else env),
+        env=_environment(os.environ if env is None else env),
         **{"tty": False, **options},  # type: ignore[arg-type]
     )
+
+
+def _environment(env: Mapping[str, str]) -> dict[str, str]:
+    """Without our own credentials: the job has its own."""
+    return {name: value for name, value in env.items() if name not in ("HOLDFAST_TOKEN", "HOLDFAST_TOKEN_FILE")}

@@ -5,25 +5,28 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from types import TracebackType
-from typing import Self, TypeVar, Unpack
+from typing import TYPE_CHECKING, Self, TypeVar, Unpack
 
 from ..clock import RealClock
-from ..errors import ClosedError, DeadlineExceeded, DisconnectedError, Unavailable
+from ..errors import ClosedError, DeadlineExceeded, DisconnectedError, Unauthenticated, Unavailable
 from ..ids import new_token, random_fraction
 from ..jobs.api import JobsApi
 from ..jobs.model import InputReceipt, JobInfo
 from ..limits import LIMITS
-from ..paths import Places, places
 from ..rpc.backoff import Backoff
 from ..rpc.blocking import BlockingConnection
 from ..rpc.blocking_streams import BlockingReader
 from ..rpc.commands import invoke_blocking
-from ..rpc.handshake import LocalClient
+from ..rpc.handshake import Authenticator
 from ..status.api import StatusApi
 from ..status.model import NodeInfo
 from .autostart import start_node
+from .credentials import GetToken, Target, target
 from .output import READ_BYTES, OutputChunk, chunk_of
 from .spec import JobOptions, make_spec
+
+if TYPE_CHECKING:
+    from .tokens import SyncTokens
 
 T = TypeVar("T")
 
@@ -35,12 +38,13 @@ class SyncNode:
     DisconnectedError, unless it changes nothing: then it is made again.
     """
 
-    def __init__(self, where: Places, *, autostart: bool, reconnect_s: float) -> None:
-        self._places = where
-        self._autostart = autostart
+    def __init__(self, target: Target, *, autostart: bool, reconnect_s: float) -> None:
+        self._target = target
+        self._autostart = autostart and target.address.scheme == "unix"
         self._reconnect_s = reconnect_s
         self._connection: BlockingConnection | None = None
         self._closed = False
+        self._refused = False
         self._clock = RealClock()
         self._backoff = Backoff(random_fraction, LIMITS)
         self.jobs = SyncJobs(self)
@@ -60,6 +64,13 @@ class SyncNode:
         if self._connection is not None:
             self._connection.close()
 
+    @property
+    def tokens(self) -> SyncTokens:
+        """The node's tokens; for its owner, and with a token of scope ``admin``."""
+        from .tokens import SyncTokens
+
+        return SyncTokens(self)
+
     def info(self) -> NodeInfo:
         """Who answers: version, process, places, counts."""
         return self.again(lambda: invoke_blocking(self.connection(), StatusApi.info))
@@ -72,11 +83,30 @@ class SyncNode:
         if self._closed:
             raise ClosedError("this client was closed")
         if self._connection is not None and self._connection.closed_by is not None:
+            self._refused = self._refused or isinstance(self._connection.closed_by, Unauthenticated)
             self._connection.close()
             self._connection = None
         if self._connection is None:
             self._connection = self._dial_or_start()
         return self._connection
+
+    def once(self, ask: Callable[[], T]) -> T:
+        """``ask()``; once more only if the token was refused, for then nothing has been done."""
+        try:
+            return ask()
+        except Unauthenticated:
+            if self._connection is None or not self._target.credentials.renewable:
+                raise
+            self._await_end(self._connection)
+            return ask()
+
+    def _await_end(self, connection: BlockingConnection) -> None:
+        """The node says goodbye to a token it has refused; so that streams know a cut from our own close."""
+        until = self._clock.now() + LIMITS.goodbye_s
+        while connection.closed_by is None and self._clock.now() < until:
+            connection.pump(until - self._clock.now())
+        connection.close()
+        self._refused = True
 
     def again(self, ask: Callable[[], T]) -> T:
         """``ask()``; once more over new connections, for ``reconnect_s`` at most, while the link is cut.
@@ -86,7 +116,7 @@ class SyncNode:
         until = self._clock.now() + self._reconnect_s
         while True:
             try:
-                result = ask()
+                result = self.once(ask)
             except (DisconnectedError, Unavailable):
                 now = self._clock.now()
                 delay_s = self._backoff.next_delay_s(now)
@@ -103,15 +133,28 @@ class SyncNode:
         except Unavailable:
             if not self._autostart:
                 raise
-        start_node(self._places)
+        start_node(self._target.places)
         return self._dial()
 
     def _dial(self) -> BlockingConnection:
-        connection = BlockingConnection.dial_unix(
-            self._places.socket_path, LocalClient(), clock=self._clock, limits=LIMITS
-        )
+        credentials = self._target.credentials
+        refused, self._refused = self._refused, False
+        try:
+            connection = self._dial_as(credentials.authenticator_now(refused=refused))
+        except Unauthenticated:
+            if refused or not credentials.renewable:
+                raise
+            connection = self._dial_as(credentials.authenticator_now(refused=True))
         self._backoff.opened(self._clock.now())
         return connection
+
+    def _dial_as(self, authenticator: Authenticator) -> BlockingConnection:
+        address = self._target.address
+        if address.scheme == "unix":
+            return BlockingConnection.dial_unix(address.path, authenticator, clock=self._clock, limits=LIMITS)
+        from ..rpc.blocking_tcp import dial_tcp
+
+        return dial_tcp(address, authenticator, ca_file=self._target.ca_file, clock=self._clock, limits=LIMITS)
 
 
 class SyncJobs:
@@ -123,7 +166,8 @@ class SyncJobs:
     def start(self, command: Sequence[str], **options: Unpack[JobOptions]) -> SyncJob:
         """As :meth:`holdfast.client.jobs.Jobs.start`; blocks until the command runs."""
         spec = make_spec(command, **options)
-        return SyncJob(self._node, invoke_blocking(self._node.connection(), JobsApi.start, spec))
+        info = self._node.once(lambda: invoke_blocking(self._node.connection(), JobsApi.start, spec))
+        return SyncJob(self._node, info)
 
     def get(self, job: str) -> SyncJob:
         """The job of that name, id or unique beginning of an id.  NotFound if there is none."""
@@ -170,15 +214,16 @@ class SyncJob:
         """
         body = data.encode() if isinstance(data, str) else data
         self._sequence += 1
-        return invoke_blocking(self._node.connection(), JobsApi.send, self.id, body, self._session, self._sequence, eof)
+        given = (self.id, body, self._session, self._sequence, eof)
+        return self._node.once(lambda: invoke_blocking(self._node.connection(), JobsApi.send, *given))
 
     def signal(self, signal: str) -> None:
         """Send a signal, by name or number, to the command's process group."""
-        self.info = invoke_blocking(self._node.connection(), JobsApi.signal, self.id, signal)
+        self.info = self._node.once(lambda: invoke_blocking(self._node.connection(), JobsApi.signal, self.id, signal))
 
     def resize(self, rows: int, columns: int) -> None:
         """Set the size of the command's terminal."""
-        invoke_blocking(self._node.connection(), JobsApi.resize, self.id, rows, columns)
+        self._node.once(lambda: invoke_blocking(self._node.connection(), JobsApi.resize, self.id, rows, columns))
 
     def wait(self, timeout_s: float | None = None) -> JobInfo:
         """Block until the job has ended and its output is complete; DeadlineExceeded after ``timeout_s``."""
@@ -198,7 +243,7 @@ class SyncJob:
 
     def remove(self, *, force: bool = False) -> None:
         """Forget the job and its output.  BusyError while it runs, unless ``force``."""
-        invoke_blocking(self._node.connection(), JobsApi.remove, self.id, force)
+        self._node.once(lambda: invoke_blocking(self._node.connection(), JobsApi.remove, self.id, force))
 
 
 class SyncOutput:
@@ -254,12 +299,19 @@ class SyncOutput:
         return reader
 
 
-def connect_sync(url: str | None = None, *, autostart: bool = True, reconnect_s: float = 60.0) -> SyncNode:
+def connect_sync(
+    url: str | None = None,
+    *,
+    token: str | None = None,
+    token_callback: GetToken | None = None,
+    ca_file: str | None = None,
+    autostart: bool = True,
+    reconnect_s: float = 60.0,
+) -> SyncNode:
     """A blocking connection to the node at ``url`` (default: ``HOLDFAST_URL``, else the user's own node).
 
-    Use as a context manager.  With ``autostart`` a node is started in the background if none answers.
-    ``reconnect_s`` bounds how long questions and output iterators try to get a cut link back.
-    Raises Unavailable, PermissionDenied, or what kept the node from starting.
+    Use as a context manager.  The arguments mean what they mean to :func:`holdfast.connect`; ``token_callback`` gives
+    the token at once.  Raises as that does.
     """
-    where = places()
-    return SyncNode(where if url is None else where._replace(url=url), autostart=autostart, reconnect_s=reconnect_s)
+    found = target(url, token=token, token_callback=token_callback, ca_file=ca_file)
+    return SyncNode(found, autostart=autostart, reconnect_s=reconnect_s)

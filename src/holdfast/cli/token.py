@@ -1,0 +1,109 @@
+"""``holdfast token``: mint, ls, revoke."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from .common import DURATION, JOB, age_text, format_option, print_json, print_json_lines, print_table, reach_node
+
+if TYPE_CHECKING:
+    from ..security.model import TokenInfo
+
+_HEAD = ("ID", "SUBJECT", "SCOPES", "ONLY", "ROLE", "AGE", "STATE")
+
+
+@click.group()
+def token() -> None:
+    """Make, list and revoke tokens for callers from elsewhere.
+
+    A token says who shows it and what they may do: node:read, jobs:read, jobs:write, jobs:start, channels:read,
+    channels:write, channels:create, streams:read, streams:write, or admin, which is all of these and tokens too.
+    Whoever may start jobs or type into them can do on this machine what you can.
+    """
+
+
+@token.command()
+@click.option("--sub", "subject", metavar="NAME", required=True, help="Who will show it.")
+@click.option(
+    "--scope", "scopes", metavar="SCOPE", multiple=True, required=True, help="What it allows; several, or repeated."
+)
+@click.option("--job", default="", type=JOB, help="Only this job, and its channels.")
+@click.option("--channel", default="", metavar="[PROCESS/]NAME", help="Only this channel.")
+@click.option(
+    "--role", type=click.Choice(["submitter", "executor", "reader"]), help="Side of a channel; a reader writes nothing."
+)
+@click.option("--ttl", type=DURATION, default="1h", show_default=True, help="How long it is good.")
+@format_option("token", "json")
+def mint(subject: str, scopes: tuple[str, ...], job: str, channel: str, role: Any, ttl: float, form: str) -> None:
+    """Make a token and print it.
+
+    It is printed once and kept nowhere: let a file take it that only you can read, as with
+    `(umask 077; holdfast token mint --sub ann --scope jobs:read > ann.token)`.
+    """
+    words = " ".join(scopes).replace(",", " ").split()
+    with reach_node() as node:
+        minted = node.tokens.mint(subject, words, ttl_s=ttl, job=job, channel=channel, role=role or "")
+    if form == "json":
+        print_json({"token": minted.token, **_as_dict(minted.info)})
+    else:
+        click.echo(minted.token)
+
+
+@token.command("ls")
+@format_option("table", "json", "jsonl", "name")
+def list_tokens(form: str) -> None:
+    """List tokens: their ids, whose they are, what they allow. Never the tokens themselves."""
+    with reach_node() as node:
+        infos = node.tokens.list()
+    if form == "json":
+        print_json([_as_dict(info) for info in infos])
+    elif form == "jsonl":
+        print_json_lines(_as_dict(info) for info in infos)
+    elif form == "name":
+        for info in infos:
+            click.echo(info.id)
+    else:
+        print_table(_HEAD, [_row(info) for info in infos])
+
+
+@token.command()
+@click.argument("token_ids", metavar="ID...", nargs=-1, required=True)
+def revoke(token_ids: tuple[str, ...]) -> None:
+    """Make tokens worthless, at once.
+
+    ID is what `token ls` shows; that of a job's own token is job- and the job's id. Connections made with it are
+    closed.
+    """
+    with reach_node() as node:
+        for token_id in token_ids:
+            node.tokens.revoke(token_id)
+            click.echo(token_id)
+
+
+def _row(info: TokenInfo) -> tuple[str, ...]:
+    only = info.channel or info.job or "-"
+    return (
+        info.id,
+        info.subject,
+        " ".join(info.scopes),
+        only,
+        info.role or "-",
+        age_text(info.issued_at),
+        _state(info),
+    )
+
+
+def _state(info: TokenInfo) -> str:
+    if info.revoked_at:
+        return "revoked"
+    left_s = info.expires_at - time.time()
+    return f"good for {age_text(time.time() - left_s)}" if left_s > 0 else "expired"
+
+
+def _as_dict(info: TokenInfo) -> dict[str, Any]:
+    from dataclasses import asdict
+
+    return asdict(info)

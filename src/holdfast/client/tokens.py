@@ -1,0 +1,99 @@
+"""Tokens, as both SDKs show them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Protocol, TypeVar
+
+from ..rpc.commands import invoke, invoke_blocking
+from ..security.api import TokensApi
+from ..security.identity import Role
+from ..security.model import MintedToken, TokenInfo, TokenSpec
+
+if TYPE_CHECKING:
+    from ..rpc.blocking import BlockingConnection
+    from .link import Link
+
+T = TypeVar("T")
+
+
+class BlockingLink(Protocol):
+    """What the blocking node gives its parts."""
+
+    def connection(self) -> BlockingConnection:
+        """The open connection."""
+        ...
+
+    def once(self, ask: Callable[[], T]) -> T:
+        """``ask()``."""
+        ...
+
+    def again(self, ask: Callable[[], T]) -> T:
+        """``ask()``, over new connections too."""
+        ...
+
+
+def _spec(subject: str, scopes: Iterable[str], ttl_s: float, job: str, channel: str, role: Role) -> TokenSpec:
+    return TokenSpec(subject=subject, scopes=list(scopes), ttl_s=ttl_s, job=job, channel=channel, role=role)
+
+
+class Tokens:
+    """The tokens of a node; for its owner, and with a token of scope ``admin``."""
+
+    def __init__(self, link: Link) -> None:
+        self._link = link
+
+    async def mint(
+        self,
+        subject: str,
+        scopes: Iterable[str],
+        *,
+        ttl_s: float = 3600.0,
+        job: str = "",
+        channel: str = "",
+        role: Role = "",
+    ) -> MintedToken:
+        """Make a token for ``subject``, good for ``ttl_s`` seconds; keep it now, the node does not.
+
+        With ``job`` (a name or id) or ``channel`` (``PROCESS/NAME``, or a name of the job's) nothing else exists for
+        it; a ``reader`` writes nothing.  Raises UsageError, NotFound for the job, PermissionDenied, LimitExceeded.
+        """
+        spec = _spec(subject, scopes, ttl_s, job, channel, role)
+        return await self._link.once(lambda link: invoke(link, TokensApi.mint, spec))
+
+    async def list(self) -> list[TokenInfo]:
+        """What is known of the tokens, oldest first."""
+        return await self._link.again(lambda link: invoke(link, TokensApi.list))
+
+    async def revoke(self, token_id: str) -> TokenInfo:
+        """Make the token of that id worthless, at once, and close its connections.  Idempotent.  NotFound."""
+        return await self._link.again(lambda link: invoke(link, TokensApi.revoke, token_id))
+
+
+class SyncTokens:
+    """The blocking twin of :class:`Tokens`."""
+
+    def __init__(self, node: BlockingLink) -> None:
+        self._node = node
+
+    def mint(
+        self,
+        subject: str,
+        scopes: Iterable[str],
+        *,
+        ttl_s: float = 3600.0,
+        job: str = "",
+        channel: str = "",
+        role: Role = "",
+    ) -> MintedToken:
+        """As :meth:`Tokens.mint`."""
+        spec = _spec(subject, scopes, ttl_s, job, channel, role)
+        return self._node.once(lambda: invoke_blocking(self._node.connection(), TokensApi.mint, spec))
+
+    def list(self) -> list[TokenInfo]:
+        """What is known of the tokens, oldest first."""
+        return self._node.again(lambda: invoke_blocking(self._node.connection(), TokensApi.list))
+
+    def revoke(self, token_id: str) -> TokenInfo:
+        """As :meth:`Tokens.revoke`."""
+        return self._node.again(lambda: invoke_blocking(self._node.connection(), TokensApi.revoke, token_id))
