@@ -146,7 +146,8 @@ def test_other_detach_keys_and_the_dead_link_escape(node_box: NodeBox, terminals
         terminal.type(keys)
         terminal.expect(b"detached; job c runs on")
         assert terminal.exit_code() == 0
-    assert b"there is no control key 'ctrl-nosuch'" in node_box.run("attach", "--detach-keys", "ctrl-nosuch", "c", code=125).stderr
+    refused = node_box.run("attach", "--detach-keys", "ctrl-nosuch", "c", code=125)
+    assert b"there is no control key 'ctrl-nosuch'" in refused.stderr
 
 
 def test_the_last_writer_decides_the_size(node_box: NodeBox, terminals: list[Terminal]) -> None:

@@ -260,7 +260,7 @@ def test_a_result_that_is_no_json_leaves_the_call_open(pair: Pair) -> None:
 
 def test_events_for_a_peer_that_does_not_read_are_not_taken(opened_pair: OpenedPair) -> None:
     pair = opened_pair(SMALL)
-    with pytest.raises(LimitExceeded, match="control_queue_bytes_max"):  # noqa: PT012 - whichever is too many
+    with pytest.raises(LimitExceeded, match="control_queue_bytes_max"):
         for _ in range(100):
             pair.server.emit(0, "tick", "x" * 100)
     assert 1800 < pair.server.control_bytes_queued <= 2000 + 10

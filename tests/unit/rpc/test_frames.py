@@ -173,7 +173,7 @@ def refused(data: bytes, *, limit: int = LIMIT, preamble: bytes = PREAMBLE) -> P
     for step in (len(data) + len(preamble), 1):
         reader = FrameReader(limit)
         wire = preamble + data
-        with pytest.raises(ProtocolError) as caught:  # noqa: PT012 - whichever chunk it is
+        with pytest.raises(ProtocolError) as caught:
             for start in range(0, len(wire), step):
                 list(reader.frames(wire[start : start + step]))
         assert reader.buffered_bytes <= HEADER_BYTES
