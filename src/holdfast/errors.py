@@ -214,6 +214,40 @@ class SequenceConflict(Conflict):
     """The sender has used the sequence ``expected`` for another entry: that at the index ``actual``."""
 
 
+class Duplicate(HoldfastError, LookupError):
+    """A producer's append is there already, so nothing was appended: whoever tries again may take it as success.
+
+    ``sequence`` is the last one accepted from the producer, ``position`` the tail of the log.
+    """
+
+    fields = ("sequence", "position")
+
+    def __init__(self, message: str = "", sequence: int = 0, position: int = 0) -> None:
+        super().__init__(message or f"appended before; the last sequence is {sequence}")
+        self.sequence = sequence
+        self.position = position
+
+
+class SequenceGap(Conflict):
+    """A producer's append came before one it has to follow: ``expected`` is the sequence that is missing."""
+
+    fields = ("expected", "received")
+
+    def __init__(self, message: str = "", expected: int = 0, received: int = 0) -> None:
+        super().__init__(message or f"expected sequence {expected}, received {received}", expected, received)
+        self.received = received
+
+
+class Fenced(HoldfastError, PermissionError):
+    """Another instance of the same producer took over, with a higher ``epoch``; this one has to stop."""
+
+    fields = ("epoch",)
+
+    def __init__(self, message: str = "", epoch: int = 0) -> None:
+        super().__init__(message or f"fenced off: the producer is at epoch {epoch}")
+        self.epoch = epoch
+
+
 class Unauthenticated(HoldfastError, PermissionError):
     """Who is calling could not be proven; come with a new token."""
 
@@ -324,6 +358,9 @@ REGISTRY: tuple[ErrorEntry, ...] = (
     ErrorEntry("HF-302", AlreadyExists, "already_exists", 409, "ALREADY_EXISTS", 4, "with another name"),
     ErrorEntry("HF-303", Gone, "gone", 410, "OUT_OF_RANGE", 6, "from oldest"),
     ErrorEntry("HF-304", Conflict, "conflict", 409, "ABORTED", 4, "from actual"),
+    ErrorEntry("HF-305", Duplicate, "duplicate", 409, "ALREADY_EXISTS", 4, "no: it is there"),
+    ErrorEntry("HF-306", SequenceGap, "sequence_gap", 409, "ABORTED", 4, "after expected"),
+    ErrorEntry("HF-307", Fenced, "fenced", 403, "PERMISSION_DENIED", 5, "with a higher epoch"),
     ErrorEntry("HF-311", ChannelNotFound, "channel_not_found", 404, "NOT_FOUND", 3, "no"),
     ErrorEntry("HF-312", ChannelExists, "channel_exists", 409, "ALREADY_EXISTS", 4, "with another name"),
     ErrorEntry("HF-313", SequenceConflict, "sequence_conflict", 409, "ABORTED", 4, "with another sequence"),

@@ -100,6 +100,10 @@ class Limits(NamedTuple):
     """Size of one value in a key-value store."""
     engine_key_length_max: int = 512
     """Characters in the name of a log or in a key."""
+    log_meta_bytes_max: int = 64 * KIB
+    """Meta of one log; all of it is in memory, and rewritten with each change."""
+    log_producers_max: int = 65_536
+    """Producers a log remembers; one that is forgotten could append twice, so a new one is refused."""
     engine_pending_bytes_max: int = 256 * MIB
     """Appends called and not yet stored; more are refused until some were, so that a slow disk cannot eat the memory."""
     engine_cache_bytes: int = 64 * MIB

@@ -50,6 +50,14 @@ class TestRuns(contract.RunsContract):
     """Logs of blobs."""
 
 
+class TestMeta(contract.MetaContract):
+    """Meta, and appends that close."""
+
+
+class TestProducers(contract.ProducerContract):
+    """Appends with a sequence."""
+
+
 class TestFollowing(contract.FollowContract):
     """Followers."""
 

@@ -85,6 +85,14 @@ class Packed(NamedTuple):
 Piece = Run | Hole | Entry | Packed
 
 
+class Producer(NamedTuple):
+    """Who appends, in which life of his, and the how-manieth append of it this is, from 0."""
+
+    id: str
+    epoch: int
+    sequence: int
+
+
 class LogStat(NamedTuple):
     """A log's figures at one moment."""
 
@@ -99,12 +107,14 @@ class LogStat(NamedTuple):
     """Payload bytes kept, holes and trimmed parts not counted; a blob counts until all of it is trimmed."""
     hole_bytes: int
     """Sum of all holes ever recorded, trimmed ones too."""
+    meta: bytes = b""
+    """Whatever its owner keeps with it; nothing to the engine."""
 
 
 class Log(Protocol):
     """Append-only sequences with dense, stable positions."""
 
-    async def create(self, name: str, *, mode: LogMode = "bytes") -> LogStat:
+    async def create(self, name: str, *, mode: LogMode = "bytes", meta: bytes = b"") -> LogStat:
         """Make an empty log, durable on return.  AlreadyExists if there is one of that name."""
         ...
 
@@ -117,6 +127,9 @@ class Log(Protocol):
         tag: int = 0,
         expected_tail: int | None = None,
         ack: AckLevel = "disk",
+        meta: bytes | None = None,
+        producer: Producer | None = None,
+        close: bool = False,
     ) -> Awaitable[int]:
         """Append bytes (bytes mode: one run) or entries (entries mode: a batch, all or nothing); gives the new tail.
 
@@ -127,12 +140,35 @@ class Log(Protocol):
         the awaitable is done when ``ack`` is reached.  Cancelling the wait does not undo the append.  Appending
         nothing stores nothing and gives the tail.
 
+        ``meta`` replaces the log's, ``close`` closes it, both with the append or not at all, also if there is nothing
+        to append.  Readers see them when they see the append.
+
+        ``producer`` makes it safe to try again: a log takes the appends of a producer and epoch once each, in the
+        order of their sequences from 0.  It remembers the last one, changed with the append or not at all.  This is
+        decided when append is called:
+
+        * a sequence it took before: nothing is appended; Duplicate(sequence, position), not before what was appended
+          then has reached ``ack``, and StorageError if it could not be stored after all;
+        * one that is not the next: SequenceGap(expected, received);
+        * an epoch below that of the last append: Fenced(epoch);
+        * a new producer or a higher epoch that does not begin with 0: UsageError.
+
+        Duplicate and Fenced come before ClosedError, and that before all others.
+
         Every error comes through the awaitable, none from the call: NotFound, ClosedError after :meth:`close`,
         Conflict(expected, actual) if ``expected_tail`` is not the tail, UsageError for data of the wrong kind,
         LimitExceeded if it, or all that waits to be stored, is too much, and StorageError if it could not be stored:
         then nothing of it was, appends queued behind it on this log fail too, and the log goes on from its last
         stored position.
         """
+        ...
+
+    async def annotate(self, name: str, meta: bytes) -> None:
+        """Replace the log's meta, durable on return; in line with its appends, and on closed logs too."""
+        ...
+
+    async def producer(self, name: str, producer_id: str) -> Producer | None:
+        """The last append of this producer that has its place in the log; it may not be stored yet.  NotFound."""
         ...
 
     def skip(self, name: str, length: int, *, expected_tail: int | None = None) -> Awaitable[int]:

@@ -7,7 +7,7 @@ from typing import get_args
 
 from ..errors import LimitExceeded, UsageError
 from ..limits import LIMITS
-from .base import AckLevel, LogMode
+from .base import AckLevel, LogMode, Producer
 from .extents import Extent, PackedExtent
 from .state import LEVELS
 
@@ -140,10 +140,33 @@ def check_value(value: bytes) -> bytes:
     return value
 
 
+def check_meta(meta: bytes) -> bytes:
+    """``meta`` itself if it can be a log's."""
+    if not isinstance(meta, bytes):
+        raise UsageError(f"meta: must be bytes, not {type(meta).__name__}", field="meta")
+    if len(meta) > LIMITS.log_meta_bytes_max:
+        raise LimitExceeded(
+            f"meta: {len(meta)} bytes, over the limit log_meta_bytes_max = {LIMITS.log_meta_bytes_max}",
+            name="log_meta_bytes_max",
+            limit=LIMITS.log_meta_bytes_max,
+            value=len(meta),
+        )
+    return meta
+
+
+def check_producer(producer: Producer) -> Producer:
+    """``producer`` itself if there can be one like it."""
+    name, epoch, sequence = producer
+    check_key(name, "producer.id")
+    check_position(epoch, "producer.epoch")
+    check_position(sequence, "producer.sequence")
+    return producer
+
+
 def check_position(position: int, field: str = "position") -> int:
     """``position`` itself if there can be one like it."""
     if not isinstance(position, int) or not 0 <= position <= POSITION_MAX:
-        raise UsageError(f"{field}: {position!r} is not a position", field=field)
+        raise UsageError(f"{field}: {position!r} is not an integer from 0 to {POSITION_MAX}", field=field)
     return position
 
 

@@ -25,10 +25,11 @@ from ..errors import (
 )
 from ..limits import LIMITS, Limits
 from . import checks
-from .base import AckLevel, LogMode, LogStat, Piece
+from .base import AckLevel, LogMode, LogStat, Piece, Producer
 from .extents import Extent
 from .following import Follower
-from .state import Append, Control, LogState
+from .producers import check_next, check_room, repetition
+from .state import Append, Control, LogState, Rider
 
 
 class Store(Protocol):
@@ -38,16 +39,12 @@ class Store(Protocol):
         """Queue it.  Its fate comes back through :meth:`Logs.stored` or :meth:`Logs.failed`, in order."""
         ...
 
-    def creating(self, name: str, mode: LogMode) -> Callable[[], int]:
+    def creating(self, name: str, mode: LogMode, meta: bytes) -> Callable[[], int]:
         """Make the log; gives its id."""
         ...
 
     def trimming(self, state: LogState, position: int) -> Callable[[], int]:
         """Forget all below ``position``; gives how many payload bytes that was."""
-        ...
-
-    def closing(self, state: LogState) -> Callable[[], None]:
-        """Note that the log is closed."""
         ...
 
     def deleting(self, state: LogState) -> Callable[[], None]:
@@ -80,25 +77,26 @@ class Logs:
 
     # -- changing ---------------------------------------------------------------------------------------------
 
-    async def create(self, name: str, *, mode: LogMode = "bytes") -> LogStat:
+    async def create(self, name: str, *, mode: LogMode = "bytes", meta: bytes = b"") -> LogStat:
         """Make an empty log, durable on return.  AlreadyExists if there is one of that name."""
         checks.check_key(name, "name")
         checks.check_mode(mode)
+        checks.check_meta(meta)
         if name in self._states or name in self._creating:
             raise AlreadyExists(f"log {name!r} exists already", kind="log", name=name)
         self._creating.add(name)
         stat: LogStat = await self._change(
             None,
-            self._store.creating(name, mode),
-            partial(self._created, name, mode),
+            self._store.creating(name, mode, meta),
+            partial(self._created, name, mode, meta),
             undo=partial(self._creating.discard, name),
         )
         return stat
 
-    def _created(self, name: str, mode: LogMode, log_id: int) -> LogStat:
+    def _created(self, name: str, mode: LogMode, meta: bytes, log_id: int) -> LogStat:
         self._creating.discard(name)
         first = 0 if mode == "bytes" else 1
-        state = self._states[name] = LogState(log_id, name, mode, oldest=first, tail=first)
+        state = self._states[name] = LogState(log_id, name, mode, oldest=first, tail=first, meta=meta)
         return state.stat()
 
     def append(
@@ -110,20 +108,58 @@ class Logs:
         tag: int = 0,
         expected_tail: int | None = None,
         ack: AckLevel = "disk",
+        meta: bytes | None = None,
+        producer: Producer | None = None,
+        close: bool = False,
     ) -> Awaitable[int]:
         """See :meth:`holdfast.engine.base.Log.append`; every error comes through the awaitable."""
         future: asyncio.Future[int] = self._loop.create_future()
         try:
-            state = self._appendable(name, expected_tail)
             level = checks.check_ack(ack)
+            rider = None
+            if meta is not None or producer is not None or close:
+                rider = self._rider(name, meta, producer, close)
+                if rider.refusal is not None:
+                    self._place(_bare(self._state(name), level, future, rider))
+                    return future
+            state = self._appendable(name, expected_tail)
+            if producer is not None:
+                self._check_next(state, producer)
             extent = checks.extent_of(state.mode, state.tail, data, tag, count)
-            if extent.end > extent.position:
-                self._append(Append(state, extent, level, future))
+            if extent.end > extent.position or rider is not None:
+                self._append(Append(state, extent, level, future, rider))
             else:
                 future.set_result(state.tail)
         except HoldfastError as error:
             future.set_exception(error)
         return future
+
+    def _rider(self, name: str, meta: bytes | None, producer: Producer | None, close: bool) -> Rider:
+        """With a refusal if the append must not be made; Fenced if it never can be."""
+        if meta is not None:
+            checks.check_meta(meta)
+        refusal = None
+        if producer is not None:
+            state = self._state(name)
+            refusal = repetition(state.producer(checks.check_producer(producer).id), producer, state.tail)
+        return Rider(meta, producer, close) if refusal is None else Rider(refusal=refusal)
+
+    def _check_next(self, state: LogState, producer: Producer) -> None:
+        known = state.producer(producer.id)
+        check_next(known, producer)
+        if known is None and state.producers is not None:
+            check_room(state.producers, self._limits.log_producers_max)
+
+    async def annotate(self, name: str, meta: bytes) -> None:
+        """Replace the log's meta, durable on return; in line with its appends, and on closed logs too."""
+        state = self._state(name)
+        future: asyncio.Future[int] = self._loop.create_future()
+        self._append(_bare(state, 2, future, Rider(meta=checks.check_meta(meta))))
+        await future
+
+    async def producer(self, name: str, producer_id: str) -> Producer | None:
+        """The last append of this producer that has its place in the log; it may not be stored yet.  NotFound."""
+        return self._state(name).producer(checks.check_key(producer_id, "producer_id"))
 
     def skip(self, name: str, length: int, *, expected_tail: int | None = None) -> Awaitable[int]:
         """Record a hole of ``length`` bytes at the tail of a bytes-mode log; as :meth:`append` otherwise."""
@@ -153,19 +189,23 @@ class Logs:
         return state
 
     def _append(self, append: Append) -> None:
-        if self._stopped:
-            raise ClosedError("the engine was stopped")
-        cost = append.extent.cost
-        pending = self._pending_bytes
-        if pending + cost > self._limits.engine_pending_bytes_max and pending:
+        pending = self._pending_bytes + append.cost
+        if pending > self._limits.engine_pending_bytes_max and self._pending_bytes:
             raise LimitExceeded(
                 "too much is waiting to be stored; await earlier appends first",
                 name="engine_pending_bytes_max",
                 limit=self._limits.engine_pending_bytes_max,
-                value=pending + cost,
+                value=pending,
             )
-        self._pending_bytes = pending + cost
-        self._cached_bytes += cost
+        self._place(append)
+
+    def _place(self, append: Append) -> None:
+        if self._stopped:
+            raise ClosedError("the engine was stopped")
+        self._pending_bytes += append.cost
+        extent = append.extent
+        if extent.end > extent.position:
+            self._cached_bytes += extent.cost
         append.state.assign(append)
         self._submit(append)
 
@@ -186,19 +226,10 @@ class Logs:
     async def close(self, name: str) -> None:
         """No more appends; followers end after the last piece.  Idempotent, durable on return."""
         state = self._state(name)
-        if state.closed:
-            return
-        state.closing = True
-        await self._change(
-            state, self._store.closing(state), partial(self._closed, state), undo=partial(self._reopen, state)
-        )
-
-    def _closed(self, state: LogState, _result: None) -> None:
-        state.closed = True
-        state.wake()
-
-    def _reopen(self, state: LogState) -> None:
-        state.closing = state.closed
+        if state.closed_level < 2:
+            future: asyncio.Future[int] = self._loop.create_future()
+            self._place(_bare(state, 2, future, Rider(close=True)))
+            await future
 
     async def delete(self, name: str) -> None:
         """Remove the log; its followers get NotFound.  NotFound if there is none."""
@@ -241,11 +272,13 @@ class Logs:
         for operation in operations:
             if type(operation) is Append:
                 extent = operation.extent
-                self._pending_bytes -= extent.cost
+                self._pending_bytes -= operation.cost
                 state = operation.state
                 if operation.generation == state.generation:
                     state.durable = extent.end
                     operation.settled = True
+                    if operation.rider is not None:
+                        state.store(operation.rider, operation.level)
                     touched[state] = None
             elif isinstance(operation, Control):
                 for state in touched:
@@ -260,7 +293,7 @@ class Logs:
         """Nothing of ``operations`` was stored; what is queued behind them on the same logs will fail too."""
         for operation in operations:
             if isinstance(operation, Append):
-                self._pending_bytes -= operation.extent.cost
+                self._pending_bytes -= operation.cost
             state = operation.state
             if state is not None and operation.generation == state.generation:
                 before = state.cache.cost_bytes
@@ -367,3 +400,8 @@ class Logs:
         self._stopped = True
         for state in self._states.values():
             state.wake()
+
+
+def _bare(state: LogState, level: int, future: asyncio.Future[int], rider: Rider) -> Append:
+    """An append of nothing but its rider."""
+    return Append(state, Extent(state.tail, state.tail, 0, 0, b""), level, future, rider)

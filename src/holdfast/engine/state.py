@@ -9,11 +9,12 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from ..errors import HoldfastError, from_wire, to_wire
-from .base import LogMode, LogStat
+from .base import LogMode, LogStat, Producer
 from .extents import Extent, TailCache
+from .producers import Producers
 
 Result = TypeVar("Result")
 
@@ -61,6 +62,7 @@ class LogState:
     __slots__ = (
         "cache",
         "closed",
+        "closed_level",
         "closing",
         "deleting",
         "durable",
@@ -68,18 +70,23 @@ class LogState:
         "hole_bytes",
         "id",
         "losses",
+        "meta",
         "mode",
         "name",
         "oldest",
         "pending",
         "poisoned",
+        "producers",
         "stored_bytes",
+        "stored_meta",
         "tail",
         "visible",
         "waiters",
     )
 
-    def __init__(self, log_id: int, name: str, mode: LogMode, *, oldest: int, tail: int) -> None:
+    def __init__(
+        self, log_id: int, name: str, mode: LogMode, *, oldest: int, tail: int, meta: bytes = b"", closed: bool = False
+    ) -> None:
         self.id = log_id
         self.name = name
         self.mode: LogMode = mode
@@ -89,8 +96,14 @@ class LogState:
         self.visible = tail
         self.stored_bytes = 0
         self.hole_bytes = 0
-        self.closing = False
-        self.closed = False
+        self.meta = self.stored_meta = meta
+        self.producers: Producers | None = None
+        self.closing = closed
+        """No append is taken."""
+        self.closed = closed
+        """As readers see it."""
+        self.closed_level = 2 if closed else 0
+        """The ack level at which its end is stored; 0 if that is not."""
         self.deleting = False
         self.cache = TailCache(tail)
         self.pending: deque[Append] = deque()
@@ -103,7 +116,20 @@ class LogState:
 
     def stat(self) -> LogStat:
         """The figures of now."""
-        return LogStat(self.name, self.mode, self.oldest, self.tail, self.closed, self.stored_bytes, self.hole_bytes)
+        return LogStat(
+            self.name,
+            self.mode,
+            self.oldest,
+            self.tail,
+            self.closed,
+            self.stored_bytes,
+            self.hole_bytes,
+            self.meta,
+        )
+
+    def producer(self, name: str) -> Producer | None:
+        """The last append of this producer."""
+        return None if self.producers is None else self.producers.get(name)
 
     def assign(self, append: Append) -> None:
         """Give ``append`` its place at the tail."""
@@ -112,10 +138,21 @@ class LogState:
         self.stored_bytes += extent.size
         if extent.data is None:
             self.hole_bytes += extent.hole_length
-        self.cache.push(extent)
+        if append.rider is not None:
+            self._board(append.rider)
+        if extent.end > extent.position:
+            self.cache.push(extent)
         self.pending.append(append)
         if append.settled:
             self.advance()
+
+    def _board(self, rider: Rider) -> None:
+        if rider.close:
+            self.closing = True
+        if rider.producer is not None:
+            if self.producers is None:
+                self.producers = Producers()
+            self.producers.assign(rider.producer)
 
     def advance(self) -> None:
         """Make visible what has reached its ack level, with all before it; wake who waits for that."""
@@ -124,10 +161,31 @@ class LogState:
         while pending and pending[0].settled:
             append = pending.popleft()
             self.visible = end = append.extent.end
+            if append.rider is not None:
+                self._show(append.rider, append.future)
             if not append.future.done():
                 append.future.set_result(end)
         if self.visible != before:
             self.wake()
+
+    def _show(self, rider: Rider, future: asyncio.Future[int]) -> None:
+        if rider.meta is not None:
+            self.meta = rider.meta
+        if rider.close:
+            self.closed = True
+            self.wake()
+        if rider.refusal is not None and not future.done():
+            future.set_exception(rider.refusal)
+
+    def store(self, rider: Rider, level: int) -> None:
+        """``rider`` is stored, as its append is."""
+        if rider.meta is not None:
+            self.stored_meta = rider.meta
+        if rider.close:
+            self.closed_level = max(self.closed_level, level, 1)
+        if rider.producer is not None:
+            assert self.producers is not None
+            self.producers.store(rider.producer)
 
     def fail(self, error: HoldfastError) -> None:
         """Take back all that is not durable: its appends fail, and the log goes on from the durable tail."""
@@ -136,6 +194,10 @@ class LogState:
             self.stored_bytes -= extent.size
             self.hole_bytes -= extent.hole_length
         self.tail = self.durable
+        self.meta = self.stored_meta
+        self.closing = self.closed = self.closed_level > 0
+        if self.producers is not None:
+            self.producers.fall_back()
         if self.visible > self.durable:
             self.visible = self.durable
             self.losses.add(self.durable)
@@ -165,16 +227,33 @@ class LogState:
                 self.waiters = [other for other in self.waiters if other is not waiter]
 
 
+class Rider(NamedTuple):
+    """What an append brings besides its payload, which may be nothing then."""
+
+    meta: bytes | None = None
+    producer: Producer | None = None
+    close: bool = False
+    refusal: HoldfastError | None = None
+    """What its waiter gets in the place of the tail, when all before it has reached its level."""
+
+
 class Append:
     """An extent on its way into the store."""
 
-    __slots__ = ("extent", "future", "generation", "level", "settled", "size", "state")
+    __slots__ = ("cost", "extent", "future", "generation", "level", "rider", "settled", "size", "state")
 
-    def __init__(self, state: LogState, extent: Extent, level: int, future: asyncio.Future[int]) -> None:
+    def __init__(
+        self, state: LogState, extent: Extent, level: int, future: asyncio.Future[int], rider: Rider | None = None
+    ) -> None:
         self.state = state
         self.generation = state.generation
         self.extent = extent
         self.size = extent.size
+        self.cost = extent.cost
+        self.rider = rider
+        if rider is not None and rider.meta is not None:
+            self.size += len(rider.meta)
+            self.cost += len(rider.meta)
         self.level = level
         self.future = future
         self.settled = level == 0

@@ -10,6 +10,8 @@ In a test module, give a fixture ``engine_factory`` (see :class:`EngineFactory`)
 
     class TestLogs(contract.LogContract): ...
     class TestRuns(contract.RunsContract): ...
+    class TestMeta(contract.MetaContract): ...
+    class TestProducers(contract.ProducerContract): ...
     class TestFollowing(contract.FollowContract): ...
     class TestRoom(contract.RoomContract): ...
     class TestModel(contract.ModelContract): ...
@@ -25,7 +27,9 @@ from __future__ import annotations
 from .following import FollowContract
 from .keys import KeyContract, WatchContract
 from .logs import LogContract
+from .meta import MetaContract
 from .model import ModelContract
+from .producers import ProducerContract
 from .room import RoomContract
 from .runs import RunsContract
 from .support import EngineFactory
@@ -35,7 +39,9 @@ __all__ = [
     "FollowContract",
     "KeyContract",
     "LogContract",
+    "MetaContract",
     "ModelContract",
+    "ProducerContract",
     "RoomContract",
     "RunsContract",
     "WatchContract",

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ...errors import ClosedError, Gone, UsageError
-from ..base import Engine, LogMode
+from ...errors import ClosedError, Duplicate, Fenced, Gone, HoldfastError, SequenceGap, UsageError
+from ..base import Engine, LogMode, Producer
 from .support import Cell, EngineFactory, cells, collect
 
 Step = tuple[Any, ...]
@@ -23,11 +23,21 @@ _ACKS = st.sampled_from(["disk", "os", "memory"])
 _STEPS = st.one_of(
     st.tuples(st.just("append"), st.lists(st.binary(max_size=40), max_size=6), _TAGS, _ACKS),
     st.tuples(st.just("append"), st.lists(st.binary(min_size=300, max_size=600), min_size=1, max_size=3), _TAGS, _ACKS),
+    st.tuples(
+        st.just("produce"),
+        st.lists(st.binary(max_size=40), max_size=3),
+        st.sampled_from("pq"),
+        st.sampled_from([0, 0, 0, 0, 1, -1]),
+        st.sampled_from([1, 1, 1, 1, 0, 2, -1]),
+        st.sampled_from([None, None, b"", b"meta"]),
+        _ACKS,
+    ),
+    st.tuples(st.just("annotate"), st.binary(max_size=5)),
     st.tuples(st.just("skip"), st.integers(1, 50)),
     st.tuples(st.just("trim"), st.floats(0, 1)),
     st.tuples(st.just("read"), st.floats(0, 1), st.integers(1, 1500)),
     st.tuples(st.just("settle")),
-    st.tuples(st.just("close")),
+    st.tuples(st.just("close"), st.one_of(st.none(), st.lists(st.binary(max_size=9), max_size=3))),
     st.tuples(st.just("restart")),
 )
 
@@ -40,11 +50,34 @@ class _Model:
         self.first = 0 if mode == "bytes" else 1
         self.cells: list[Cell] = []
         self.oldest = self.first
+        self.meta = b""
+        self.producers: dict[str, Producer] = {}
         self.closed = False
 
     @property
     def tail(self) -> int:
         return self.first + len(self.cells)
+
+    def add(self, parts: list[bytes], tag: int) -> None:
+        if self.mode == "runs":
+            self.cells += [(b"".join(parts), place) for place in range(len(parts))]
+        elif self.mode == "bytes":
+            self.cells += [(byte, tag) for byte in b"".join(parts)]
+        else:
+            self.cells += [(part, tag) for part in parts]
+
+    def verdict(self, producer: Producer) -> type[HoldfastError] | None:
+        """What an append of ``producer`` meets in the log; None if it is taken."""
+        known = self.producers.get(producer.id, Producer(producer.id, -1, -1))
+        if producer.epoch < known.epoch:
+            return Fenced
+        if producer.epoch == known.epoch and producer.sequence <= known.sequence:
+            return Duplicate
+        if self.closed:
+            return ClosedError
+        if producer.epoch == known.epoch:
+            return None if producer.sequence == known.sequence + 1 else SequenceGap
+        return UsageError if producer.sequence else None
 
     def place(self, share: float) -> int:
         """A position, ``share`` of the way from the first to one beyond the tail."""
@@ -93,18 +126,41 @@ class _Life:
             await self.engine.stop()
 
     async def append(self, parts: list[bytes], tag: int, ack: Literal["disk", "os", "memory"]) -> None:
-        data = parts if self.model.mode == "entries" else b"".join(parts)
-        options: dict[str, int] = {"count": len(parts)} if self.model.mode == "runs" else {"tag": tag}
-        wait = self.engine.log.append(self.name, data, ack=ack, **options)
+        options = {} if self.model.mode == "runs" else {"tag": tag}
+        wait = self._append(parts, ack=ack, **options)
         if self.model.closed:
             with pytest.raises(ClosedError):
                 await wait
             return
-        if self.model.mode == "runs":
-            self.model.cells += [(b"".join(parts), place) for place in range(len(parts))]
-        else:
-            self.model.cells += [(value, tag) for value in data]
+        self.model.add(parts, tag)
         self.waiting.append((wait, self.model.tail))
+
+    def _append(self, parts: list[bytes], **options: Any) -> Awaitable[int]:
+        if self.model.mode == "runs":
+            options["count"] = len(parts)
+        data = parts if self.model.mode == "entries" else b"".join(parts)
+        return self.engine.log.append(self.name, data, **options)
+
+    async def produce(
+        self, parts: list[bytes], name: str, epochs: int, sequences: int, meta: bytes | None, ack: str
+    ) -> None:
+        known = self.model.producers.get(name, Producer(name, 0, -1))
+        sequence = known.sequence + sequences if not epochs else 0
+        producer = Producer(name, max(known.epoch + epochs, 0), max(sequence, 0))
+        verdict = self.model.verdict(producer)
+        wait = self._append(parts, producer=producer, meta=meta, ack=ack)
+        if verdict is not None:
+            with pytest.raises(verdict):
+                await wait
+            return
+        self.model.producers[name] = producer
+        self.model.meta = self.model.meta if meta is None else meta
+        self.model.add(parts, 0)
+        self.waiting.append((wait, self.model.tail))
+
+    async def annotate(self, meta: bytes) -> None:
+        await self.engine.log.annotate(self.name, meta)
+        self.model.meta = meta
 
     async def skip(self, length: int) -> None:
         if self.model.mode != "bytes" or self.model.closed:
@@ -145,8 +201,12 @@ class _Life:
             assert await wait == end
         self.waiting.clear()
 
-    async def close(self) -> None:
-        await self.engine.log.close(self.name)
+    async def close(self, parts: list[bytes] | None = None) -> None:
+        if parts is None or self.model.closed:
+            await self.engine.log.close(self.name)
+        else:
+            self.model.add(parts, 0)
+            assert await self._append(parts, close=True) == self.model.tail
         self.model.closed = True
 
     async def restart(self) -> None:
@@ -159,6 +219,10 @@ class _Life:
         stat, model = await self.engine.log.stat(self.name), self.model
         assert (stat.oldest, stat.tail, stat.closed) == (model.oldest, model.tail, model.closed)
         assert (stat.stored_bytes, stat.hole_bytes) == (model.sizes(), model.holes())
+        for name in "pq":
+            assert await self.engine.log.producer(self.name, name) == model.producers.get(name)
+        if not self.waiting:
+            assert stat.meta == model.meta
 
     async def finish(self) -> None:
         """All that is left, by following it to its end."""

@@ -70,9 +70,9 @@ class MemoryStore:
 
     # -- logs -------------------------------------------------------------------------------------------------
 
-    def creating(self, name: str, mode: LogMode) -> Callable[[], int]:
+    def creating(self, name: str, mode: LogMode, meta: bytes) -> Callable[[], int]:
         """The next id."""
-        del name, mode
+        del name, mode, meta
         return lambda: next(self._ids)
 
     def trimming(self, state: LogState, position: int) -> Callable[[], int]:
@@ -84,11 +84,6 @@ class MemoryStore:
             return freed
 
         return run
-
-    def closing(self, state: LogState) -> Callable[[], None]:
-        """Nothing to note."""
-        del state
-        return lambda: None
 
     def deleting(self, state: LogState) -> Callable[[], None]:
         """Give back all room."""

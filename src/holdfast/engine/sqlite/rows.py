@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Sequence
+from itertools import groupby
+from operator import itemgetter
 from typing import NamedTuple
 from zlib import crc32
 
-from ..base import LogMode
-from ..state import LogState
+from ..base import LogMode, Producer
+from ..producers import Producers
+from ..state import LogState, Rider
 from .blobs import payload_ending_above
 from .packing import HOLE, SEVERAL, Row, payload_below
 
@@ -38,16 +41,23 @@ class Rows:
             )
         }
         states = []
-        for log_id, name, mode, oldest, closed, dead, holes in self._execute(
-            "SELECT id, name, mode, oldest, closed, dead_bytes, hole_bytes FROM log WHERE name IS NOT NULL"
+        for log_id, name, mode, oldest, closed, dead, holes, meta in self._execute(
+            "SELECT id, name, mode, oldest, closed, dead_bytes, hole_bytes, meta FROM log WHERE name IS NOT NULL"
         ):
             end, size, more_holes = sums.get(log_id, (oldest, 0, 0))
-            state = LogState(log_id, name, MODES[mode], oldest=oldest, tail=max(end, oldest))
+            tail = max(end, oldest)
+            state = LogState(log_id, name, MODES[mode], oldest=oldest, tail=tail, meta=meta, closed=bool(closed))
             state.stored_bytes = size - dead
             state.hole_bytes = holes + more_holes
-            state.closing = state.closed = bool(closed)
             states.append(state)
+        self._load_producers({state.id: state for state in states})
         return states
+
+    def _load_producers(self, states: dict[int, LogState]) -> None:
+        found = self._execute("SELECT log, id, epoch, sequence FROM producer ORDER BY log")
+        for log_id, rows in groupby(found, key=itemgetter(0)):
+            if log_id in states:
+                states[log_id].producers = Producers(Producer(*values) for _, *values in rows)
 
     def unreclaimed(self) -> list[int]:
         """Logs with rows that may be removed."""
@@ -60,16 +70,34 @@ class Rows:
             [(log_id, *row[:4], 0 if row.data is None else crc32(row.data), row.data) for row in rows],
         )
 
-    def create(self, name: str, mode: LogMode) -> int:
+    def create(self, name: str, mode: LogMode, meta: bytes) -> int:
         """Add a log; gives its id."""
         first = 0 if mode == "bytes" else 1
-        done = self._execute("INSERT INTO log (name, mode, oldest) VALUES (?, ?, ?)", (name, MODES.index(mode), first))
+        done = self._execute(
+            "INSERT INTO log (name, mode, oldest, base, meta) VALUES (?, ?, ?, ?, ?)",
+            (name, MODES.index(mode), first, first, meta),
+        )
         assert done.lastrowid is not None
         return done.lastrowid
 
-    def close(self, log_id: int) -> None:
-        """Note that a log is closed."""
-        self._execute("UPDATE log SET closed = 1 WHERE id = ?", (log_id,))
+    def note(self, log_id: int, riders: Sequence[Rider]) -> None:
+        """What came with some appends: a new meta, the producers' sequences, the end."""
+        for meta in [rider.meta for rider in riders if rider.meta is not None][-1:]:
+            self._execute("UPDATE log SET meta = ? WHERE id = ?", (meta, log_id))
+        if any(rider.close for rider in riders):
+            self._execute("UPDATE log SET closed = 1 WHERE id = ?", (log_id,))
+        producers = {rider.producer.id: rider.producer for rider in riders if rider.producer is not None}
+        self._connection.executemany(
+            "INSERT INTO producer VALUES (?, ?, ?, ?) "
+            "ON CONFLICT (log, id) DO UPDATE SET epoch = excluded.epoch, sequence = excluded.sequence",
+            [(log_id, *producer) for producer in producers.values()],
+        )
+        if any(rider.refusal is not None for rider in riders):
+            self.touch()
+
+    def touch(self) -> int:
+        """Change something, so that the commit has something to fsync, and with it all that was not yet."""
+        return self._execute("UPDATE counter SET value = value + 1 WHERE name = 'probe'").rowcount
 
     def delete(self, log_id: int) -> None:
         """Take the log's name away; :meth:`reclaim` removes its rows."""
@@ -131,6 +159,7 @@ class Rows:
         finished = count < rows_max and size < bytes_max
         self._execute("DELETE FROM run WHERE log = ? AND position <= ?", (log_id, last))
         if finished and name is None:
+            self._execute("DELETE FROM producer WHERE log = ?", (log_id,))
             self._execute("DELETE FROM log WHERE id = ?", (log_id,))
         else:
             self._execute(

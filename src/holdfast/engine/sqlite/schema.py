@@ -37,6 +37,26 @@ MIGRATIONS: Sequence[str] = (
     CREATE TABLE counter (name TEXT PRIMARY KEY, value INTEGER NOT NULL);
     INSERT INTO counter VALUES ('revision', 0), ('probe', 0);
     """,
+    """
+    ALTER TABLE log ADD COLUMN meta BLOB NOT NULL DEFAULT x'';
+    ALTER TABLE log ADD COLUMN base INTEGER NOT NULL DEFAULT 0;         -- its own rows begin here or above
+    ALTER TABLE log ADD COLUMN shared_bytes INTEGER NOT NULL DEFAULT 0; -- payload kept below base, in rows of others
+    CREATE TABLE producer (
+        log INTEGER NOT NULL,
+        id TEXT NOT NULL,
+        epoch INTEGER NOT NULL,
+        sequence INTEGER NOT NULL,
+        PRIMARY KEY (log, id)
+    ) WITHOUT ROWID;
+    CREATE TABLE share (                       -- positions low to high of a log are in rows of another, the owner
+        log INTEGER NOT NULL,
+        owner INTEGER NOT NULL,                -- may be deleted; its rows stay while a log has a share in them
+        low INTEGER NOT NULL,
+        high INTEGER NOT NULL,
+        PRIMARY KEY (log, low)
+    ) WITHOUT ROWID;
+    CREATE INDEX share_owner ON share (owner);
+    """,
 )
 """Step N leads from version N to N + 1.  A released step is never changed."""
 

@@ -29,9 +29,9 @@ class SqliteStore:
         else:
             self.logs.failed(outcome.operations, outcome.error)
 
-    def creating(self, name: str, mode: LogMode) -> Callable[[], int]:
+    def creating(self, name: str, mode: LogMode, meta: bytes) -> Callable[[], int]:
         """Add it to the table of logs."""
-        return lambda: self.writer.rows.create(name, mode)
+        return lambda: self.writer.rows.create(name, mode, meta)
 
     def trimming(self, state: LogState, position: int) -> Callable[[], int]:
         """Move its oldest position; the rows go as maintenance."""
@@ -41,10 +41,6 @@ class SqliteStore:
             return self.writer.rows.trim(state.id, state.mode, position)
 
         return run
-
-    def closing(self, state: LogState) -> Callable[[], None]:
-        """Note it in the table of logs."""
-        return lambda: self.writer.rows.close(state.id)
 
     def deleting(self, state: LogState) -> Callable[[], None]:
         """Free its name; the rows go as maintenance."""

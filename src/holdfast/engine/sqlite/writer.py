@@ -27,7 +27,6 @@ from .rows import Rows
 Result = TypeVar("Result")
 _QUIET_S = 0.002
 """Nothing to commit for this long: whoever waited has had the time to come back, and what can wait is done now."""
-_PROBE = "UPDATE counter SET value = value + 1 WHERE name = 'probe'"
 
 
 class Opened(NamedTuple):
@@ -110,7 +109,7 @@ class Writer:
 
     async def probe(self) -> None:
         """Make a durable change; StorageError if that fails."""
-        await self.run(lambda: self._database.connection.execute(_PROBE).rowcount)
+        await self.run(self.rows.touch)
 
     async def stop(self) -> None:
         """Commit what is queued, close the database, let the directory go."""
@@ -262,7 +261,13 @@ class Writer:
 
     def _insert(self, appends: dict[LogState, list[Append]], batches: list[tuple[LogState, list[packing.Row]]]) -> None:
         for state, operations in appends.items():
-            rows = packing.pack(state.mode, [op.extent for op in operations], self._limits.row_bytes)
+            extents = [operation.extent for operation in operations]
+            riders = [operation.rider for operation in operations if operation.rider is not None]
+            if riders:
+                extents = [extent for extent in extents if extent.end > extent.position]
+                self.rows.note(state.id, riders)
+                self.maintenance.changed()
+            rows = packing.pack(state.mode, extents, self._limits.row_bytes)
             self.rows.insert(state.id, rows)
             batches.append((state, rows))
         appends.clear()
