@@ -23,6 +23,7 @@ def encode_token(key: NodeKey, identity: Identity, issued_at: int) -> str:
     """The token that makes its bearer ``identity`` until ``identity.expires_at``."""
     import jwt
 
+    assert not identity.local, "no token makes its bearer the owner"
     claims: dict[str, Any] = {
         "iss": key.node_id,
         "sub": identity.subject,
