@@ -60,6 +60,7 @@ class Run(NamedTuple):
     late: tuple[int, ...]
     contiguous: bool
     data: bytes
+    start_of_run: int
     start: int
     """Where the first draft begins."""
     end: int
@@ -102,7 +103,8 @@ def _run_at(data: bytes, position: int) -> Run:
         late, drafts = _late_positions(data, drafts, end)
     if count > (end - drafts) // DRAFT_BYTES:
         raise _malformed(f"{count} drafts do not fit into {end - drafts} bytes")
-    return _new(Run, (first_index, count, timestamp, sender, late, bool(flags & RUN_CONTIGUOUS), data, drafts, end))
+    contiguous = bool(flags & RUN_CONTIGUOUS)
+    return _new(Run, (first_index, count, timestamp, sender, late, contiguous, data, position, drafts, end))
 
 
 def _late_positions(data: bytes, start: int, end: int) -> tuple[tuple[int, ...], int]:
@@ -237,6 +239,22 @@ def cut_run(run: Run, first_index: int, next_index: int) -> bytes:
         late=[position - first for position in run.late if first <= position < stop],
         contiguous=run.contiguous,
     )
+
+
+def cut_runs(data: bytes, first_index: int, next_index: int) -> bytes:
+    """All entries in ``data`` from ``first_index`` to below ``next_index``, as runs; ``data`` itself if that is all."""
+    parts = []
+    for run in split_runs(data):
+        if first_index <= run.first_index and run.next_index <= next_index:
+            parts.append(data[run.start_of_run : run.end])
+        else:
+            parts.append(cut_run(run, first_index, next_index))
+    return b"".join(parts)
+
+
+def without_sender(data: bytes, sender: str) -> bytes:
+    """The runs in ``data`` that are not of ``sender``."""
+    return b"".join(data[run.start_of_run : run.end] for run in split_runs(data) if run.sender != sender)
 
 
 class RunReader:

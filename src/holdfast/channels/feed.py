@@ -1,0 +1,127 @@
+"""One reader of a channel for all its live subscribers: what is appended is read once and handed to each.
+
+A subscriber is *live* while it has everything the feed has given and room for more; then it costs no task.  One that
+cannot take a piece replays the log at its own pace until it has caught up with the feed, and is live again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import TYPE_CHECKING, Any
+
+import structlog
+
+from ..errors import ChannelNotFound, Gone, HoldfastError, NotFound, UsageError
+
+if TYPE_CHECKING:
+    from .channel import Channel
+    from .counts import Counts
+    from .store import ChannelStore
+    from .subscription import Subscription
+
+_logger = structlog.get_logger("holdfast.channels")
+
+Spawn = Callable[[Coroutine[Any, Any, None], str], asyncio.Task[None]]
+"""Starts a task that its owner awaits."""
+
+FOLLOW_BYTES = 256 * 1024
+"""Most that is handed on at once; small beside a subscriber's buffer."""
+_TURN = 64
+"""Subscribers served before the loop gets its turn."""
+
+
+class Feed:
+    """Follows one channel while it has subscribers.  ``on_idle`` is called when the last one has left."""
+
+    def __init__(
+        self, channel: Channel, store: ChannelStore, counts: Counts, spawn: Spawn, on_idle: Callable[[Feed], None]
+    ) -> None:
+        self.channel = channel
+        self.store = store
+        self.counts = counts
+        self.next_index = channel.next_index
+        """The index after all that live subscribers were given."""
+        self.over = False
+        """Nothing more is handed out: who wants to go on finds out why not."""
+        self.failure: HoldfastError | None = None
+        """Why it is over for everyone, where reading on would hide it."""
+        self.removed_because = ""
+        self.subscriptions: set[Subscription] = set()
+        self._live: set[Subscription] = set()
+        self._spawn = spawn
+        self._on_idle = on_idle
+        self._task = spawn(self._follow(), f"feed-{channel.id}")
+
+    def add(self, subscription: Subscription) -> None:
+        """Serve ``subscription`` from now on."""
+        self.subscriptions.add(subscription)
+        if not self.try_join(subscription):
+            self.replay(subscription)
+
+    def replay(self, subscription: Subscription) -> None:
+        """Let ``subscription`` catch up by itself."""
+        self._live.discard(subscription)
+        subscription.task = self._spawn(subscription.replay(self), f"subscription-{self.channel.id}")
+
+    def try_join(self, subscription: Subscription) -> bool:
+        """Make ``subscription`` live, if it has all that was handed out and more will be."""
+        if self.over or subscription.next_index < self.next_index:
+            return False
+        self._live.add(subscription)
+        return True
+
+    def retire(self, subscription: Subscription) -> None:
+        """Hand nothing more to ``subscription``; it stays until its reader has the end."""
+        self._live.discard(subscription)
+
+    def leave(self, subscription: Subscription) -> None:
+        """Forget ``subscription``."""
+        self._live.discard(subscription)
+        self.subscriptions.discard(subscription)
+        if subscription.task is not None:
+            subscription.task.cancel()
+        if not self.subscriptions:
+            self._task.cancel()
+            self._on_idle(self)
+
+    def removal(self) -> ChannelNotFound:
+        """What subscribers are told when the channel is gone."""
+        reason = f": {self.removed_because}" if self.removed_because else ""
+        return ChannelNotFound(f"channel {self.channel.id} was removed{reason}", name=self.channel.id)
+
+    # its task
+
+    async def _follow(self) -> None:
+        try:
+            while await self._follow_on():
+                pass
+        except (NotFound, Gone):
+            pass  # each subscriber reads from its own place, and finds out what that means for it
+        except HoldfastError as error:
+            _logger.warning("channel.feed_failed", channel=self.channel.id, error=str(error))
+            self.failure = error
+        self.over = True
+        for subscription in list(self._live):
+            self.replay(subscription)
+
+    async def _follow_on(self) -> bool:
+        """Hand out until the channel ends; True if entries that were not stored made the log shorter meanwhile."""
+        try:
+            async for pieces in self.store.follow(self.channel, self.next_index, FOLLOW_BYTES):
+                data = pieces[0].data if len(pieces) == 1 else b"".join([piece.data for piece in pieces])
+                first, self.next_index = pieces[0].position, pieces[-1].end
+                await self._hand_out(data, first, self.next_index)
+        except UsageError:
+            self.next_index = (await self.store.stat(self.channel)).next_index
+            for subscription in [one for one in self._live if one.next_index > self.next_index]:
+                self.replay(subscription)
+            return True
+        return False
+
+    async def _hand_out(self, data: bytes, first: int, end: int) -> None:
+        for served, subscription in enumerate(list(self._live), 1):
+            if subscription in self._live:
+                subscription.offer(self, data, first, end)
+            if served % _TURN == 0:
+                await asyncio.sleep(0)

@@ -1,0 +1,67 @@
+"""What is stored of a channel beside its entries: the ``meta`` of its log."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import msgspec
+
+from ..errors import CorruptionError
+from .model import ChannelLimits, QuestionPolicy
+
+PREFIX = "channels/"
+
+NO_LIMITS = ChannelLimits()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """An input asked for and not answered yet."""
+
+    index: int
+    sequence: int
+    sender: str
+    policy: QuestionPolicy = "wait"
+    expires_at: float = 0.0
+    """Seconds since the Unix epoch; 0.0: never."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChannelRecord:
+    """One channel, as stored; process and name are in the log's name, positions are the log's own."""
+
+    submitter: str
+    executor: str = ""
+    retain: bool = False
+    limits: ChannelLimits = NO_LIMITS
+    created_at: float = 0.0
+    closed_at: float = 0.0
+    questions: tuple[Question, ...] = ()
+
+    def changed(self, **fields: Any) -> ChannelRecord:
+        """The same record with some fields replaced."""
+        return replace(self, **fields)
+
+
+_encoder = msgspec.json.Encoder()
+_decoder = msgspec.json.Decoder(ChannelRecord)
+
+
+def log_name(process: str, name: str) -> str:
+    """The name of the log that is the channel."""
+    return f"{PREFIX}{process}/{name}"
+
+
+def encode_record(record: ChannelRecord) -> bytes:
+    """As stored."""
+    return _encoder.encode(record)
+
+
+def decode_record(log: str, meta: bytes) -> ChannelRecord:
+    """From what is stored with the log of that name.  CorruptionError if it is no channel."""
+    try:
+        record = _decoder.decode(meta)
+    except msgspec.MsgspecError as error:
+        raise CorruptionError(where=f"log {log!r}", expected="a channel's record", got=str(error)) from error
+    return record.changed(limits=NO_LIMITS) if record.limits == NO_LIMITS else record
