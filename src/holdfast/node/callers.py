@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from ..errors import HoldfastError, LimitExceeded, NotFound, PermissionDenied, Unauthenticated
 from ..rpc.dispatch import Dispatcher
 from ..security.door import Door
-from ..security.policy import RULES, allow
+from ..security.policy import RULES, allow, allow_to_speak
 from .permits import PERMITS, Permit
 
 if TYPE_CHECKING:
@@ -97,11 +97,11 @@ class Caller:
             end()
 
     def _check(self, permit: Permit, request: RequestReceived) -> None:
-        shown = request.params.get(permit.parameter, "") if permit.parameter else ""
-        shown = shown if isinstance(shown, str) else ""
+        shown, speaker = _text(request, permit.parameter), _text(request, permit.speaker)
         try:
             self._callers.authority.check_in_force(self.identity)
             allow(self.identity, permit.action, self._resource(permit, shown), shown)
+            allow_to_speak(self.identity, speaker)
         except (Unauthenticated, PermissionDenied, NotFound) as error:
             self._callers.authority.audit.denied(self.identity, permit.action, shown, str(error), self._peer)
             if isinstance(error, Unauthenticated):
@@ -126,3 +126,9 @@ class Caller:
             self.connection.close(Unauthenticated("the token has expired"))
         else:
             self._timer = self._loop.call_later(min(left_s, _LOOK_S), self._watch_expiry)
+
+
+def _text(request: RequestReceived, parameter: str) -> str:
+    """The parameter if it is text; what it should be instead is the dispatcher's to say."""
+    value = request.params.get(parameter, "") if parameter else ""
+    return value if isinstance(value, str) else ""

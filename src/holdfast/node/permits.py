@@ -11,10 +11,13 @@ from ..security.policy import Action
 
 
 class Permit(NamedTuple):
-    """The policy's action, and which parameter of the command names the resource."""
+    """The policy's action, and which parameters of the command it depends on."""
 
     action: Action
     parameter: str = ""
+    """Names the resource."""
+    speaker: str = ""
+    """Names in whose name the caller speaks, if not in its own."""
 
 
 PERMITS: dict[str, Permit] = {
@@ -32,4 +35,19 @@ PERMITS: dict[str, Permit] = {
     "jobs.resize": Permit("jobs.write", "job"),
     "jobs.stop": Permit("jobs.write", "job"),
     "jobs.remove": Permit("jobs.write", "job"),
+    "channels.list": Permit("channels.list", "process"),
+    "channels.stats": Permit("node.read"),
+    "channels.get": Permit("channels.read", "channel"),
+    "channels.senders": Permit("channels.read", "channel"),
+    "channels.read": Permit("channels.read", "channel"),
+    "channels.subscribe": Permit("channels.read", "channel"),
+    "channels.append": Permit("channels.write", "channel", speaker="sender"),
+    "channels.append_stream": Permit("channels.write", "channel", speaker="sender"),
+    "channels.close": Permit("channels.manage", "channel"),
+    "channels.set_executor": Permit("channels.manage", "channel"),
+    "channels.remove": Permit("channels.manage", "channel"),
+    "channels.create": Permit("channels.create", "process"),
+    "channels.set_process_executor": Permit("channels.manage_process", "process"),
+    "channels.close_process": Permit("channels.manage_process", "process"),
+    "channels.cleanup_process": Permit("channels.manage_process", "process"),
 }

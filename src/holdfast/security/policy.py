@@ -81,6 +81,12 @@ def allow(identity: Identity, action: Action, resource: str = "", shown: str = "
         _check_bound(identity, action, rule.kind, resource, shown or resource)
 
 
+def allow_to_speak(identity: Identity, name: str) -> None:
+    """Return if what ``identity`` says may bear the sender ``name``; empty: its own.  PermissionDenied if not."""
+    if name and name != identity.subject and not identity.local and "admin" not in identity.scopes:
+        raise PermissionDenied(f"{identity.subject} may not speak as {name}")
+
+
 def sees(identity: Identity, kind: Kind, resource: str) -> bool:
     """Whether a list made for ``identity`` may hold ``resource``; scopes are :func:`allow`'s to check."""
     return identity.local or not identity.bound or _is_own(identity, kind, resource)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import holdfast.channels.api
 import holdfast.node.node
 from holdfast.node.permits import PERMITS
 from holdfast.rpc import commands
@@ -17,7 +18,8 @@ SERVED = {
 
 def test_the_node_was_looked_at() -> None:
     assert holdfast.node.node.Node.__doc__
-    assert {"jobs.start", "node.info", "tokens.mint"} <= set(SERVED)
+    assert holdfast.channels.api.COMMANDS.namespace == "channels"
+    assert {"jobs.start", "node.info", "tokens.mint", "channels.append"} <= set(SERVED)
 
 
 def test_every_command_has_a_permit_and_every_permit_a_command() -> None:
@@ -31,5 +33,9 @@ def test_permits_name_parameters_that_are_there() -> None:
             assert permit.parameter == "", name
         elif rule.kind != "list":
             assert permit.parameter in command.parameters, name
-        if "job" in command.parameters and name.startswith("jobs."):
-            assert (permit.parameter, rule.kind) == ("job", "job"), name
+        assert permit.speaker in ("", *command.parameters), name
+        for parameter, kind in (("job", "job"), ("channel", "channel")):
+            if parameter in command.parameters:
+                assert (permit.parameter, rule.kind) == (parameter, kind), name
+        if "sender" in command.parameters:
+            assert permit.speaker == "sender", name

@@ -9,7 +9,7 @@ import pytest
 
 from holdfast.errors import ChannelNotFound, NotFound, PermissionDenied
 from holdfast.security.identity import ROLES, SCOPES, Identity, owner
-from holdfast.security.policy import RULES, Action, Kind, allow, sees
+from holdfast.security.policy import RULES, Action, Kind, allow, allow_to_speak, sees
 
 ACTIONS: tuple[Action, ...] = get_args(Action)
 OWN = {"job": "j", "process": "j", "channel": "j/c", "stream": "s", "node": "", "list": "", "all": ""}
@@ -117,3 +117,11 @@ def test_foreign_jobs_do_not_exist_under_the_name_they_were_asked_for_by() -> No
 def test_what_lists_hold(identity: Identity, seen: set[str]) -> None:
     found: list[tuple[Kind, str]] = [("job", "j"), ("job", "k"), ("channel", "j/c"), ("channel", "k/c")]
     assert {name for kind, name in found if sees(identity, kind, name)} == seen
+
+
+def test_nobody_speaks_as_another_but_who_may_all() -> None:
+    for identity in (owner(0), Identity("a", frozenset({"admin"})), Identity("b")):
+        allow_to_speak(identity, "b")
+        allow_to_speak(identity, "")
+    with pytest.raises(PermissionDenied, match="a may not speak as b"):
+        allow_to_speak(Identity("a", frozenset({"channels:write"})), "b")
