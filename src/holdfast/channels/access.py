@@ -44,6 +44,10 @@ class Caller(Protocol):
         """How far its right to ``action`` goes for the channel ``name`` of ``process``."""
         ...
 
+    def denied(self, operation: str, channel: str) -> None:
+        """It was refused ``operation``; for the audit log."""
+        ...
+
 
 class Owner:
     """The node's owner, and whoever a test trusts: may do everything."""
@@ -57,6 +61,9 @@ class Owner:
         """Everywhere."""
         return "any"
 
+    def denied(self, operation: str, channel: str) -> None:
+        """Never happens."""
+
 
 class Stranger:
     """Someone with a name and no grants: reaches the channels it is submitter or executor of."""
@@ -69,6 +76,9 @@ class Stranger:
     def reach(self, action: Action, process: str, name: str) -> Reach:
         """Its own, and nothing can be created."""
         return "none" if action == "create" else "own"
+
+    def denied(self, operation: str, channel: str) -> None:
+        """Nobody else notes it."""
 
 
 class Gate:
@@ -112,6 +122,7 @@ class Gate:
     def deny(self, caller: Caller, process: str, name: str, operation: str) -> None:
         """Note a refusal."""
         self.denied += 1
+        caller.denied(operation, channel_id(process, name))
         _logger.warning(
             "channel.denied", channel=channel_id(process, name), process=process, caller=caller.subject,
             operation=operation,

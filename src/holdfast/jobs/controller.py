@@ -27,6 +27,7 @@ from .directory import JobDirectory
 from .job import Job
 from .link import KeeperLink
 from .model import JobInfo, JobSpec
+from .observer import JobObserver, NoObserver
 from .record import JobStore, log_name
 from .starting import MintToken, Starter
 from .validate import check_spec, check_window_size, signal_number
@@ -55,6 +56,7 @@ class JobController:
         clock: Clock,
         limits: Limits,
         mint_token: MintToken | None = None,
+        observer: JobObserver | None = None,
     ) -> None:
         self._store = JobStore(engine)
         self._starter = Starter(self._store, midwife, places, clock=clock, limits=limits, mint_token=mint_token)
@@ -63,6 +65,8 @@ class JobController:
         self._jobs = JobDirectory()
         self._links: dict[str, tuple[KeeperLink, asyncio.Task[None]]] = {}
         self._viewers: set[asyncio.Task[None]] = set()
+        self._observer: JobObserver = observer or NoObserver()
+        self._watchers: set[asyncio.Task[None]] = set()
         self._pruner: asyncio.Task[None] | None = None
 
     # life
@@ -77,11 +81,12 @@ class JobController:
                 await self._starter.resolve(job)
             if not (job.done and job.record.released):
                 self._connect(job)
+            self._watch_end(job)
         self._pruner = asyncio.create_task(self._prune_forever())
 
     async def close(self) -> None:
         """Let go of every keeper; jobs run on."""
-        tasks = [*self._viewers, *(task for _, task in self._links.values())]
+        tasks = [*self._viewers, *self._watchers, *(task for _, task in self._links.values())]
         if self._pruner is not None:
             tasks.append(self._pruner)
         for task in tasks:
@@ -112,8 +117,8 @@ class JobController:
         """The job of that name, id or unique prefix."""
         return self._jobs.find(job)
 
-    async def start(self, spec: JobSpec) -> JobInfo:
-        """See :meth:`JobsApi.start`."""
+    async def start(self, spec: JobSpec, starter: str = "") -> JobInfo:
+        """See :meth:`JobsApi.start`; ``starter`` is who asked."""
         check_spec(spec, self._limits)
         if len(self._jobs) >= self._limits.jobs_max:
             raise LimitExceeded(name="jobs_max", limit=self._limits.jobs_max, value=len(self._jobs) + 1)
@@ -123,13 +128,39 @@ class JobController:
         job = self._starter.new_job(spec)
         self._jobs.add(job)
         try:
-            await self._starter.start(job, spec)
+            await self._start(job, spec, starter)
         except BaseException:
             self._jobs.remove(job)
             raise
         self._connect(job)
+        self._watch_end(job)
         _logger.info("job.started", job=job.id, name=spec.name, pid=job.record.info.pid)
         return job.info()
+
+    async def _start(self, job: Job, spec: JobSpec, starter: str) -> None:
+        if not spec.channels:
+            await self._starter.start(job, spec)
+            return
+        try:
+            await self._observer.starting(job.id, spec.channels, starter)
+            await self._starter.start(job, spec)
+        except BaseException:
+            await self._observer.removed(job.id)
+            raise
+
+    def _watch_end(self, job: Job) -> None:
+        if job.record.info.channels:
+            task = asyncio.create_task(self._tell_end(job), name=f"job-end-{job.id}")
+            self._watchers.add(task)
+            task.add_done_callback(self._watchers.discard)
+
+    async def _tell_end(self, job: Job) -> None:
+        while not (job.done or job.removed):
+            await job.changed()
+        try:
+            await self._observer.ended(job.id)
+        except HoldfastError as error:  # told again at the next start
+            _logger.error("job.end_not_told", job=job.id, error=str(error))
 
     def list(self) -> list[JobInfo]:
         """All jobs, oldest first."""
@@ -202,6 +233,8 @@ class JobController:
             await asyncio.wait([entry[1]], timeout=self._limits.job_reconnect_s)
             entry[1].cancel()
             await asyncio.gather(entry[1], return_exceptions=True)
+        if job.record.info.channels:
+            await self._observer.removed(job.id)
         await self._store.forget(job.record)
         for directory in self._starter.directories(job):
             shutil.rmtree(directory, ignore_errors=True)

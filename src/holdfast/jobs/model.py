@@ -44,6 +44,8 @@ class JobSpec:
     rows: int = 24
     columns: int = 80
     on_full: OnFull = "block"
+    channels: list[str] = field(default_factory=list)
+    """Names of the channels to make with it; they close when it ends."""
     spill_bytes_max: int = 0
     """Cap of the keeper's spill on disk in bytes; 0: the node's limit."""
 
@@ -97,6 +99,8 @@ class JobInfo:
     """The output has ended and all of it is in the node's log."""
     viewers: int = 0
     stop_requested: bool = False
+    channels: list[str] = field(default_factory=list)
+    """Names of the channels made with it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -34,7 +34,7 @@ class JobsService:
             task.cancel()
 
     async def start(self, spec: JobSpec) -> JobInfo:
-        return await self._controller.start(spec)
+        return await self._controller.start(spec, self._connection.identity)
 
     async def list(self) -> list[JobInfo]:
         return [info for info in self._controller.list() if self._sees(info.id)]

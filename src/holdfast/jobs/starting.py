@@ -76,6 +76,7 @@ class Starter:
             rows=spec.rows,
             columns=spec.columns,
             created_at=self._clock.wall(),
+            channels=spec.channels,
         )
         return Job(JobRecord(info=info, secret=new_token(32)))
 

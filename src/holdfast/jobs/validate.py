@@ -21,6 +21,10 @@ def check_spec(spec: JobSpec, limits: Limits) -> JobSpec:
         check_name(spec.name, "spec.name")
     if spec.cwd and not os.path.isabs(spec.cwd):
         raise UsageError(f"spec.cwd: {spec.cwd!r} is not an absolute path", field="spec.cwd")
+    for place, name in enumerate(spec.channels):
+        check_name(name, f"spec.channels[{place}]")
+    if len(set(spec.channels)) < len(spec.channels):
+        raise UsageError("spec.channels: a name is there twice", field="spec.channels")
     _check_texts(spec)
     _check_size(spec, limits)
     check_window_size(spec.rows, spec.columns, "spec.")

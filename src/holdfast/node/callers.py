@@ -72,7 +72,8 @@ class Caller:
         self.dispatcher = Dispatcher()
         self.on_closed: list[Callable[[], None]] = []
         """What ends with the connection."""
-        self._peer = door.peer
+        self.peer = door.peer
+        """Where it calls from."""
         self._callers = callers
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
@@ -103,7 +104,7 @@ class Caller:
             allow(self.identity, permit.action, self._resource(permit, shown), shown)
             allow_to_speak(self.identity, speaker)
         except (Unauthenticated, PermissionDenied, NotFound) as error:
-            self._callers.authority.audit.denied(self.identity, permit.action, shown, str(error), self._peer)
+            self._callers.authority.audit.denied(self.identity, permit.action, shown, str(error), self.peer)
             if isinstance(error, Unauthenticated):
                 self._loop.call_soon(self.connection.close, error)  # after the answer
             raise

@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING
 import structlog
 
 from .._version import __version__
+from ..channels import api as channels_api
+from ..channels.router import ChannelRouter
+from ..channels.service import ChannelsService
 from ..engine.sqlite import SqliteEngine
 from ..jobs import api as jobs_api
 from ..jobs.birth import Midwife
@@ -26,6 +29,7 @@ from ..security.service import TokensService
 from ..status import api as status_api
 from ..status.model import NodeInfo
 from .callers import Caller, Callers
+from .channels import ChannelCaller, JobChannels
 from .listening import Certificate, ListenOptions, addresses, certificate, tls_context
 
 if TYPE_CHECKING:
@@ -55,6 +59,7 @@ class Node:
         self._stack = AsyncExitStack()
         self._started_at = clock.wall()
         self.jobs: JobController
+        self.channels: ChannelRouter
         self.authority: Authority
         self.certificate: Certificate | None = None
         """What TLS clients are shown; None: there is no TLS."""
@@ -90,6 +95,9 @@ class Node:
         await midwife.start()
         self._stack.push_async_callback(midwife.stop)
         await self._open_authority()
+        self.channels = ChannelRouter(self._engine, clock=self._clock, limits=self._limits)
+        self._stack.push_async_callback(self.channels.close)
+        await self.channels.open()
         self.jobs = JobController(
             self._engine,
             midwife,
@@ -97,6 +105,7 @@ class Node:
             clock=self._clock,
             limits=self._limits,
             mint_token=self.authority.mint_for_job,
+            observer=JobChannels(self.channels),
         )
         self._stack.push_async_callback(self.jobs.close)
         await self.jobs.open()
@@ -151,6 +160,9 @@ class Node:
         jobs = JobsService(self.jobs, connection, lambda job: sees(caller.identity, "job", job))
         caller.on_closed.append(jobs.close)
         caller.dispatcher.add(jobs_api.COMMANDS, jobs)
+        channel_caller = ChannelCaller(caller.identity, self.authority.audit, caller.peer)
+        channels = ChannelsService(self.channels, channel_caller, connection, self._limits)
+        caller.dispatcher.add(channels_api.COMMANDS, channels)
         caller.dispatcher.add(status_api.COMMANDS, _StatusService(self))
         caller.dispatcher.add(tokens_api.COMMANDS, TokensService(self.authority, caller.identity))
         return caller
