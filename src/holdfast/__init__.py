@@ -21,13 +21,26 @@ from typing import TYPE_CHECKING, Any
 from ._version import __version__
 
 if TYPE_CHECKING:
+    from .channels.model import ChannelInfo, ChannelLimits, ChannelStats, SenderInfo
+    from .channels.unpacking import Entry
     from .client.aio import Node, connect
+    from .client.appending import Appended, BatchAppended, Refused
+    from .client.channels import Channel, Channels
+    from .client.current import CurrentJob, current_job
     from .client.jobs import Job, JobOutput, Jobs
     from .client.output import OutputChunk
+    from .client.subscription import Subscription
     from .client.sync import SyncJob, SyncJobs, SyncNode, SyncOutput, connect_sync
+    from .client.sync_channels import SyncChannel, SyncChannels
+    from .client.sync_current import SyncCurrentJob, current_job_sync
+    from .client.sync_subscription import SyncSubscription
     from .errors import (
         AlreadyExists,
         BusyError,
+        ChannelClosed,
+        ChannelExists,
+        ChannelFull,
+        ChannelNotFound,
         ClosedError,
         CommandNotExecutable,
         CommandNotFound,
@@ -39,12 +52,16 @@ if TYPE_CHECKING:
         HoldfastError,
         InternalError,
         LimitExceeded,
+        MessageTooLarge,
         NotFound,
         PermissionDenied,
         ProtocolError,
         RateLimited,
+        SequenceConflict,
         SlowConsumer,
         StorageError,
+        SubscriberTooSlow,
+        TooManyChannels,
         Unauthenticated,
         Unavailable,
         UsageError,
@@ -54,13 +71,26 @@ if TYPE_CHECKING:
     from .status.model import NodeInfo
 
 _HOMES = {
+    "channels.model": ("ChannelInfo", "ChannelLimits", "ChannelStats", "SenderInfo"),
+    "channels.unpacking": ("Entry",),
     "client.aio": ("Node", "connect"),
+    "client.appending": ("Appended", "BatchAppended", "Refused"),
+    "client.channels": ("Channel", "Channels"),
+    "client.current": ("CurrentJob", "current_job"),
     "client.jobs": ("Job", "JobOutput", "Jobs"),
     "client.output": ("OutputChunk",),
+    "client.subscription": ("Subscription",),
     "client.sync": ("SyncJob", "SyncJobs", "SyncNode", "SyncOutput", "connect_sync"),
+    "client.sync_channels": ("SyncChannel", "SyncChannels"),
+    "client.sync_current": ("SyncCurrentJob", "current_job_sync"),
+    "client.sync_subscription": ("SyncSubscription",),
     "errors": (
         "AlreadyExists",
         "BusyError",
+        "ChannelClosed",
+        "ChannelExists",
+        "ChannelFull",
+        "ChannelNotFound",
         "ClosedError",
         "CommandNotExecutable",
         "CommandNotFound",
@@ -72,12 +102,16 @@ _HOMES = {
         "HoldfastError",
         "InternalError",
         "LimitExceeded",
+        "MessageTooLarge",
         "NotFound",
         "PermissionDenied",
         "ProtocolError",
         "RateLimited",
+        "SequenceConflict",
         "SlowConsumer",
         "StorageError",
+        "SubscriberTooSlow",
+        "TooManyChannels",
         "Unauthenticated",
         "Unavailable",
         "UsageError",
@@ -90,14 +124,27 @@ _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
     "AlreadyExists",
+    "Appended",
+    "BatchAppended",
     "BusyError",
+    "Channel",
+    "ChannelClosed",
+    "ChannelExists",
+    "ChannelFull",
+    "ChannelInfo",
+    "ChannelLimits",
+    "ChannelNotFound",
+    "ChannelStats",
+    "Channels",
     "ClosedError",
     "CommandNotExecutable",
     "CommandNotFound",
     "Conflict",
     "CorruptionError",
+    "CurrentJob",
     "DeadlineExceeded",
     "DisconnectedError",
+    "Entry",
     "Gone",
     "HoldfastError",
     "InputReceipt",
@@ -108,6 +155,7 @@ __all__ = [
     "JobSpec",
     "Jobs",
     "LimitExceeded",
+    "MessageTooLarge",
     "Node",
     "NodeInfo",
     "NotFound",
@@ -115,12 +163,22 @@ __all__ = [
     "PermissionDenied",
     "ProtocolError",
     "RateLimited",
+    "Refused",
+    "SenderInfo",
+    "SequenceConflict",
     "SlowConsumer",
     "StorageError",
+    "SubscriberTooSlow",
+    "Subscription",
+    "SyncChannel",
+    "SyncChannels",
+    "SyncCurrentJob",
     "SyncJob",
     "SyncJobs",
     "SyncNode",
     "SyncOutput",
+    "SyncSubscription",
+    "TooManyChannels",
     "Unauthenticated",
     "Unavailable",
     "Usage",
@@ -129,6 +187,8 @@ __all__ = [
     "__version__",
     "connect",
     "connect_sync",
+    "current_job",
+    "current_job_sync",
 ]
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Self
 from ..rpc.commands import invoke
 from ..status.api import StatusApi
 from ..status.model import NodeInfo
+from .channels import Channels
 from .credentials import GetTokenSoon, target
 from .jobs import Jobs
 from .link import Link
@@ -24,7 +25,8 @@ class Node:
 
     def __init__(self, link: Link) -> None:
         self._link = link
-        self.jobs = Jobs(link)
+        self.channels = Channels(link)
+        self.jobs = Jobs(link, self.channels)
 
     async def __aenter__(self) -> Self:
         await self._link.connection()

@@ -13,16 +13,21 @@ from itertools import accumulate
 from typing import NamedTuple
 
 from ..channels.model import AppendResult
-from ..channels.packing import DRAFT_BYTES, check_batch, encode_batch, renumbered
+from ..channels.packing import DRAFT_BYTES, Extras, check_batch, encode_batch, renumbered
 from ..errors import HoldfastError, SequenceConflict, from_wire
 from ..limits import LIMITS
+from .drafts import Draft, Payload, bytes_of
 
+PATIENCE_S = 60.0
+"""How long an append waits by default while the channel's rate limit is hit."""
 PARCEL_BYTES = 256 * 1024
 """Size at which a parcel is full: a commit of its own is worth it, and several on their way fit the queues."""
 PARCELS_IN_FLIGHT = 8
 """Parcels of one call under way at once: the next is being read while the one before is being synced."""
 INLINE_BYTES_MAX = LIMITS.frame_bytes_max * 3 // 4
 """A larger parcel, of one entry then, goes as a stream."""
+_HEAD_BYTES = DRAFT_BYTES + 42
+"""What an entry of a batch may take besides its payload."""
 _JUMP = 1 << 32
 """Width of the range from which a writer that was met twice draws its next number."""
 
@@ -114,6 +119,7 @@ class Settled(NamedTuple):
     appended: int = 0
     first_index: int = 0
     last_index: int = 0
+    first_sequence: int = 0
     contested: tuple[int, ...] = ()
     """Places in the parcel of entries whose number somebody else used: to be sent again under another."""
     refused: tuple[Refused, ...] = ()
@@ -123,7 +129,7 @@ def settle(parcel: Parcel, result: AppendResult) -> Settled:
     """Read the node's answer."""
     count = len(parcel.sequences)
     if not result.others:
-        return Settled(count, result.first_index, result.last_index)
+        return Settled(count, result.first_index, result.last_index, parcel.sequences[0])
     indexes = [index for index in (result.first_index, result.last_index) if index]
     contested, refused = [], []
     for outcome in result.others:
@@ -135,7 +141,8 @@ def settle(parcel: Parcel, result: AppendResult) -> Settled:
         else:
             refused.append(Refused(parcel.positions[outcome.position], error))
     appended = count - len(contested) - len(refused)
-    return Settled(appended, min(indexes, default=0), max(indexes, default=0), tuple(contested), tuple(refused))
+    first, last = min(indexes, default=0), max(indexes, default=0)
+    return Settled(appended, first, last, parcel.sequences[0], tuple(contested), tuple(refused))
 
 
 def contested_whole(parcel: Parcel) -> Settled:
@@ -155,12 +162,38 @@ def _position_of(refused: Refused) -> int:
     return refused.position
 
 
-def make_parcels(payloads: Sequence[bytes], numbers: Numbers) -> Iterator[Parcel]:
-    """Parcels of plain entries, in order; each takes its numbers when it is made."""
-    for start, stop in cuts(payloads):
+def one_parcel(draft: Draft, sequence: int, *, explicit: bool) -> Parcel:
+    """A parcel of one entry of any type."""
+    return Parcel(draft.encode(sequence), (0,), (sequence,), explicit=explicit)
+
+
+def make_parcels(payloads: Sequence[Payload], numbers: Numbers) -> Iterator[Parcel]:
+    """Parcels of data, in order; each takes its numbers when it is made.  UsageError for what cannot be sent."""
+    data, types = _as_bytes(payloads)
+    for start, stop in cuts(data):
         first = numbers.take(stop - start)
-        data = encode_batch(payloads[start:stop], first_sequence=first)
-        yield Parcel(data, range(start, stop), range(first, first + stop - start))
+        if types is None:
+            body = encode_batch(data[start:stop], first_sequence=first)
+        else:
+            drafts = map(_typed, data[start:stop], types[start:stop])
+            body = b"".join(draft.encode(first + place) for place, draft in enumerate(drafts))
+        yield Parcel(body, range(start, stop), range(first, first + stop - start))
+
+
+def _as_bytes(payloads: Sequence[Payload]) -> tuple[Sequence[bytes], Sequence[str] | None]:
+    """The payloads as bytes, and the content type of each; None if none has any."""
+    kinds = set(map(type, payloads))
+    if kinds <= {bytes}:
+        return payloads, None
+    if kinds == {str}:
+        return [text.encode() for text in payloads], None
+    pairs = [bytes_of(payload) for payload in payloads]
+    types = [content_type for _, content_type in pairs]
+    return [data for data, _ in pairs], types if any(types) else None
+
+
+def _typed(data: bytes, content_type: str) -> Draft:
+    return Draft(data, extras=Extras(content_type)) if content_type else Draft(data)
 
 
 def cuts(payloads: Sequence[bytes]) -> Iterator[tuple[int, int]]:
@@ -177,4 +210,4 @@ def cuts(payloads: Sequence[bytes]) -> Iterator[tuple[int, int]]:
 def _stop_at(ends: Sequence[int], start: int, sent: int) -> int:
     """How far a part that begins at ``start`` goes, by its payloads alone and then by what each entry adds."""
     stop = bisect_right(ends, sent + PARCEL_BYTES, start)
-    return min(stop, start + PARCEL_BYTES // DRAFT_BYTES)
+    return min(stop, start + PARCEL_BYTES // _HEAD_BYTES)

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from ..channels.model import QuestionPolicy
 from ..channels.packing import NO_EXTRAS, EntryType, Extras, encode_draft
 from ..channels.unpacking import Entry
-from ..errors import UsageError
+from ..errors import ChannelClosed, UsageError
 
 JSON_TYPE = "application/json"
 """Content type of a payload that was given as a JSON value; text and bytes have none unless the caller names it."""
@@ -89,7 +89,19 @@ def answer(asked: Entry | int, payload: Payload) -> Draft:
 
 def receipt(about: Entry | int, state: str, text: str) -> Draft:
     """What became of a control message: ``applied`` or ``refused``, perhaps with a word on it."""
-    return message(text, type="receipt", in_reply_to=_sequence_of(about), control={"of": _index_of(about), "state": state})
+    return message(
+        text, type="receipt", in_reply_to=_sequence_of(about), control={"of": _index_of(about), "state": state}
+    )
+
+
+def answers(entry: Entry, index: int, sequence: int) -> bool:
+    """Whether ``entry`` is the answer to the question at ``index``, which its asker numbered ``sequence``."""
+    return entry.type == "answer" and entry.control.get("of", index if entry.in_reply_to == sequence else 0) == index
+
+
+def never_answered(channel: str, index: int) -> ChannelClosed:
+    """The channel ended before the question was answered."""
+    return ChannelClosed(f"channel {channel} was closed before the question at index {index} was answered")
 
 
 def _index_of(entry: Entry | int) -> int:

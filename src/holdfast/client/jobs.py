@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from typing import Unpack
 
+from ..channels.model import channel_id
 from ..errors import DisconnectedError
 from ..ids import new_token
 from ..jobs.api import JobsApi
@@ -14,6 +15,7 @@ from ..limits import LIMITS
 from ..rpc.aio import AsyncConnection
 from ..rpc.aio_streams import AsyncReader
 from ..rpc.commands import invoke
+from .channels import Channel, Channels
 from .link import Link
 from .output import READ_BYTES, OutputChunk, chunk_of
 from .spec import JobOptions, make_spec
@@ -22,8 +24,9 @@ from .spec import JobOptions, make_spec
 class Jobs:
     """The jobs of a node."""
 
-    def __init__(self, link: Link) -> None:
+    def __init__(self, link: Link, channels: Channels) -> None:
         self._link = link
+        self._channels = channels
 
     async def start(self, command: Sequence[str], **options: Unpack[JobOptions]) -> Job:
         """Start ``command`` (a list; no shell) as a job; running and durable on return.
@@ -34,23 +37,27 @@ class Jobs:
         undo a start under way.
         """
         spec = make_spec(command, **options)
-        return Job(self._link, await self._link.once(lambda link: invoke(link, JobsApi.start, spec)))
+        return self._job(await self._link.once(lambda link: invoke(link, JobsApi.start, spec)))
 
     async def get(self, job: str) -> Job:
         """The job of that name, id or unique beginning of an id.  NotFound if there is none."""
-        return Job(self._link, await self._link.again(lambda link: invoke(link, JobsApi.get, job)))
+        return self._job(await self._link.again(lambda link: invoke(link, JobsApi.get, job)))
 
     async def list(self) -> list[Job]:
         """All jobs the node knows, oldest first."""
         infos = await self._link.again(lambda link: invoke(link, JobsApi.list))
-        return [Job(self._link, info) for info in infos]
+        return [self._job(info) for info in infos]
+
+    def _job(self, info: JobInfo) -> Job:
+        return Job(self._link, self._channels, info)
 
 
 class Job:
     """One job.  ``info`` is what was last heard of it; :meth:`refresh` asks again."""
 
-    def __init__(self, link: Link, info: JobInfo) -> None:
+    def __init__(self, link: Link, channels: Channels, info: JobInfo) -> None:
         self._link = link
+        self._channels = channels
         self.info = info
         self._session = new_token(8)
         self._sequence = 0
@@ -69,6 +76,10 @@ class Job:
         """The job as it stands now."""
         self.info = await self._link.again(lambda link: invoke(link, JobsApi.get, self.id))
         return self.info
+
+    def channel(self, name: str) -> Channel:
+        """The job's channel ``name``, without asking whether it is there."""
+        return self._channels.channel(channel_id(self.id, name))
 
     def output(self, from_offset: int = 0, *, follow: bool = True) -> JobOutput:
         """The output from an offset on, as an async iterator of :class:`OutputChunk`.

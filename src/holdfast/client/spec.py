@@ -29,6 +29,8 @@ class JobOptions(TypedDict, total=False):
     oldest output is lost as a counted gap (``drop-oldest``)."""
     spill_bytes_max: int
     """Undelivered output kept on disk at most, in bytes; default: the node's limit."""
+    channels: Sequence[str]
+    """Names of channels to make with the job, before its command starts; it is their executor."""
 
 
 def make_spec(command: Sequence[str], **options: Unpack[JobOptions]) -> JobSpec:
@@ -53,3 +55,11 @@ def make_spec(command: Sequence[str], **options: Unpack[JobOptions]) -> JobSpec:
 def _environment(env: Mapping[str, str]) -> dict[str, str]:
     """Without our own credentials: the job has its own."""
     return {name: value for name, value in env.items() if name not in ("HOLDFAST_TOKEN", "HOLDFAST_TOKEN_FILE")}
+
+
+def job_in(env: Mapping[str, str]) -> tuple[str, str | None]:
+    """The id and the token of the job that ``env`` is the environment of.  UsageError if there is none."""
+    job_id = env.get("HOLDFAST_JOB", "")
+    if not job_id:
+        raise UsageError("HOLDFAST_JOB is not set: this process is not part of a Holdfast job", field="HOLDFAST_JOB")
+    return job_id, env.get("HOLDFAST_TOKEN")

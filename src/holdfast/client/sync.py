@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, TypeVar, Unpack
 
+from ..channels.model import channel_id
 from ..clock import RealClock
 from ..errors import ClosedError, DeadlineExceeded, DisconnectedError, Unauthenticated, Unavailable
 from ..ids import new_token, random_fraction
@@ -24,6 +25,7 @@ from .autostart import start_node
 from .credentials import GetToken, Target, target
 from .output import READ_BYTES, OutputChunk, chunk_of
 from .spec import JobOptions, make_spec
+from .sync_channels import SyncChannel, SyncChannels
 
 if TYPE_CHECKING:
     from .tokens import SyncTokens
@@ -47,6 +49,7 @@ class SyncNode:
         self._refused = False
         self._clock = RealClock()
         self._backoff = Backoff(random_fraction, LIMITS)
+        self.channels = SyncChannels(self)
         self.jobs = SyncJobs(self)
 
     def __enter__(self) -> Self:
@@ -202,6 +205,10 @@ class SyncJob:
         """The job as it stands now."""
         self.info = self._node.again(lambda: invoke_blocking(self._node.connection(), JobsApi.get, self.id))
         return self.info
+
+    def channel(self, name: str) -> SyncChannel:
+        """The job's channel ``name``, without asking whether it is there."""
+        return self._node.channels.channel(channel_id(self.id, name))
 
     def output(self, from_offset: int = 0, *, follow: bool = True) -> SyncOutput:
         """The output from an offset on; as :meth:`holdfast.client.jobs.Job.output`, each step blocking."""

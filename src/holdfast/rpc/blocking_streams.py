@@ -124,6 +124,22 @@ class BlockingWriter:
             if view and not taken:
                 self._connection.pump()
 
+    def offer(self, data: bytes | memoryview) -> int:
+        """Give what the stream has room for now; how much that was.  Does not block; raises as :meth:`write`."""
+        self._check_link()
+        taken = self._writer.write(data)
+        self._acted()
+        return taken
+
+    def finish(self) -> None:
+        """No more will be written.  Does not block: pump until the reader has everything."""
+        self._writer.close()
+        self._acted()
+
+    def forget(self) -> None:
+        """Have done with the stream without a word to its reader, which may never have come.  Idempotent."""
+        self._connection.core.broker.remove(self.stream_id)
+
     def close(self) -> None:
         """No more will be written; wait until the reader has everything and the end.  Blocks; raises as write."""
         self._writer.close()
