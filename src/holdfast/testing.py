@@ -90,11 +90,11 @@ class NodeBox:
         self._children.append(child)
         return child
 
-    def start_node(self, *, ready: bool = True) -> subprocess.Popen[bytes]:
-        """A node as our child; back when it answers."""
+    def start_node(self, *options: str, ready: bool = True) -> subprocess.Popen[bytes]:
+        """``holdfast serve OPTIONS`` as our child; back when it answers."""
         self.state_dir.mkdir(mode=0o700, exist_ok=True)
         with (self.directory / "node.err").open("ab") as errors:
-            self.node = self.spawn("serve", stderr=errors)
+            self.node = self.spawn("serve", *options, stderr=errors)
         if ready:
             wait_until(self._node_answers, "the node answers")
         return self.node
@@ -105,6 +105,11 @@ class NodeBox:
             raise AssertionError(f"the node ended: {(self.directory / 'node.err').read_text()}")
         found = json.loads(self.run("version", "-o", "json").stdout)["node"]
         return found is not None and found["pid"] == self.node.pid
+
+    def listening(self, scheme: str) -> str:
+        """The first address of the running node that begins so."""
+        found = json.loads(self.run("version", "-o", "json").stdout)["node"]["listening"]
+        return next(str(url) for url in found if url.startswith(f"{scheme}://"))
 
     def kill_node(self) -> None:
         """SIGKILL, as a crash would."""

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import os
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from ..paths import places
+
+if TYPE_CHECKING:
+    from ..node.node import EngineKind
+
+_FILES = ("tls_cert", "tls_key")
 
 
 @click.command()
@@ -21,29 +27,33 @@ from ..paths import places
 @click.option("--tls-key", metavar="FILE", help="PEM file of its key, which only you can read.")
 @click.option("--tls-self-signed", is_flag=True, help="Make a certificate for tls://, and say its fingerprint.")
 @click.option("--insecure-listen", is_flag=True, help="Allow tcp:// where others may read along.")
+@click.option("--http", metavar="HOST:PORT", help="Serve durable streams, health and metrics over HTTP there.")
+@click.option("--http-host", multiple=True, metavar="NAME", help="A name HTTP is reached by; may be repeated.")
+@click.option("--http-origin", multiple=True, metavar="ORIGIN", help="A web page that may use HTTP; may be repeated.")
+@click.option("--http-open", is_flag=True, help="Let everybody on this machine use HTTP without a token.")
+@click.option(
+    "--engine",
+    type=click.Choice(["sqlite", "memory"]),
+    default="sqlite",
+    show_default=True,
+    help="Where state lives; memory forgets it with the node.",
+)
 @click.option("--ready-fd", type=int, hidden=True)
-def serve(
-    background: bool,
-    listen: tuple[str, ...],
-    tls_cert: str | None,
-    tls_key: str | None,
-    tls_self_signed: bool,
-    insecure_listen: bool,
-    ready_fd: int | None,
-) -> None:
+def serve(background: bool, ready_fd: int | None, engine: EngineKind, **listening: Any) -> None:
     """Run a node.
 
     It serves until SIGTERM or Ctrl-C; jobs run on without it and are adopted again by the next one. Its log
     goes to standard error. HOLDFAST_STATE_DIR, HOLDFAST_RUNTIME_DIR and HOLDFAST_URL say where it lives.
 
     Without --listen it is reached on its unix socket only, by you. Whoever comes over TCP needs a token of
-    `holdfast token mint`.
+    `holdfast token mint`. The same holds for --http, unless --http-open lets everybody in; web pages are let in
+    from --http-origin only.
     """
     where = places()
     if background and ready_fd is None:
         from ..client.autostart import start_node
 
-        answer = start_node(where, _spelled(listen, tls_cert, tls_key, tls_self_signed, insecure_listen))
+        answer = start_node(where, [f"--engine={engine}", *_spelled(listening)])
         for url in (where.url, *answer.get("listening", ())):
             click.echo(url)
         if "fingerprint" in answer:
@@ -54,19 +64,22 @@ def serve(
     from ..node.listening import ListenOptions
     from ..node.serve import serve as serve_node
 
-    options = ListenOptions(listen, tls_cert or "", tls_key or "", tls_self_signed, insecure_listen)
-    serve_node(where, ready_fd=ready_fd, options=options)
+    options = ListenOptions(**{name: value for name, value in listening.items() if value is not None})
+    serve_node(where, ready_fd=ready_fd, options=options, engine=engine)
 
 
-def _spelled(
-    listen: tuple[str, ...], tls_cert: str | None, tls_key: str | None, tls_self_signed: bool, insecure_listen: bool
-) -> list[str]:
+def _spelled(listening: dict[str, Any]) -> list[str]:
     """The options as another process is given them, which runs elsewhere."""
-    spelled = [f"--listen={url}" for url in listen]
-    files = (("--tls-cert", tls_cert), ("--tls-key", tls_key))
-    spelled += [f"{option}={os.path.abspath(path)}" for option, path in files if path]
-    flags = (("--tls-self-signed", tls_self_signed), ("--insecure-listen", insecure_listen))
-    return [*spelled, *(option for option, given in flags if given)]
+    spelled = []
+    for name, value in listening.items():
+        option = "--" + name.replace("_", "-")
+        if value is True:
+            spelled.append(option)
+        elif isinstance(value, tuple):
+            spelled += [f"{option}={one}" for one in value]
+        elif value:
+            spelled.append(f"{option}={os.path.abspath(value) if name in _FILES else value}")
+    return spelled
 
 
 def _leave_parent() -> None:

@@ -7,13 +7,12 @@ import os
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, NamedTuple, cast
+from typing import TYPE_CHECKING, cast
 
 import uvicorn
 
 from ..errors import BusyError, UsageError
 from .connections import CountingProtocol, Peer, StallWatch
-from .guard import parse_authority
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
@@ -21,31 +20,11 @@ if TYPE_CHECKING:
     from ..clock import Clock
     from ..limits import Limits
     from .live import Lasting
+    from .settings import HttpSettings
 
 _BACKLOG = 1024
 _CHECK_S = 1.0
 """How often stalled connections are looked for."""
-
-
-class HttpSettings(NamedTuple):
-    """What an operator says about the HTTP door."""
-
-    host: str
-    port: int
-    hosts: tuple[str, ...] = ()
-    """Names it is reached by, beside this machine's loopback names."""
-    origins: tuple[str, ...] = ()
-    """Web pages that may use it; ``*`` for all."""
-    open: bool = False
-    """Nobody needs a token."""
-
-
-def parse_listen(text: str) -> tuple[str, int]:
-    """``HOST:PORT`` taken apart; UsageError for anything else."""
-    authority = parse_authority(text)
-    if authority is None or authority.port is None:
-        raise UsageError(f"http: {text!r} is not HOST:PORT", field="http")
-    return authority.host, authority.port
 
 
 class _Server(uvicorn.Server):

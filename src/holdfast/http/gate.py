@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-from ..errors import Unauthenticated
-
 if TYPE_CHECKING:
     from starlette.requests import Request
 
@@ -18,6 +16,10 @@ class Gate(Protocol):
 
     def authenticate(self, headers: Mapping[str, str], peer: str) -> Any:
         """Who sends these headers from ``peer``; Unauthenticated if that is not proven.  Does not block."""
+        ...
+
+    def check_in_force(self, identity: Any) -> None:
+        """Unauthenticated if it is not proven any more: its token has expired or was revoked.  Does not block."""
         ...
 
     def authorize(self, identity: Any, action: Action, resource: str) -> None:
@@ -35,20 +37,11 @@ class OpenGate:
         """Anybody."""
         return None
 
+    def check_in_force(self, identity: Any) -> None:
+        """For ever."""
+
     def authorize(self, identity: Any, action: Action, resource: str) -> None:
         """Anything."""
-
-
-class ShutGate:
-    """Lets nobody in."""
-
-    def authenticate(self, headers: Mapping[str, str], peer: str) -> Any:
-        """Always raises Unauthenticated."""
-        raise Unauthenticated("a bearer token is needed, and this node accepts none")
-
-    def authorize(self, identity: Any, action: Action, resource: str) -> None:
-        """Never reached."""
-        raise Unauthenticated("a bearer token is needed, and this node accepts none")
 
 
 def peer_of(request: Request) -> str:

@@ -51,10 +51,10 @@ class Lasting:
             await asyncio.wait((task, watcher), return_when=asyncio.FIRST_COMPLETED)
             return await task if task.done() else None
         finally:
-            self._tasks.discard(task)
             for one in (task, watcher):
                 one.cancel()
             await asyncio.gather(task, watcher, return_exceptions=True)
+            self._tasks.discard(task)
 
 
 async def _left(receive: Receive) -> None:

@@ -7,6 +7,7 @@ import socket
 from typing import TYPE_CHECKING, NamedTuple
 
 from ..errors import UsageError
+from ..http.settings import HttpSettings, parse_listen
 from ..paths import Address, address_of
 from ..rpc.inet import is_loopback
 
@@ -24,7 +25,15 @@ class ListenOptions(NamedTuple):
     tls_self_signed: bool = False
     """Make a certificate, unless there is one."""
     insecure_listen: bool = False
-    """Allow ``tcp`` where others can read along."""
+    """Allow ``tcp``, and HTTP, where others can read along."""
+    http: str = ""
+    """``HOST:PORT`` of the HTTP door; port 0: any that is free; empty: there is none."""
+    http_host: tuple[str, ...] = ()
+    """Names it is reached by, beside this machine's own."""
+    http_origin: tuple[str, ...] = ()
+    """Web pages that may use it; ``*``: all."""
+    http_open: bool = False
+    """Let everybody in who reaches it, without a token."""
 
 
 class Certificate(NamedTuple):
@@ -56,6 +65,19 @@ def addresses(options: ListenOptions) -> list[Address]:
     if has_tls and not wants_tls:
         raise UsageError("tls_cert: no tls:// address is listened at", field="tls_cert")
     return found
+
+
+def http_settings(options: ListenOptions) -> HttpSettings | None:
+    """The HTTP door as it was asked for; UsageError for options that are wrong or do not go together."""
+    if not options.http:
+        if options.http_host or options.http_origin or options.http_open:
+            raise UsageError("http: --http-host, --http-origin and --http-open need --http HOST:PORT", field="http")
+        return None
+    host, port = parse_listen(options.http)
+    if not (is_loopback(host) or options.insecure_listen):
+        what = f"{host} would carry tokens in the clear; listen on this machine behind a proxy with TLS"
+        raise UsageError(f"http: {what}, or use --insecure-listen if the network is yours", field="http")
+    return HttpSettings(host, port, options.http_host, options.http_origin, options.http_open)
 
 
 def certificate(options: ListenOptions, found: list[Address], state_dir: str, wall: float) -> Certificate | None:

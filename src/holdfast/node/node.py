@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from contextlib import AsyncExitStack
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import structlog
 
@@ -13,6 +13,7 @@ from .._version import __version__
 from ..channels import api as channels_api
 from ..channels.router import ChannelRouter
 from ..channels.service import ChannelsService
+from ..engine.memory import MemoryEngine
 from ..engine.sqlite import SqliteEngine
 from ..jobs import api as jobs_api
 from ..jobs.birth import Midwife
@@ -30,15 +31,20 @@ from ..status import api as status_api
 from ..status.model import NodeInfo
 from .callers import Caller, Callers
 from .channels import ChannelCaller, JobChannels
-from .listening import Certificate, ListenOptions, addresses, certificate, tls_context
+from .listening import Certificate, ListenOptions, addresses, certificate, http_settings, tls_context
 
 if TYPE_CHECKING:
     from ..clock import Clock
     from ..engine.base import Engine
+    from ..http.settings import HttpSettings
     from ..limits import Limits
     from ..rpc.aio import AsyncConnection
+    from .web import Web
 
 _logger = structlog.get_logger("holdfast.node")
+
+EngineKind = Literal["sqlite", "memory"]
+"""Where state lives; ``memory``: nowhere, it ends with the node."""
 
 
 class Node:
@@ -51,6 +57,7 @@ class Node:
         clock: Clock,
         limits: Limits,
         options: ListenOptions = ListenOptions(),  # noqa: B008 - frozen
+        engine: EngineKind = "sqlite",
     ) -> None:
         self._places = places
         self._options = options
@@ -64,7 +71,9 @@ class Node:
         self.certificate: Certificate | None = None
         """What TLS clients are shown; None: there is no TLS."""
         self._callers: Callers
+        self._engine_kind: EngineKind = engine
         self._engine: Engine
+        self.web: Web | None = None
         self._servers: list[Server] = []
 
     async def open(self) -> None:
@@ -83,12 +92,8 @@ class Node:
         make_private_dir(self._places.state_dir)
         make_private_dir(self._places.runtime_dir)
         socket_path = self._places.socket_path
-        listen = addresses(self._options)
-        self._engine = SqliteEngine(
-            os.path.join(self._places.state_dir, "engine"),
-            max_bytes=self._limits.state_bytes_max or None,
-            limits=self._limits,
-        )
+        listen, http = addresses(self._options), http_settings(self._options)
+        self._engine = self._make_engine()
         await self._engine.start()
         self._stack.push_async_callback(self._engine.stop)
         midwife = Midwife(self._limits)
@@ -118,7 +123,16 @@ class Node:
         )
         self._own(server)
         await self._listen(listen)
+        if http is not None:
+            await self._open_web(http)
         _logger.info("node.ready", url=self._places.url, pid=os.getpid(), jobs=len(self.jobs))
+
+    def _make_engine(self) -> Engine:
+        max_bytes = self._limits.state_bytes_max or None
+        if self._engine_kind == "memory":
+            return MemoryEngine(max_bytes=max_bytes)
+        directory = os.path.join(self._places.state_dir, "engine")
+        return SqliteEngine(directory, max_bytes=max_bytes, limits=self._limits)
 
     async def _open_authority(self) -> None:
         self.authority = Authority(
@@ -147,6 +161,14 @@ class Node:
             self._own(server)
             _logger.info("node.listening", url=server.address)
 
+    async def _open_web(self, settings: HttpSettings) -> None:
+        from .web import Web  # 150 ms that a node without HTTP need not wait for
+
+        web = Web(settings, self._engine, self.jobs, self.authority, clock=self._clock, limits=self._limits)
+        await web.open()
+        self.web = web
+        self._stack.push_async_callback(web.close)
+
     def _own(self, server: Server) -> None:
         self._servers.append(server)
         self._stack.push_async_callback(server.close)
@@ -169,7 +191,8 @@ class Node:
 
     async def drain(self, timeout_s: float) -> None:
         """Accept nothing new and let calls under way finish, for ``timeout_s`` at most."""
-        await asyncio.gather(*(server.drain(timeout_s) for server in self._servers))
+        doors: list[Server | Web] = [*self._servers, *([self.web] if self.web is not None else [])]
+        await asyncio.gather(*(door.drain(timeout_s) for door in doors))
 
     async def close(self) -> None:
         """Stop listening, let go of every keeper, make all durable.  Jobs run on."""
@@ -179,7 +202,8 @@ class Node:
     @property
     def listening(self) -> list[str]:
         """The addresses besides the unix socket's."""
-        return [server.address for server in self._servers[1:]]
+        rpc = [server.address for server in self._servers[1:]]
+        return [*rpc, self.web.url] if self.web is not None else rpc
 
     def info(self) -> NodeInfo:
         """Who answers."""
@@ -189,7 +213,7 @@ class Node:
             url=self._places.url,
             state_dir=self._places.state_dir,
             runtime_dir=self._places.runtime_dir,
-            engine="sqlite",
+            engine=self._engine_kind,
             started_at=self._started_at,
             jobs=len(self.jobs),
             connections=self._callers.count,

@@ -16,7 +16,7 @@ from ..clock import RealClock
 from ..errors import HoldfastError, to_wire
 from ..settings import limits_from
 from .listening import ListenOptions
-from .node import Node
+from .node import EngineKind, Node
 
 if TYPE_CHECKING:
     from ..paths import Places
@@ -40,7 +40,13 @@ def configure_log(*, json_lines: bool) -> None:
     structlog.configure(processors=[*processors, render], logger_factory=structlog.PrintLoggerFactory(sys.stderr))
 
 
-def serve(places: Places, *, ready_fd: int | None = None, options: ListenOptions = ListenOptions()) -> None:  # noqa: B008 - frozen
+def serve(
+    places: Places,
+    *,
+    ready_fd: int | None = None,
+    options: ListenOptions = ListenOptions(),  # noqa: B008 - frozen
+    engine: EngineKind = "sqlite",
+) -> None:
     """Run a node until SIGTERM or SIGINT.  Blocks.
 
     ``ready_fd`` gets one JSON line when the node is ready, ``{"ok": true, ...}``, or why it is not; the
@@ -51,7 +57,7 @@ def serve(places: Places, *, ready_fd: int | None = None, options: ListenOptions
     gc.set_threshold(*_GC_THRESHOLDS)
     try:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-            runner.run(_serve(places, ready_fd, options))
+            runner.run(_serve(places, ready_fd, options, engine))
     except HoldfastError as error:
         _tell(ready_fd, {"ok": False, "error": to_wire(error)})
         raise
@@ -65,13 +71,13 @@ def _loop_factory() -> Any:
     return uvloop.new_event_loop
 
 
-async def _serve(places: Places, ready_fd: int | None, options: ListenOptions) -> None:
+async def _serve(places: Places, ready_fd: int | None, options: ListenOptions, engine: EngineKind) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    node = Node(places, clock=RealClock(), limits=limits_from(), options=options)
+    node = Node(places, clock=RealClock(), limits=limits_from(), options=options, engine=engine)
     await node.open()
     try:
         shown = node.certificate

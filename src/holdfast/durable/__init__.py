@@ -1,0 +1,1 @@
+"""Durable Streams: append-only streams under paths, created, forked, closed and expired by their users."""

@@ -1,0 +1,75 @@
+"""The HTTP application: the routes, and the shield around them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from starlette.applications import Starlette
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Mount, Route
+
+from ..errors import HoldfastError, NotFound
+from .gate import peer_of
+from .problems import problem
+from .reading import STREAMS
+from .shield import Shield
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from starlette.requests import Request
+    from starlette.types import ASGIApp
+
+    from .gate import Gate
+    from .guard import Guard
+    from .metrics import Metrics
+
+
+_NO_STORE = {"cache-control": "no-store"}
+
+
+def make_app(
+    *, streams: ASGIApp, guard: Guard, gate: Gate, probe: Callable[[], Awaitable[None]], metrics: Metrics
+) -> ASGIApp:
+    """``probe`` proves that the node can write, or raises."""
+    pages = _Pages(gate, probe, metrics)
+    routes = [
+        Route("/healthz", pages.healthz),
+        Route("/readyz", pages.readyz),
+        Route("/metrics", pages.show_metrics),
+        Mount(STREAMS.rstrip("/"), metrics.counting(streams)),
+    ]
+    app = Starlette(routes=routes, exception_handlers={404: _unknown})
+    app.router.redirect_slashes = False
+    return Shield(app, guard)
+
+
+class _Pages:
+    """What is not a stream."""
+
+    def __init__(self, gate: Gate, probe: Callable[[], Awaitable[None]], metrics: Metrics) -> None:
+        self._gate = gate
+        self._probe = probe
+        self._metrics = metrics
+
+    async def healthz(self, request: Request) -> Response:
+        """The process answers."""
+        return JSONResponse({"status": "alive"}, headers=_NO_STORE)
+
+    async def readyz(self, request: Request) -> Response:
+        """The engine can write; a stranger is not told why not."""
+        try:
+            await self._probe()
+        except HoldfastError:
+            return JSONResponse({"status": "not ready"}, 503, headers=_NO_STORE)
+        return JSONResponse({"status": "ready"}, headers=_NO_STORE)
+
+    async def show_metrics(self, request: Request) -> Response:
+        """For Prometheus."""
+        self._gate.authorize(self._gate.authenticate(request.headers, peer_of(request)), "read", "node/metrics")
+        body, content_type = self._metrics.render()
+        return Response(body, headers={**_NO_STORE, "content-type": content_type})
+
+
+def _unknown(request: Request, _error: Exception) -> Response:
+    return problem(NotFound(kind="page", name=request.url.path))

@@ -1,0 +1,178 @@
+"""The Durable Streams protocol over HTTP: what each method does with a stream."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any
+
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+
+from ..durable.model import Added
+from ..errors import ClosedError, Fenced, Gone, HoldfastError, NotFound, SequenceGap
+from .bodies import read_body
+from .gate import peer_of
+from .offsets import cursor_at, offset_of
+from .problems import problem
+from .reading import STREAMS, moment_of, parse_addition, parse_creation, parse_read
+from .serving import serve_events, serve_long_poll, serve_now
+
+if TYPE_CHECKING:
+    from starlette.types import Receive, Scope, Send
+
+    from ..clock import Clock
+    from ..durable.store import Mounts, StreamStore
+    from ..limits import Limits
+    from .gate import Action, Gate
+    from .live import Lasting
+
+_ACTIONS: dict[str, Action] = {"GET": "read", "HEAD": "read", "PUT": "create", "POST": "append", "DELETE": "delete"}
+_READ_ONLY = ("GET", "HEAD", "OPTIONS")
+_ALL = ("GET", "HEAD", "PUT", "POST", "DELETE", "OPTIONS")
+
+
+class StreamEndpoint:
+    """An ASGI application for everything below ``/v1/stream/``."""
+
+    def __init__(
+        self,
+        mounts: Mounts,
+        gate: Gate,
+        lasting: Lasting,
+        *,
+        clock: Clock,
+        limits: Limits,
+        jitter: Callable[[], float] = random.random,
+    ) -> None:
+        self._mounts = mounts
+        self.gate = gate
+        self._jitter = jitter
+        self.lasting = lasting
+        self.clock = clock
+        self.limits = limits
+        self._methods: dict[str, Callable[[Request, StreamStore, str], Awaitable[Response | None]]] = {
+            "GET": self._get,
+            "HEAD": self._head,
+            "PUT": self._put,
+            "POST": self._post,
+            "DELETE": self._delete,
+        }
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        request = Request(scope, receive, send)
+        answer: Response | None
+        try:
+            answer = await self._answer(request)
+        except ClientDisconnect:  # in the middle of its body; nothing was done
+            return
+        except HoldfastError as error:
+            answer = problem(error, headers=_error_headers(error))
+        if answer is not None:
+            await answer(scope, receive, send)
+
+    async def _answer(self, request: Request) -> Response | None:
+        path = request.scope["path"].removeprefix(STREAMS)
+        identity = request.scope["identity"] = self.gate.authenticate(request.headers, peer_of(request))
+        action = _ACTIONS.get(request.method)
+        store, rest = self._mounts.find(path)
+        if action is None or not (store.writable or action == "read"):
+            return _not_allowed(store)
+        try:
+            await self._authorize(identity, action, store, path, rest)
+        except NotFound:  # somebody else's must look as none
+            raise NotFound(kind="stream", name=path) from None
+        return await self._methods[request.method](request, store, rest)
+
+    async def _authorize(self, identity: Any, action: Action, store: StreamStore, path: str, rest: str) -> None:
+        prefix = "streams" if store is self._mounts.root else path.partition("/")[0]
+        try:
+            name = await store.resource(rest)
+        except NotFound:
+            self.gate.authorize(identity, action, f"{prefix}/{rest}")  # a lack of rights is told first, and to all
+            raise
+        self.gate.authorize(identity, action, f"{prefix}/{name}")
+
+    # -- reading ----------------------------------------------------------------------------------------------
+
+    async def _head(self, request: Request, store: StreamStore, path: str) -> Response:
+        info = await store.info(path)
+        headers = {"cache-control": "no-store", **_position_headers(info.tail, closed=info.closed)}
+        if info.ttl_s is not None:
+            headers["stream-ttl"] = str(info.ttl_s)
+        if info.expires_at_s is not None:
+            headers["stream-expires-at"] = moment_of(info.expires_at_s)
+        return Response(headers={**headers, "content-type": info.content_type})
+
+    async def _get(self, request: Request, store: StreamStore, path: str) -> Response | None:
+        wanted = parse_read(request.query_params)
+        info = await store.info(path)
+        if wanted.live is None:
+            return await serve_now(self, request, store, path, info, wanted)
+        if wanted.live == "long-poll":
+            return await serve_long_poll(self, request, store, path, info, wanted)
+        await serve_events(self, request, store, path, info, wanted)
+        return None
+
+    def cursor(self, echoed: str | None) -> str:
+        """The cursor for an answer given now to a reader who sent ``echoed``."""
+        return cursor_at(self.clock.wall(), echoed, self._jitter())
+
+    # -- writing ----------------------------------------------------------------------------------------------
+
+    async def _put(self, request: Request, store: StreamStore, path: str) -> Response:
+        body = await read_body(request, self.limits.http_body_bytes_max)
+        creation = parse_creation(request.headers, body)
+        if creation.fork is not None:
+            self.gate.authorize(request.scope["identity"], "read", f"streams/{creation.fork.source}")
+        info, created = await store.create(path, creation)
+        headers = {"content-type": info.content_type, **_position_headers(info.tail, closed=info.closed)}
+        if created:
+            headers["location"] = str(request.url.replace(query="", fragment=""))
+        return Response(status_code=201 if created else 200, headers=headers)
+
+    async def _post(self, request: Request, store: StreamStore, path: str) -> Response:
+        body = await read_body(request, self.limits.http_body_bytes_max)
+        addition = parse_addition(request.headers, body)
+        try:
+            added = await store.append(path, addition)
+        except ClosedError as error:
+            info = await store.info(path)
+            return problem(error, headers=_position_headers(info.tail, closed=info.closed))
+        fresh = addition.producer is not None and body and not added.duplicate
+        return Response(status_code=200 if fresh else 204, headers=_added_headers(added))
+
+    async def _delete(self, request: Request, store: StreamStore, path: str) -> Response:
+        await store.delete(path)
+        return Response(status_code=204)
+
+
+def _position_headers(tail: int, *, closed: bool) -> dict[str, str]:
+    headers = {"stream-next-offset": offset_of(tail)}
+    if closed:
+        headers["stream-closed"] = "true"
+    return headers
+
+
+def _added_headers(added: Added) -> dict[str, str]:
+    headers = _position_headers(added.tail, closed=added.closed)
+    if added.producer is not None:
+        headers["producer-epoch"] = str(added.producer.epoch)
+        headers["producer-seq"] = str(added.producer.sequence)
+    return headers
+
+
+def _error_headers(error: HoldfastError) -> dict[str, str]:
+    if isinstance(error, Fenced):
+        return {"producer-epoch": str(error.epoch)}
+    if isinstance(error, SequenceGap):
+        return {"producer-expected-seq": str(error.expected), "producer-received-seq": str(error.received)}
+    if isinstance(error, Gone) and error.oldest:
+        return {"stream-next-offset": offset_of(error.oldest)}
+    return {}
+
+
+def _not_allowed(store: StreamStore) -> Response:
+    allowed = ", ".join(_ALL if store.writable else _READ_ONLY)
+    return Response(status_code=405, headers={"allow": allowed, "cache-control": "no-store"})

@@ -1,0 +1,102 @@
+"""The HTTP door of a node: the streams it shows, who may use them, what it measures."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import structlog
+
+from ..durable.store import Mounts
+from ..durable.streams import DurableStreams
+from ..http.app import make_app
+from ..http.door import HttpDoor
+from ..http.gate import Gate, OpenGate
+from ..http.guard import Guard
+from ..http.live import Lasting
+from ..http.metrics import Figure, Metrics
+from ..http.streams import StreamEndpoint
+from .figures import job_figures
+from .job_outputs import JobOutputs
+from .token_gate import TokenGate
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from ..clock import Clock
+    from ..engine.base import Engine
+    from ..http.settings import HttpSettings
+    from ..jobs.controller import JobController
+    from ..limits import Limits
+    from ..security.authority import Authority
+
+_logger = structlog.get_logger("holdfast.node")
+
+_RESERVED = ("jobs", "channels", "__ds")
+"""First segments of paths that are not free-standing streams."""
+
+
+class Web:
+    """One HTTP address and what it serves."""
+
+    def __init__(
+        self,
+        settings: HttpSettings,
+        engine: Engine,
+        jobs: JobController,
+        authority: Authority,
+        *,
+        clock: Clock,
+        limits: Limits,
+    ) -> None:
+        self._settings = settings
+        self._jobs = jobs
+        self.streams = DurableStreams(engine, clock=clock, limits=limits)
+        self.mounts = Mounts(self.streams, _RESERVED)
+        self.mounts.mount("jobs", JobOutputs(jobs, engine.log))
+        gate: Gate = OpenGate() if settings.open else TokenGate(authority)
+        self._lasting = Lasting()
+        endpoint = StreamEndpoint(self.mounts, gate, self._lasting, clock=clock, limits=limits)
+        guard = Guard(hosts=(settings.host, *settings.hosts), origins=settings.origins)
+        metrics = Metrics(self._figures)
+        app = make_app(streams=endpoint, guard=guard, gate=gate, probe=engine.probe, metrics=metrics)
+        self._door = HttpDoor(app, settings, self._lasting, clock=clock, limits=limits)
+
+    @property
+    def url(self) -> str:
+        """Where it listens."""
+        return self._door.url
+
+    async def open(self) -> None:
+        """Load the streams and listen.  BusyError if the address is taken, CorruptionError, StorageError."""
+        await self.streams.open()
+        try:
+            await self._door.open()
+        except BaseException:
+            await self.streams.close()
+            raise
+        _logger.info("node.listening", url=self.url)
+        if self._settings.open:
+            _logger.warning("http.open", url=self.url, meaning="nobody needs a token")
+
+    async def drain(self, timeout_s: float) -> None:
+        """End live readers, let other requests finish."""
+        await self._door.drain(timeout_s)
+
+    async def close(self) -> None:
+        """Stop listening."""
+        await self._door.close()
+        await self.streams.close()
+
+    def _figures(self) -> Iterator[Figure]:
+        yield from job_figures(self._jobs)
+        gauges = {
+            "holdfast_streams": ("Free-standing durable streams.", len(self.streams)),
+            "holdfast_http_connections": ("Open HTTP connections.", self._door.connections),
+            "holdfast_http_live_readers": ("Long polls and event streams under way.", len(self._lasting)),
+        }
+        for name, (text, value) in gauges.items():
+            yield Figure(name, text, (), [((), value)])
+        cut = self._door.stalls_cut
+        yield Figure(
+            "holdfast_http_stalls_cut", "Connections cut because their peer stood still.", (), [((), cut)], True
+        )
