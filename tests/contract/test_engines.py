@@ -58,6 +58,10 @@ class TestProducers(contract.ProducerContract):
     """Appends with a sequence."""
 
 
+class TestForks(contract.ForkContract):
+    """Logs that begin as others do."""
+
+
 class TestFollowing(contract.FollowContract):
     """Followers."""
 

@@ -118,6 +118,18 @@ class Log(Protocol):
         """Make an empty log, durable on return.  AlreadyExists if there is one of that name."""
         ...
 
+    async def fork(self, name: str, source: str, position: int, *, meta: bytes = b"") -> LogStat:
+        """Make a log whose content is that of ``source`` up to ``position``, and which then goes on by itself.
+
+        It has the same mode, positions, holes and tags; it is open, has a ``meta`` of its own and knows no producers.
+        The two share storage where that can be done: what happens to ``source`` from now on, trims and deletion too,
+        does nothing to the fork.  Appends to ``source`` that wait to be stored come first.  Durable on return.
+
+        Raises NotFound; AlreadyExists; Gone(oldest) below the oldest position; UsageError beyond the tail, and inside
+        a blob of a runs-mode log.
+        """
+        ...
+
     def append(
         self,
         name: str,

@@ -49,6 +49,11 @@ def check_mode(mode: LogMode) -> LogMode:
     return mode
 
 
+def first_position(mode: LogMode) -> int:
+    """Where a log of that mode begins."""
+    return 0 if mode == "bytes" else 1
+
+
 def check_ack(ack: AckLevel) -> int:
     """The rank of ``ack``."""
     level = LEVELS.get(ack)

@@ -47,6 +47,13 @@ class Extent:
             made = self._pieces = self._make_pieces()
         return made
 
+    def head(self, end: int) -> Extent | None:
+        """The part below ``end``, which is inside; None if there can be no part of it."""
+        length = end - self.position
+        data = None if self.data is None else self.data[:length]
+        size = sum(map(len, data)) if isinstance(data, tuple) else len(data or b"")
+        return Extent(self.position, end, size, self.tag, data)
+
     def _make_pieces(self) -> list[Piece]:
         if self.data is None:
             return [Hole(self.position, self.end - self.position)]
@@ -59,6 +66,9 @@ class PackedExtent(Extent):
     """One append to a runs-mode log: a blob that holds as many entries as it has positions."""
 
     __slots__ = ()
+
+    def head(self, end: int) -> None:
+        """None: a blob is never cut."""
 
     def _make_pieces(self) -> list[Piece]:
         assert isinstance(self.data, bytes)
@@ -184,6 +194,19 @@ class TailCache:
             out += more
             break
         return out
+
+    def fork(self, end: int) -> TailCache | None:
+        """A cache of the same extents up to ``end``; None if that is inside of one that cannot be cut."""
+        made = TailCache(min(self.start, end))
+        for index in range(self._first, len(self._extents)):
+            extent = self._at(index)
+            part = extent if extent.end <= end else extent.head(end) if extent.position < end else extent
+            if part is None:
+                return None
+            if part.position >= end:
+                break
+            made.push(part)
+        return made
 
     def drop_below(self, position: int, cost_bytes: int = 0) -> int:
         """Drop whole extents that end at or below ``position`` while more than ``cost_bytes`` is kept.

@@ -43,6 +43,10 @@ class Store(Protocol):
         """Make the log; gives its id."""
         ...
 
+    def forking(self, source: LogState, name: str, position: int, meta: bytes) -> Callable[[], LogState]:
+        """Make a log of what ``source`` holds below ``position``; gives its state."""
+        ...
+
     def trimming(self, state: LogState, position: int) -> Callable[[], int]:
         """Forget all below ``position``; gives how many payload bytes that was."""
         ...
@@ -82,9 +86,7 @@ class Logs:
         checks.check_key(name, "name")
         checks.check_mode(mode)
         checks.check_meta(meta)
-        if name in self._states or name in self._creating:
-            raise AlreadyExists(f"log {name!r} exists already", kind="log", name=name)
-        self._creating.add(name)
+        self._claim(name)
         stat: LogStat = await self._change(
             None,
             self._store.creating(name, mode, meta),
@@ -95,9 +97,37 @@ class Logs:
 
     def _created(self, name: str, mode: LogMode, meta: bytes, log_id: int) -> LogStat:
         self._creating.discard(name)
-        first = 0 if mode == "bytes" else 1
+        first = checks.first_position(mode)
         state = self._states[name] = LogState(log_id, name, mode, oldest=first, tail=first, meta=meta)
         return state.stat()
+
+    async def fork(self, name: str, source: str, position: int, *, meta: bytes = b"") -> LogStat:
+        """See :meth:`holdfast.engine.base.Log.fork`."""
+        checks.check_key(name, "name")
+        checks.check_position(position)
+        checks.check_meta(meta)
+        state = self._state(source)
+        self.check_readable(state, position)
+        self._claim(name)
+        stat: LogStat = await self._change(
+            state,
+            self._store.forking(state, name, position, meta),
+            self._forked,
+            undo=partial(self._creating.discard, name),
+        )
+        return stat
+
+    def _forked(self, state: LogState) -> LogStat:
+        self._creating.discard(state.name)
+        self._states[state.name] = state
+        self._cached_bytes += state.cache.cost_bytes
+        return state.stat()
+
+    def _claim(self, name: str) -> None:
+        """Take a name for a log that is being made."""
+        if name in self._states or name in self._creating:
+            raise AlreadyExists(f"log {name!r} exists already", kind="log", name=name)
+        self._creating.add(name)
 
     def append(
         self,

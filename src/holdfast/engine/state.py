@@ -56,6 +56,14 @@ class Losses:
         return None
 
 
+class Share(NamedTuple):
+    """The positions ``low`` to ``high`` of a fork are stored with the log ``owner``."""
+
+    owner: int
+    low: int
+    high: int
+
+
 class LogState:
     """One log; see the module's text."""
 
@@ -77,6 +85,7 @@ class LogState:
         "pending",
         "poisoned",
         "producers",
+        "shares",
         "stored_bytes",
         "stored_meta",
         "tail",
@@ -113,6 +122,8 @@ class LogState:
         self.losses = Losses()
         self.poisoned = -1
         """The last generation a commit of which failed; the store's own note, not used by the event loop."""
+        self.shares: tuple[Share, ...] = ()
+        """Where a fork's content is that it did not append itself, in order; the store's own note too."""
 
     def stat(self) -> LogStat:
         """The figures of now."""

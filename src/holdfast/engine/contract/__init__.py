@@ -12,6 +12,7 @@ In a test module, give a fixture ``engine_factory`` (see :class:`EngineFactory`)
     class TestRuns(contract.RunsContract): ...
     class TestMeta(contract.MetaContract): ...
     class TestProducers(contract.ProducerContract): ...
+    class TestForks(contract.ForkContract): ...
     class TestFollowing(contract.FollowContract): ...
     class TestRoom(contract.RoomContract): ...
     class TestModel(contract.ModelContract): ...
@@ -25,6 +26,7 @@ Needs pytest and hypothesis.  For readable failures call
 from __future__ import annotations
 
 from .following import FollowContract
+from .forks import ForkContract
 from .keys import KeyContract, WatchContract
 from .logs import LogContract
 from .meta import MetaContract
@@ -37,6 +39,7 @@ from .support import EngineFactory
 __all__ = [
     "EngineFactory",
     "FollowContract",
+    "ForkContract",
     "KeyContract",
     "LogContract",
     "MetaContract",

@@ -32,6 +32,8 @@ _STEPS = st.one_of(
         st.sampled_from([None, None, b"", b"meta"]),
         _ACKS,
     ),
+    st.tuples(st.just("fork"), st.floats(0, 1), st.sampled_from(["stay", "go", "delete"])),
+    st.tuples(st.just("swap"), st.integers(0, 5)),
     st.tuples(st.just("annotate"), st.binary(max_size=5)),
     st.tuples(st.just("skip"), st.integers(1, 50)),
     st.tuples(st.just("trim"), st.floats(0, 1)),
@@ -57,6 +59,18 @@ class _Model:
     @property
     def tail(self) -> int:
         return self.first + len(self.cells)
+
+    def fork(self, position: int) -> _Model:
+        """What a fork at ``position`` is."""
+        made = _Model(self.mode)
+        forgotten = (0, 0) if self.mode == "bytes" else (b"", 0)
+        made.cells = [forgotten] * (self.oldest - self.first) + self.since(self.oldest)[: position - self.oldest]
+        made.oldest = self.oldest
+        return made
+
+    def cuts_a_blob(self, position: int) -> bool:
+        """Whether a fork at ``position`` would have part of a blob."""
+        return self.mode == "runs" and self.oldest < position < self.tail and self.since(position)[0][1] > 0
 
     def add(self, parts: list[bytes], tag: int) -> None:
         if self.mode == "runs":
@@ -112,6 +126,7 @@ class _Life:
         self.name = f"life {next(_names)}"
         self.waiting: list[tuple[Awaitable[int], int]] = []
         self.engine: Engine = factory()
+        self.others: list[tuple[str, _Model]] = []
 
     async def run(self, steps: list[Step]) -> None:
         await self.engine.start()
@@ -121,7 +136,10 @@ class _Life:
                 await getattr(self, kind)(*arguments)
                 await self.compare_stat()
             await self.settle()
-            await self.finish()
+            for _ in range(len(self.others) + 1):
+                await self.compare_stat()
+                await self.finish()
+                await self.swap(0)
         finally:
             await self.engine.stop()
 
@@ -157,6 +175,34 @@ class _Life:
         self.model.meta = self.model.meta if meta is None else meta
         self.model.add(parts, 0)
         self.waiting.append((wait, self.model.tail))
+
+    async def fork(self, share: float, then: str) -> None:
+        """Go on with the log, or with its fork; the other one is looked at later, or deleted."""
+        position = self.model.place(share)
+        name = f"life {next(_names)}"
+        wait = self.engine.log.fork(name, self.name, position)
+        if not self.model.oldest <= position <= self.model.tail or self.model.cuts_a_blob(position):
+            with pytest.raises(Gone if position < self.model.oldest else UsageError):
+                await wait
+            return
+        made = self.model.fork(position)
+        stat = await wait
+        assert (stat.name, stat.oldest, stat.tail, stat.closed) == (name, made.oldest, made.tail, False)
+        if then == "stay":
+            self.others.append((name, made))
+            return
+        if then == "go":
+            self.others.append((self.name, self.model))
+        else:
+            await self.engine.log.delete(self.name)
+        self.name, self.model = name, made
+
+    async def swap(self, number: int) -> None:
+        """Go on with another of the logs."""
+        if self.others:
+            other = self.others.pop(number % len(self.others))
+            self.others.append((self.name, self.model))
+            self.name, self.model = other
 
     async def annotate(self, meta: bytes) -> None:
         await self.engine.log.annotate(self.name, meta)

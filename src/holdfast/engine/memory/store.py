@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from itertools import count
 
-from ...errors import Conflict, HoldfastError, StorageError
+from ...errors import Conflict, HoldfastError, StorageError, UsageError
 from ..base import Change, Hole, Item, LogMode, Piece
 from ..logs import Logs
 from ..state import Append, Control, LogState
@@ -74,6 +74,23 @@ class MemoryStore:
         """The next id."""
         del name, mode, meta
         return lambda: next(self._ids)
+
+    def forking(self, source: LogState, name: str, position: int, meta: bytes) -> Callable[[], LogState]:
+        """Share the payload; in ``max_bytes`` it counts twice, since either log may be the one that stays."""
+
+        def run() -> LogState:
+            made = LogState(next(self._ids), name, source.mode, oldest=source.oldest, tail=position, meta=meta)
+            cache = source.cache.fork(position) if position > source.oldest else made.cache
+            if cache is None:
+                raise UsageError(f"position: {position} is inside a blob of log {source.name!r}", field="position")
+            made.cache = cache
+            made.stored_bytes = payload_bytes(made, position)
+            self._take(made.stored_bytes)
+            pieces = cache.read(made.oldest, position, 1 << 62) if position > made.oldest else []
+            made.hole_bytes = sum(piece.length for piece in pieces if isinstance(piece, Hole))
+            return made
+
+        return run
 
     def trimming(self, state: LogState, position: int) -> Callable[[], int]:
         """Give back the room of what is below ``position``."""

@@ -41,6 +41,13 @@ def payload_ending_above(read: Callable[[int], bytes], count: int) -> int:
     return sum(length for length, end in zip(lengths, accumulate(counts), strict=True) if end > count)
 
 
+def is_between(read: Callable[[int], bytes], count: int) -> bool:
+    """Whether one blob ends and another begins after the first ``count`` entries; ``read`` as above."""
+    (number,) = _NUMBER.unpack(read(_NUMBER.size))
+    _, counts = _numbers(read(8 * number))
+    return count in accumulate(counts)
+
+
 def _numbers(directory: bytes) -> tuple[array[int], array[int]]:
     numbers = array("I", directory)
     if sys.byteorder == "big":

@@ -8,7 +8,10 @@ from collections.abc import Iterator
 from zlib import crc32
 
 from ...errors import AlreadyExists, StorageError
+from ..checks import POSITION_MAX
+from ..state import Share
 from .database import path_in, sync_directory
+from .shares import Shares
 
 
 def check(connection: sqlite3.Connection) -> list[str]:
@@ -24,23 +27,37 @@ def check(connection: sqlite3.Connection) -> list[str]:
 
 
 def _check_logs(connection: sqlite3.Connection) -> Iterator[str]:
-    oldest = dict(connection.execute("SELECT id, oldest FROM log WHERE name IS NOT NULL"))
-    names = dict(connection.execute("SELECT id, name FROM log WHERE name IS NOT NULL"))
-    ends: dict[int, int] = {}
-    for log, position, length, crc, data in connection.execute(
-        "SELECT log, position, length, crc, data FROM run ORDER BY log, position"
+    shares = Shares(connection).load()
+    owners = {share.owner for some in shares.values() for share in some}
+    logs = {
+        log: (name or f"deleted, {log}", name is not None, max(oldest, base))
+        for log, name, oldest, base in connection.execute("SELECT id, name, oldest, base FROM log")
+    }
+    for log, position, crc, data in connection.execute(
+        "SELECT log, position, crc, data FROM run ORDER BY log, position"
     ):
-        if log not in names:
-            continue
-        where = f"log {names[log]!r}, position {position}"
-        if position != ends.get(log, position) or (log not in ends and position > oldest[log]):
-            yield f"{where}: follows {ends.get(log, oldest[log])}"
-        if crc32(data or b"") != crc:
-            yield f"{where}: the checksum does not match"
-        ends[log] = position + length
-    for log, end in ends.items():
-        if end < oldest[log]:
-            yield f"log {names[log]!r}: ends at {end}, before its oldest position {oldest[log]}"
+        if log in logs and (logs[log][1] or log in owners) and crc32(data or b"") != crc:
+            yield f"log {logs[log][0]!r}, position {position}: the checksum does not match"
+    for log, (name, alive, low) in logs.items():
+        if alive:
+            for share in (*shares.get(log, ()), Share(log, low, POSITION_MAX)):
+                yield from _check_places(connection, name, share)
+
+
+def _check_places(connection: sqlite3.Connection, name: str, share: Share) -> Iterator[str]:
+    """Whether the rows from ``low`` on follow one another, up to ``high`` or to wherever the log ends."""
+    at = share.low
+    first = True
+    for position, length in connection.execute(
+        "SELECT position, length FROM run "
+        "WHERE log = ?1 AND position < ?3 AND position + length > ?2 ORDER BY position",
+        share,
+    ):
+        if position > at or (position < at and not first):
+            yield f"log {name!r}, position {position}: follows {at}"
+        at, first = position + length, False
+    if at < share.high < POSITION_MAX:
+        yield f"log {name!r}: ends at {at}, and not at {share.high}"
 
 
 def backup(connection: sqlite3.Connection, path: str) -> None:

@@ -33,11 +33,15 @@ class SqliteStore:
         """Add it to the table of logs."""
         return lambda: self.writer.rows.create(name, mode, meta)
 
+    def forking(self, source: LogState, name: str, position: int, meta: bytes) -> Callable[[], LogState]:
+        """Add it to the table of logs, with shares in the rows of others."""
+        return lambda: self.writer.rows.fork(source.id, name, source.mode, position, meta)
+
     def trimming(self, state: LogState, position: int) -> Callable[[], int]:
         """Move its oldest position; the rows go as maintenance."""
 
         def run() -> int:
-            self.writer.maintenance.trimmed(state.id)
+            self._touched(state)
             return self.writer.rows.trim(state.id, state.mode, position)
 
         return run
@@ -46,15 +50,26 @@ class SqliteStore:
         """Free its name; the rows go as maintenance."""
 
         def run() -> None:
+            self._touched(state)
             self.writer.maintenance.deleted(state.id)
             self.writer.rows.delete(state.id)
 
         return run
 
+    def _touched(self, state: LogState) -> None:
+        """Rows of it, and of those it has shares in, may be due to be removed."""
+        for log_id in (state.id, *(share.owner for share in state.shares)):
+            self.writer.maintenance.trimmed(log_id)
+
     async def fetch(self, state: LogState, position: int, limit: int, max_bytes: int) -> list[Piece]:
-        """Read rows."""
+        """Read rows: its own, or of whom it has a share in."""
+        log_id = state.id
+        for share in state.shares:
+            if position < share.high:
+                log_id, limit = share.owner, min(limit, share.high)
+                break
         return await self.reader.call(
-            lambda connection: fetch(connection, state.id, state.mode, position, limit, max_bytes)
+            lambda connection: fetch(connection, log_id, state.mode, position, limit, max_bytes)
         )
 
     def putting(self, key: str, value: bytes, revision: int | None) -> Callable[[], Change]:
