@@ -241,6 +241,8 @@ class Channel:
         counts the entries of that view.  Raises Gone(oldest), UsageError, ChannelNotFound.
         """
         paging = Paging(after, limit, last, since, order)
+        if paging.wants_stream:
+            await self._read_streaming(paging)
         while not paging.done:
             try:
                 paging.take(
@@ -253,10 +255,13 @@ class Channel:
         return paging.found
 
     async def _read_streaming(self, paging: Paging) -> None:
-        """An entry is too large for a page: a stream carries any."""
-        after = paging.stream_after(await self.info())
-        async with self.subscribe(after=after, follow=False, limit=paging.stream_limit) as subscription:
-            paging.take_rest([entry async for entry in subscription])
+        """The rest at once: as a stream, which carries entries of any size."""
+        if paging.counts_back:
+            paging.begin_back((await self.info()).last_index)
+        async with self.subscribe(after=paging.after, follow=False, limit=paging.stream_limit) as subscription:
+            while entries := await subscription.next_batch():
+                paging.take_rest(entries)
+            paging.done = True
 
     def subscribe(
         self,

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import NamedTuple, TypedDict
 
 from ..channels.failures import decode_failure
-from ..channels.model import ChannelInfo, Order, SlowPolicy
+from ..channels.model import Order, SlowPolicy
 from ..channels.unpacking import Entry, RunReader, entries_of, iter_entries, split_runs
 from ..errors import LimitExceeded, ProtocolError
 from ..streams.reader import Chunk, Failed, Item
 
 READ_BYTES = 1 << 18
 """Most bytes taken from a stream at once."""
+
+
+_PAGED_MAX = 1000
+"""Entries up to which a read goes by pages."""
 
 
 class ChannelOptions(TypedDict, total=False):
@@ -119,6 +123,12 @@ class Paging:
         """How many more are wanted; 0: all."""
         return self._limit - len(self.found) if self._limit > 0 else self._limit
 
+    @property
+    def wants_stream(self) -> bool:
+        """Whether all of a channel is wanted, or much of it: a stream gives that faster than pages."""
+        many = self._limit == 0 or self._limit > _PAGED_MAX
+        return many and self._order == "index" and self._since is None and not self._last
+
     def take(self, page: bytes) -> None:
         """The node's answer: a page; an empty one is the end."""
         entries = list(iter_entries(page))
@@ -132,18 +142,28 @@ class Paging:
         """Whether the node meant that the next entry is too large for a page, and a stream will do."""
         return error.name == "frame_bytes_max" and self._order == "index"
 
-    def stream_after(self, info: ChannelInfo) -> int | None:
-        """Where a stream begins that gives the rest."""
-        return max(self._after or 0, info.last_index - self._last) if self._last else self._after
+    @property
+    def counts_back(self) -> bool:
+        """Whether the stream's beginning depends on where the channel ends: :meth:`begin_back` is needed."""
+        return self._last > 0
+
+    def begin_back(self, last_index: int) -> None:
+        """The channel's newest entry has the index ``last_index``."""
+        self._after = max(self._after or 0, last_index - self._last)
+        self._last = 0
+
+    @property
+    def after(self) -> int | None:
+        """After which index the rest begins."""
+        return self._after
 
     @property
     def stream_limit(self) -> int:
         """How many entries it gives; 0: all."""
         return self.limit_left if self._since is None else 0
 
-    def take_rest(self, entries: Iterable[Entry]) -> None:
-        """The rest, from a stream."""
+    def take_rest(self, entries: list[Entry]) -> None:
+        """Some of the rest, from a stream."""
         since = self._since
         found = entries if since is None else [entry for entry in entries if entry.timestamp >= since]
-        self.found += list(found)[: self.limit_left or None]
-        self.done = True
+        self.found += found[: self.limit_left] if self._limit > 0 else found

@@ -245,6 +245,8 @@ class SyncChannel:
         counts the entries of that view.  Raises Gone(oldest), UsageError, ChannelNotFound.
         """
         paging = Paging(after, limit, last, since, order)
+        if paging.wants_stream:
+            self._read_streaming(paging)
         while not paging.done:
             try:
                 paging.take(
@@ -259,10 +261,13 @@ class SyncChannel:
         return paging.found
 
     def _read_streaming(self, paging: Paging) -> None:
-        """An entry is too large for a page: a stream carries any."""
-        after = paging.stream_after(self.info())
-        with self.subscribe(after=after, follow=False, limit=paging.stream_limit) as subscription:
-            paging.take_rest(subscription)
+        """The rest at once: as a stream, which carries entries of any size."""
+        if paging.counts_back:
+            paging.begin_back(self.info().last_index)
+        with self.subscribe(after=paging.after, follow=False, limit=paging.stream_limit) as subscription:
+            while entries := subscription.next_batch():
+                paging.take_rest(entries)
+            paging.done = True
 
     def subscribe(
         self,
