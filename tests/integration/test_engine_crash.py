@@ -17,6 +17,7 @@ from holdfast.engine.sqlite import SqliteEngine
 
 CHILD = """
 import asyncio, os, random, sys
+from holdfast.engine.base import Producer
 from holdfast.engine.sqlite import SqliteEngine
 from holdfast.limits import LIMITS
 
@@ -31,9 +32,11 @@ async def main():
     engine = SqliteEngine(directory, limits=TINY)
     await engine.start()
     names = [stat.name for stat in await engine.log.list()]
-    for name in ("disk", "os"):
+    for name in ("disk", "os", "noted"):
         if name not in names:
-            await engine.log.create(name)
+            await engine.log.create(name, meta=b"0")
+    known = await engine.log.producer("noted", "p")
+    sequence = -1 if known is None else known.sequence
     low = (await engine.log.stat("disk")).tail, (await engine.log.stat("os")).tail
     tails = dict(zip(("disk", "os"), low))
 
@@ -43,7 +46,31 @@ async def main():
         end = await engine.log.append(name, data_of(low, high), ack=name)
         os.write(1, b"%s %d\\n" % (name.encode(), end))
 
+    async def note():
+        nonlocal sequence
+        sequence += 1
+        low = sequence * 10
+        options = {"meta": b"%d" % (low + 10), "producer": Producer("p", 0, sequence)}
+        waits = [engine.log.append("noted", data_of(low, low + 10), **options) for _ in range(2)]
+        end, again = await asyncio.gather(*waits, return_exceptions=True)
+        assert type(again).__name__ == "Duplicate", again
+        os.write(1, b"noted %d\\n" % end)
+
+    async def fork():
+        for name in [stat.name for stat in await engine.log.list("fork ")][:-2]:
+            await engine.log.delete(name)
+        source = choose.choice([stat.name for stat in await engine.log.list() if stat.name != "noted"])
+        stat = await engine.log.stat(source)
+        position = choose.randrange(stat.oldest, stat.tail + 1)
+        name = "fork %d" % choose.randrange(1 << 60)
+        await engine.log.fork(name, source, position)
+        await engine.log.append(name, data_of(position, position + 700))
+
     while True:
+        if choose.random() < 0.3:
+            await note()
+        if choose.random() < 0.1:
+            await fork()
         await asyncio.gather(*(append(choose.choice(["disk", "os"])) for _ in range(choose.randrange(1, 6))))
         if choose.random() < 0.1:
             oldest = (await engine.log.stat("os")).oldest
@@ -82,11 +109,14 @@ async def verify(directory: Path, acknowledged: dict[str, int]) -> None:
     try:
         assert await engine.check() == []
         for name, end in acknowledged.items():
-            stat = await engine.log.stat(name)
-            assert stat.tail >= end
-            pieces = await read_all(engine.log, name, stat.oldest)
+            assert (await engine.log.stat(name)).tail >= end
+        for stat in await engine.log.list():
+            pieces = await read_all(engine.log, stat.name, stat.oldest)
             assert payload(pieces) == data_of(stat.oldest, stat.tail)
             assert stat.stored_bytes == stat.tail - stat.oldest
+            if stat.name == "noted":
+                producer = await engine.log.producer("noted", "p")
+                assert stat.tail == int(stat.meta) == (0 if producer is None else producer.sequence + 1) * 10
     finally:
         await engine.stop()
 

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import pytest
 
-from holdfast.engine.base import Engine, Entry
+from holdfast.engine.base import Engine, Entry, Producer
 from holdfast.engine.contract.faulty_disk import FaultyDisk, faulty_disk
 from holdfast.engine.contract.support import payload, read_all
 from holdfast.engine.sqlite import SqliteEngine
@@ -55,9 +55,16 @@ def data_of(name: str, low: int, high: int) -> bytes:
     return bytes((salt + place * 7 + place // 251) % 256 for place in range(low, high))
 
 
+NOTED_BYTES = 10
+"""Payload of each append to the log ``noted``: its tail, its meta and its producer's sequence say the same."""
+
+
 async def work(engine: Engine, disk: FaultyDisk, random: Random, rounds: int) -> None:
-    """Appends, trims, closes and keys, with a mark for all that was acknowledged."""
+    """Appends, trims, forks, deletions and keys, with a mark for all that was acknowledged."""
     log = engine.log
+    await log.create("noted", meta=b"0")
+    disk.mark(Known("tail", "noted", 0))
+    forks: dict[str, int] = {}
     for name in ("a", "b"):
         await log.create(name)
         disk.mark(Known("tail", name, 0))
@@ -85,31 +92,69 @@ async def work(engine: Engine, disk: FaultyDisk, random: Random, rounds: int) ->
             position = random.randrange(oldest, tails[name] + 1)
             await log.trim(name, position)
             disk.mark(Known("oldest", name, position))
+        if random.random() < 0.5:
+            low = (await log.stat("noted")).tail
+            producer = Producer("p", 0, low // NOTED_BYTES)
+            data = data_of("noted", low, low + NOTED_BYTES)
+            end = await log.append("noted", data, meta=b"%d" % (low + NOTED_BYTES), producer=producer)
+            disk.mark(Known("tail", "noted", end))
+        if random.random() < 0.3:
+            await fork(engine, disk, random, forks, number)
         if random.random() < 0.3:
             await engine.kv.put("round", b"%d" % number)
             disk.mark(Known("round", "", number))
 
 
+async def fork(engine: Engine, disk: FaultyDisk, random: Random, forks: dict[str, int], number: int) -> None:
+    """Fork the log ``a`` or a fork of it, append to the fork, delete an older one."""
+    log = engine.log
+    source = random.choice(["a", *forks])
+    stat = await log.stat(source)
+    name, position = f"a fork {number}", random.randrange(stat.oldest, stat.tail + 1)
+    disk.mark(Known("forking", name, 0))
+    await log.fork(name, source, position)
+    disk.mark(Known("tail", name, position))
+    end = await log.append(name, data_of("a", position, position + 500), ack="os")
+    forks[name] = end
+    if len(forks) > 3:
+        oldest = next(iter(forks))
+        disk.mark(Known("deleting", oldest, 0))
+        await log.delete(oldest)
+        del forks[oldest]
+
+
 async def verify(directory: Path, known: list[Known]) -> None:
-    """Open what the cut left: all that was acknowledged is there, and all that is there is right."""
+    """Open what the cut left: all that was acknowledged is there, and all that is there is right.
+
+    What came with an append is there if and only if the append is.
+    """
     engine = SqliteEngine(directory)
     await engine.start()
     try:
         assert await engine.check() == []
         stats = {stat.name: stat for stat in await engine.log.list()}
+        leaving = {name for kind, name, _ in known if kind == "deleting"}
         for kind, name, value in known:
+            if name in leaving and name not in stats:
+                continue
             if kind == "tail":
                 assert stats[name].tail >= value, f"log {name}: acknowledged up to {value}"
             elif kind == "oldest":
                 assert stats[name].oldest >= value
-            else:
+            elif kind == "round":
                 item = await engine.kv.get("round")
                 assert item is not None and int(item.value) >= value
         for stat in stats.values():
             pieces = await read_all(engine.log, stat.name, stat.oldest)
             assert not pieces or pieces[-1].end == stat.tail
             if stat.mode == "bytes":
-                assert payload(pieces) == data_of(stat.name, stat.oldest, stat.tail)
+                assert payload(pieces) == data_of(stat.name.split()[0], stat.oldest, stat.tail)
+                assert stat.stored_bytes == stat.tail - stat.oldest
+            if stat.name == "noted":
+                producer = await engine.log.producer("noted", "p")
+                count = 0 if producer is None else producer.sequence + 1
+                assert stat.meta == b"%d" % stat.tail
+                assert stat.tail == count * NOTED_BYTES
             for piece in pieces:
                 if isinstance(piece, Entry):
                     assert piece.data == data_of("e", piece.position, piece.position + len(piece.data))

@@ -9,7 +9,7 @@ import pytest
 
 from ...errors import ClosedError, StorageError
 from ...limits import MIB
-from ..base import Engine
+from ..base import Engine, Producer
 from .support import EngineFactory, collect, payload, read_all
 
 _CHUNK = 100_000
@@ -107,6 +107,52 @@ class RoomContract:
             assert payload(await reading) == b"one two"
             with pytest.raises(ClosedError):
                 await engine.log.append("b", b"x")
+
+        _on_a_small_store(engine_factory, test)
+
+    def test_what_came_with_a_failed_append_is_taken_back(self, engine_factory: EngineFactory) -> None:
+        async def test(engine: Engine) -> None:
+            await engine.log.create("b", meta=b"before")
+            await engine.log.append("b", b"head", producer=Producer("p", 0, 0))
+            large = bytes(3 * MIB)
+            waits = [engine.log.append("b", large, producer=Producer("p", 0, 1), meta=b"after", close=True)]
+            if (await engine.log.stat("b")).tail > 4:  # it waits; so does who tries again meanwhile
+                waits.append(engine.log.append("b", large, producer=Producer("p", 0, 1)))
+            results = await asyncio.gather(*waits, return_exceptions=True)
+            assert [type(result) for result in results] == [StorageError] * len(waits)
+            stat = await engine.log.stat("b")
+            assert (stat.tail, stat.closed, stat.meta) == (4, False, b"before")
+            assert await engine.log.producer("b", "p") == Producer("p", 0, 0)
+            assert await engine.log.append("b", b"tail", producer=Producer("p", 0, 1), meta=b"after") == 8
+            assert (await engine.log.stat("b")).meta == b"after"
+
+        _on_a_small_store(engine_factory, test)
+
+    def test_what_was_seen_of_it_too(self, engine_factory: EngineFactory) -> None:
+        async def test(engine: Engine) -> None:
+            await engine.log.create("b", meta=b"before")
+            wait = engine.log.append("b", bytes(3 * MIB), meta=b"after", close=True, ack="memory")
+            await asyncio.gather(wait, return_exceptions=True)
+            with pytest.raises((StorageError, ClosedError)):
+                await engine.log.append("b", bytes(3 * MIB))
+            await asyncio.gather(engine.probe(), return_exceptions=True)  # by then its fate is known
+            stat = await engine.log.stat("b")
+            assert (stat.tail, stat.closed, stat.meta) == (0, False, b"before")
+            assert await engine.log.append("b", b"x", close=True) == 1
+
+        _on_a_small_store(engine_factory, test)
+
+    def test_a_fork_on_a_full_store_can_be_left(self, engine_factory: EngineFactory) -> None:
+        async def test(engine: Engine) -> None:
+            await engine.log.create("b")
+            await engine.log.append("b", bytes(MIB // 2))
+            await engine.log.fork("f", "b", MIB // 4)
+            await engine.log.delete("b")
+            assert len(payload(await read_all(engine.log, "f", 0))) == MIB // 4
+            await engine.log.delete("f")
+            await engine.log.create("g")
+            count = await _fill(engine, "g")
+            assert count * _CHUNK > MIB
 
         _on_a_small_store(engine_factory, test)
 
