@@ -6,15 +6,20 @@ refusal is said goodbye to.  The first byte chooses how the rest is cut into pie
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Callable
 
-from holdfast.errors import ProtocolError
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from holdfast.errors import ProtocolError, Unauthenticated
 from holdfast.limits import LIMITS
 from holdfast.rpc.connection import Connection
 from holdfast.rpc.events import Failed, RequestReceived
 from holdfast.rpc.frames import HEADER_BYTES, PREAMBLE, FrameReader, FrameType
 from holdfast.rpc.handshake import JobLinkKeeper, LocalClient, LocalOwner
 from holdfast.rpc.states import OVER, Role, State
+from holdfast.security.keys import node_key
+from holdfast.security.tokens import decode_token
 from holdfast.streams.reader import Reader
 from holdfast.streams.writer import Writer
 
@@ -26,6 +31,8 @@ SMALL = LIMITS._replace(
     calls_in_flight_max=8,
 )
 SECRET = bytes(32)
+NODE_KEY = node_key(Ed25519PrivateKey.from_private_bytes(SECRET))
+NOW_S = 1_700_000_000.0
 
 
 def check_frames(data: bytes) -> None:
@@ -58,11 +65,32 @@ def check_connection(data: bytes) -> None:
     _feed(server, data)
 
 
+def check_token(data: bytes) -> None:
+    """Whatever is no token of the node's is Unauthenticated, before and after its signature would have been good."""
+    text = data.decode("utf-8", "replace")
+    for token in (text, _signed(data)):
+        try:
+            identity = decode_token(NODE_KEY, token, NOW_S)
+        except Unauthenticated:
+            continue
+        assert identity.token_id
+        assert not identity.local
+
+
 TARGETS: dict[str, Callable[[bytes], None]] = {
     "frames": check_frames,
     "handshake": check_handshake,
     "connection": check_connection,
+    "token": check_token,
 }
+
+
+def _signed(payload: bytes) -> str:
+    """``payload`` as the claims of a token that the node did sign."""
+    parts = base64.urlsafe_b64encode(b'{"alg":"EdDSA"}'), base64.urlsafe_b64encode(payload)
+    signed = b".".join(part.rstrip(b"=") for part in parts)
+    signature = base64.urlsafe_b64encode(NODE_KEY.private.sign(signed)).rstrip(b"=")
+    return f"{signed.decode()}.{signature.decode()}"
 
 
 def _opened() -> Connection:

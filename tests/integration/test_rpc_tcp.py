@@ -162,6 +162,20 @@ def test_without_a_good_token_nothing(
     run(main())
 
 
+def test_our_own_certificate_stands_a_strict_look(run: Run, certificate: SelfSigned) -> None:
+    """What newer Pythons look at by default."""
+
+    async def main() -> None:
+        async with serving("tls", certificate) as where:
+            strict = client_context(certificate.cert_file)
+            strict.verify_flags |= ssl.VERIFY_X509_STRICT
+            for host in ("127.0.0.1", "localhost"):
+                async with await dial_tcp(where._replace(host=host), BearerClient("good"), tls=strict) as client:
+                    assert client.identity == "friend"
+
+    run(main())
+
+
 def test_another_certificate_is_not_trusted(run_on_both: Run, certificate: SelfSigned, tmp_path: Path) -> None:
     other = self_signed(str(tmp_path / "other"), ["127.0.0.1"], time.time())
 

@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     import ssl
 
 
+_TURNS_TO_ATTACH = 4
+"""Turns of the loop within which a transport takes hold of the socket it was given."""
+
+
 class Wire(asyncio.Protocol):
     """Moves one connection's bytes and rings its timer, on the running event loop.
 
@@ -62,12 +66,19 @@ class Wire(asyncio.Protocol):
             # Cancelled in the middle, uvloop's transport would close without telling us.  It is a turn or two.
             await asyncio.shield(making)
         except asyncio.CancelledError:
-            if tls is not None:  # many turns: the handshake must end
-                with contextlib.suppress(OSError):
-                    sock.shutdown(socket.SHUT_RDWR)
+            if tls is not None:
+                self._fail_handshake(sock, _TURNS_TO_ATTACH)
             await asyncio.wait([making])
             making.exception()
             raise
+
+    def _fail_handshake(self, sock: socket.socket, turns: int) -> None:
+        """Have a TLS handshake end: on reading, and not before uvloop holds the socket, or it would lose it."""
+        if turns:
+            self._call_soon(self._fail_handshake, sock, turns - 1)
+        else:
+            with contextlib.suppress(OSError):  # it has ended
+                sock.shutdown(socket.SHUT_RD)
 
     async def _take_over(self, sock: socket.socket, tls: ssl.SSLContext | None, host: str) -> None:
         if sock.family == socket.AF_UNIX:

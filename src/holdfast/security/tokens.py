@@ -15,6 +15,8 @@ from .keys import NodeKey
 ALGORITHM = "EdDSA"
 _REQUIRED = frozenset({"iss", "sub", "scope", "iat", "exp", "jti"})
 _OPTIONAL = frozenset({"job", "channel", "role"})
+_TIME_MAX = 1 << 53
+"""Seconds a float still counts one by one."""
 _CLOCK_SKEW_S = 60.0
 """How far in the future a token may have been issued: the node's clock may have been set back."""
 
@@ -64,8 +66,8 @@ def decode_token(key: NodeKey, token: str, wall: float) -> Identity:
 def _identity(claims: dict[str, Any], wall: float) -> Identity:
     unknown = set(claims) - _REQUIRED - _OPTIONAL
     texts = {name: claims.get(name, "") for name in ("sub", "scope", "jti", *_OPTIONAL)}
-    times = (claims["iat"], claims["exp"])
-    if unknown or not all(isinstance(text, str) for text in texts.values()) or {*map(type, times)} != {int}:
+    times = all(type(claims[name]) is int and 0 <= claims[name] < _TIME_MAX for name in ("iat", "exp"))
+    if unknown or not times or not all(isinstance(text, str) for text in texts.values()):
         raise Unauthenticated("the token holds what this node does not understand")
     scopes = frozenset(texts["scope"].split())
     if scopes - set(SCOPES) or texts["role"] not in ROLES or not (texts["sub"] and texts["jti"]):
