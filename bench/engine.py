@@ -40,10 +40,13 @@ def figures(quick: bool) -> list[Figure]:
         chunks(pairs, 32 * scale * MIB),
         grouped_chunks(pairs, 32 * scale * MIB),
         batches(pairs, 250 * scale),
+        run_batches(pairs, 250 * scale),
         singles(pairs, 10_000 * scale),
+        run_singles(pairs, 10_000 * scale),
         one_at_a_time(pairs, 500 * scale),
         *pipe(pairs, 64 * scale * MIB),
         read_entries(pairs, 500_000 * scale),
+        read_runs(pairs, 500_000 * scale),
         read_bytes(pairs, 64 * scale * MIB),
         restart(pairs if quick else 3, 1_000 if quick else 10_000, (64 if quick else 1024) * MIB),
     ]
@@ -103,6 +106,45 @@ def batches(pairs: int, count: int) -> Figure:
             )
             for _ in range(pairs)
         ],
+    )
+
+
+def run_batches(pairs: int, count: int) -> Figure:
+    """The same entries as blobs, which is how channels store them; against the same segment file."""
+    batch = [os.urandom(ENTRY) for _ in range(BATCH)]
+    blob = b"".join(batch)
+    return _figure(
+        "append of blobs of 1,000 x 100 B, ack disk, 32 in flight",
+        "entries/s",
+        "raw segment file, fdatasync of each batch",
+        0.9,
+        [
+            (
+                _ours(lambda log: _append(log, blob, count, 32, BATCH), "runs", count * BATCH),
+                _peer(lambda fd: _write_segments(fd, batch, count), count * BATCH),
+            )
+            for _ in range(pairs)
+        ],
+    )
+
+
+def run_singles(pairs: int, count: int) -> Figure:
+    """128 tasks that each wait for their blob of one entry."""
+    entry = os.urandom(ENTRY)
+
+    async def ours(log: Log) -> None:
+        async def wait() -> None:
+            for _ in range(count // 128):
+                await log.append("log", entry, count=1)
+
+        await asyncio.gather(*(wait() for _ in range(128)))
+
+    return _figure(
+        "single blobs of 100 B, ack disk, 128 waiters",
+        "appends/s",
+        "raw segment file with group commit, 128 waiters",
+        0.7,
+        [(_ours(ours, "runs", count), _grouped_segments(entry, count, 128)) for _ in range(pairs)],
     )
 
 
@@ -184,6 +226,15 @@ def read_entries(pairs: int, count: int) -> Figure:
     return _alone("read back of 100 B entries", values, "entries/s", 3_000_000)
 
 
+def read_runs(pairs: int, count: int) -> Figure:
+    """Entries of 100 bytes, in blobs of 1,000, read back from disk, after a restart, 1 MiB for each read."""
+    blob = os.urandom(BATCH * ENTRY)
+    values = [
+        _read_back(lambda log: _append(log, blob, count // BATCH, 32, BATCH), "runs", count) for _ in range(pairs)
+    ]
+    return _alone("read back of blobs of 1,000 x 100 B", values, "entries/s", 3_000_000)
+
+
 def read_bytes(pairs: int, size: int) -> Figure:
     """Bytes read back from disk, after a restart, 1 MiB for each read."""
     data = os.urandom(CHUNK)
@@ -230,10 +281,10 @@ def restart(pairs: int, logs: int, size: int) -> Figure:
 # our side
 
 
-async def _append(log: Log, data: bytes | list[bytes], count: int, in_flight: int) -> None:
+async def _append(log: Log, data: bytes | list[bytes], count: int, in_flight: int, entries: int | None = None) -> None:
     waits: deque[Awaitable[int]] = deque()
     for _ in range(count):
-        waits.append(log.append("log", data))
+        waits.append(log.append("log", data, count=entries))
         if len(waits) >= in_flight:
             await waits.popleft()
     for wait in waits:
