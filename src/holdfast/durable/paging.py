@@ -34,9 +34,17 @@ async def read_page(log: Log, name: str, where: Where, max_bytes: int) -> Page:
     start = position_at(stat, where)
     if where == "now":
         return Page([], start, start, start, stat.closed)
-    first = first_of(stat)
-    pieces = await log.read(name, start + first, max_bytes=max_bytes)
-    return page_of(start, pieces, await log.stat(name))
+    pieces: list[Piece] = []
+    position, room = start + first_of(stat), max_bytes
+    while room > 0:  # an engine may give less than there is: what it has in memory comes apart from the rest
+        more = await log.read(name, position, max_bytes=room)
+        stat = await log.stat(name)
+        pieces += more
+        if not more or more[-1].end >= stat.tail:
+            break
+        position = more[-1].end
+        room -= sum(len(piece.data) for piece in more if not isinstance(piece, Hole))
+    return page_of(start, pieces, stat)
 
 
 def page_of(start: int, pieces: Sequence[Piece], stat: LogStat) -> Page:
