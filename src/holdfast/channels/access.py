@@ -92,6 +92,8 @@ class Gate:
         """Whether ``caller`` may; without a word."""
         reach = caller.reach(action, channel.process, channel.name)
         if reach == "own":
+            if not caller.subject:  # an executor not assigned yet has no name either
+                return False
             if caller.subject == channel.submitter:
                 return action != "create"
             return caller.subject == channel.executor and action in OWN_ACTIONS

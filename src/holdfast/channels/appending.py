@@ -119,7 +119,7 @@ class Appender:
         except RateLimited:
             self._counts.rate_limited += 1
             raise
-        if channel.senders is None:
+        while channel.senders is None:  # others that waited for it may have failed by now
             await self.load(channel)
             check_open(channel)
         self._loaded.move_to_end(channel)

@@ -35,12 +35,18 @@ class Feed:
     """Follows one channel while it has subscribers.  ``on_idle`` is called when the last one has left."""
 
     def __init__(
-        self, channel: Channel, store: ChannelStore, counts: Counts, spawn: Spawn, on_idle: Callable[[Feed], None]
+        self,
+        channel: Channel,
+        next_index: int,
+        store: ChannelStore,
+        counts: Counts,
+        spawn: Spawn,
+        on_idle: Callable[[Feed], None],
     ) -> None:
         self.channel = channel
         self.store = store
         self.counts = counts
-        self.next_index = channel.next_index
+        self.next_index = next_index
         """The index after all that live subscribers were given."""
         self.over = False
         """Nothing more is handed out: who wants to go on finds out why not."""
@@ -49,6 +55,8 @@ class Feed:
         self.removed_because = ""
         self.subscriptions: set[Subscription] = set()
         self._live: set[Subscription] = set()
+        self._fallen: set[Subscription] = set()
+        """Were live, are not any more, and want to be let go if they do not come back soon."""
         self._spawn = spawn
         self._on_idle = on_idle
         self._task = spawn(self._follow(), f"feed-{channel.id}")
@@ -61,6 +69,8 @@ class Feed:
 
     def replay(self, subscription: Subscription) -> None:
         """Let ``subscription`` catch up by itself."""
+        if subscription in self._live and subscription.impatient:
+            self._fallen.add(subscription)
         self._live.discard(subscription)
         subscription.task = self._spawn(subscription.replay(self), f"subscription-{self.channel.id}")
 
@@ -69,15 +79,17 @@ class Feed:
         if self.over or subscription.next_index < self.next_index:
             return False
         self._live.add(subscription)
+        self._fallen.discard(subscription)
         return True
 
     def retire(self, subscription: Subscription) -> None:
         """Hand nothing more to ``subscription``; it stays until its reader has the end."""
         self._live.discard(subscription)
+        self._fallen.discard(subscription)
 
     def leave(self, subscription: Subscription) -> None:
         """Forget ``subscription``."""
-        self._live.discard(subscription)
+        self.retire(subscription)
         self.subscriptions.discard(subscription)
         if subscription.task is not None:
             subscription.task.cancel()
@@ -120,6 +132,8 @@ class Feed:
         return False
 
     async def _hand_out(self, data: bytes, first: int, end: int) -> None:
+        for subscription in list(self._fallen):
+            subscription.check_lag(self)
         for served, subscription in enumerate(list(self._live), 1):
             if subscription in self._live:
                 subscription.offer(self, data, first, end)

@@ -85,8 +85,9 @@ class ChannelInfo:
     """What they take, packed."""
     subscribers: int = 0
     lag_entries: int = 0
-    """Entries on their way to the slowest subscriber."""
+    """Entries that the slowest subscriber has not read yet."""
     lag_bytes: int = 0
+    """What of them is on its way to it; the rest waits in the log."""
     created_at: float = 0.0
     """Seconds since the Unix epoch, as all times here; 0.0: not yet."""
     closed_at: float = 0.0

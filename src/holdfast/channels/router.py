@@ -147,9 +147,8 @@ class ChannelRouter:
     async def senders(self, caller: Caller, channel: str) -> list[SenderInfo]:
         """See :meth:`ChannelsApi.senders`."""
         found = self.find(caller, channel, "read", "senders")
-        if found.senders is None:
+        while found.senders is None:
             await self._appender.load(found)
-        assert found.senders is not None
         return [
             SenderInfo(
                 sender=sender,
@@ -164,7 +163,10 @@ class ChannelRouter:
     async def _info(self, channel: Channel) -> ChannelInfo:
         stored = await self._store.stat(channel)
         feed = self._feeds.get(channel)
-        lags = [(one.lag_entries, one.lag_bytes) for one in feed.subscriptions] if feed else []
+        subscriptions = feed.subscriptions if feed else ()
+        lags = [(one.lag_entries(stored.next_index), one.lag_bytes) for one in subscriptions]
+        if channel.senders is None:  # nothing is kept up to date for appends
+            channel.oldest, channel.next_index = stored.oldest, stored.next_index
         return channel.info(
             self._limits, stored_bytes=stored.stored_bytes, subscribers=len(lags), lag=max(lags, default=(0, 0))
         )
@@ -216,7 +218,7 @@ class ChannelRouter:
         stored = await self._store.stat(found)
         start = first_index(found.id, after, stored.oldest, stored.next_index)
         ends = ([] if follow else [stored.next_index]) + ([start + limit] if limit else [])
-        feed = self._feed_of(found)
+        feed = self._feed_of(found, stored.next_index)
         wishes = Wishes(
             policy,
             _within(buffer_entries, self._limits.subscriber_entries_max),
@@ -229,10 +231,10 @@ class ChannelRouter:
             first_index=start, last_index=stored.next_index - 1, oldest_index=stored.oldest, closed=found.closed
         )
 
-    def _feed_of(self, channel: Channel) -> Feed:
+    def _feed_of(self, channel: Channel, next_index: int) -> Feed:
         feed = self._feeds.get(channel)
         if feed is None or feed.over:
-            feed = self._feeds[channel] = Feed(channel, self._store, self._counts, self.spawn, self._idle)
+            feed = self._feeds[channel] = Feed(channel, next_index, self._store, self._counts, self.spawn, self._idle)
         limit = self._limits.subscribers_per_channel_max
         if len(feed.subscriptions) >= limit:
             raise LimitExceeded(name="subscribers_per_channel_max", limit=limit, value=len(feed.subscriptions) + 1)

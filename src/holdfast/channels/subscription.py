@@ -84,14 +84,22 @@ class Subscription:
     # how it stands
 
     @property
-    def lag_entries(self) -> int:
-        """Entries on their way: given to the stream and not read yet."""
-        return self.next_index - self._seen_index
+    def impatient(self) -> bool:
+        """Whether it wants to be let go when it falls behind."""
+        return self._wishes.policy == "disconnect"
+
+    def lag_entries(self, next_index: int) -> int:
+        """How many of the entries below ``next_index`` its reader does not have yet."""
+        return next_index - self._seen_index
 
     @property
     def lag_bytes(self) -> int:
-        """The same in bytes."""
+        """What is on its way to its reader."""
         return self._written_bytes - self._writer.acknowledged
+
+    @property
+    def _entries_on_way(self) -> int:
+        return self.next_index - self._seen_index
 
     @property
     def _complete(self) -> bool:
@@ -105,17 +113,24 @@ class Subscription:
         if end <= self.next_index:
             return
         data, end = self._wanted(data, first, end)
-        lag = self.lag_entries
-        crowded = lag > 0 and lag + end - self.next_index > self._wishes.entries_max
+        on_way = self._entries_on_way
+        crowded = on_way > 0 and on_way + end - self.next_index > self._wishes.entries_max
         if self._writer.cancelled:
             self.leave()
         elif len(data) <= self._writer.room and not crowded:
             self._write(data)
             self._given(end)
-        elif self._wishes.policy == "disconnect" and lag and len(data) <= self._capacity:
-            self._end(self._too_slow(feed, len(data)))
+        elif self.impatient and on_way and len(data) <= self._capacity:
+            self._end(self._too_slow(feed, end))
         else:
             feed.replay(self)
+
+    def check_lag(self, feed: Feed) -> None:
+        """It replays, and was live before: let go if that takes too long."""
+        if self.lag_entries(feed.next_index) > self._wishes.entries_max and self.lag_bytes:
+            if self.task is not None:
+                self.task.cancel()
+            self._end(self._too_slow(feed, feed.next_index))
 
     def _wanted(self, data: bytes, first: int, end: int) -> tuple[bytes, int]:
         """What of ``data`` is still to be given, and the index after it."""
@@ -141,14 +156,14 @@ class Subscription:
         if self._complete:
             self._end(None)
 
-    def _too_slow(self, feed: Feed, more_bytes: int) -> SubscriberTooSlow:
+    def _too_slow(self, feed: Feed, end: int) -> SubscriberTooSlow:
         feed.counts.subscribers_too_slow += 1
         last = self.next_index - 1
         return SubscriberTooSlow(
-            f"{self.lag_entries} entries, {self.lag_bytes} bytes are on their way and there is no room for more; "
+            f"{self.lag_entries(end)} entries are not read yet, more than the buffer has room for; "
             f"subscribe again after {last}",
             last_position=last,
-            behind_bytes=self.lag_bytes + more_bytes,
+            behind_bytes=self.lag_bytes,
         )
 
     # behind: its own task
@@ -178,7 +193,7 @@ class Subscription:
         async for pieces in feed.store.follow(feed.channel, self.next_index, FOLLOW_BYTES):
             data = pieces[0].data if len(pieces) == 1 else b"".join([piece.data for piece in pieces])
             data, end = self._wanted(data, pieces[0].position, pieces[-1].end)
-            while self.lag_entries >= self._wishes.entries_max:
+            while self._entries_on_way >= self._wishes.entries_max:
                 await self._movement()
             await self._write_all(data)
             self._given(end)

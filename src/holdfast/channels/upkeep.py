@@ -64,7 +64,8 @@ class Upkeep:
             self._woken.clear()
             await self.step()
             try:
-                await asyncio.wait_for(self._woken.wait(), self._due_in_s())
+                async with asyncio.timeout(self._due_in_s()):  # wait_for may swallow a cancellation
+                    await self._woken.wait()
             except TimeoutError:
                 continue
 
