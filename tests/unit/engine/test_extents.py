@@ -151,3 +151,38 @@ def test_reading_stops_at_the_limit() -> None:
     assert cache.read(1, 3, 100) == [Run(1, b"bc")]
     assert cache.read(1, 6, 4) == [Run(1, b"bc"), Run(3, b"de", 1)]
     assert cache.read(0, 6, 3) == [Run(0, b"abc")]
+
+
+def test_a_fork_of_a_cache_shares_what_is_whole() -> None:
+    cache = TailCache(0)
+    extents = bytes_extents([("run", b"abc", 1), ("hole", 4, 0), ("run", b"def", 2)])
+    for extent in extents:
+        cache.push(extent)
+    cache.drop_below(3)
+    fork = cache.fork(8)
+    assert fork is not None
+    assert (fork.start, fork.end) == (3, 8)
+    assert fork.read(3, 8, 100) == [Hole(3, 4), Run(7, b"d", 2)]
+    fork.push(extent_of("bytes", 8, b"x", 0))
+    assert cache.read(7, 10, 100) == [Run(7, b"def", 2)]
+    part = cache.fork(5)
+    assert part is not None
+    assert part.read(3, 5, 100) == [Hole(3, 2)]
+    whole = cache.fork(10)
+    assert whole is not None
+    assert whole._extents[-1] is extents[-1]
+
+
+def test_a_fork_cuts_batches_and_no_blobs() -> None:
+    cache = TailCache(1)
+    cache.push(extent_of("entries", 1, (b"a", b"bb", b"ccc"), 3))
+    fork = cache.fork(3)
+    assert fork is not None
+    assert fork.read(1, 3, 100) == [Entry(1, b"a", 3), Entry(2, b"bb", 3)]
+    cache = TailCache(1)
+    cache.push(extent_of("runs", 1, b"blob", 0, 3))
+    assert cache.fork(2) is None
+    for end in (1, 4):
+        whole = cache.fork(end)
+        assert whole is not None
+        assert whole.end == end

@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from holdfast.engine.base import Producer
 from holdfast.engine.checks import extent_of
-from holdfast.engine.state import Append, Control, LogState, Losses, fresh
-from holdfast.errors import Conflict, CorruptionError, StorageError
+from holdfast.engine.state import Append, Control, LogState, Losses, Rider, fresh
+from holdfast.errors import Conflict, CorruptionError, Duplicate, StorageError
 
 
 def on_loop(test: Callable[[], Awaitable[None]]) -> None:
@@ -23,9 +24,9 @@ def state() -> LogState:
     return LogState(1, "a", "bytes", oldest=0, tail=0)
 
 
-def append(log: LogState, data: bytes, level: int) -> Append:
+def append(log: LogState, data: bytes, level: int, rider: Rider | None = None) -> Append:
     future: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-    made = Append(log, extent_of("bytes", log.tail, data, 0), level, future)
+    made = Append(log, extent_of("bytes", log.tail, data, 0), level, future, rider)
     log.assign(made)
     return made
 
@@ -70,6 +71,60 @@ def test_failing_takes_back_what_is_not_durable() -> None:
         assert not log.pending
         assert log.losses.below(5, 0) == 0
         assert append(log, b"new", 2).extent.position == 0
+
+    on_loop(test)
+
+
+def test_what_an_append_brings_is_seen_when_it_is() -> None:
+    async def test() -> None:
+        log = state()
+        producer = Producer("p", 0, 0)
+        first = append(log, b"ab", 2)
+        second = append(log, b"", 0, Rider(meta=b"m", producer=producer, close=True))
+        again = append(log, b"", 0, Rider(refusal=Duplicate(sequence=0, position=2)))
+        assert (log.closing, log.closed, log.meta, log.producer("p")) == (True, False, b"", producer)
+        assert (second.size, second.cost - second.extent.cost) == (1, 1)
+        waiting = asyncio.create_task(log.changed())
+        await asyncio.sleep(0)
+        first.settled = True
+        log.advance()
+        await waiting
+        assert (log.closed, log.meta, second.future.result()) == (True, b"m", 2)
+        with pytest.raises(Duplicate):
+            again.future.result()
+
+    on_loop(test)
+
+
+def test_failing_takes_back_what_came_with_an_append() -> None:
+    async def test() -> None:
+        log = LogState(1, "a", "bytes", oldest=0, tail=0, meta=b"first")
+        stored = append(log, b"ab", 1, Rider(meta=b"stored", producer=Producer("p", 0, 0)))
+        assert stored.rider is not None
+        log.store(stored.rider, 1)
+        log.durable, stored.settled = 2, True
+        log.advance()
+        append(log, b"c", 0, Rider(meta=b"lost", producer=Producer("p", 0, 1), close=True))
+        again = append(log, b"", 2, Rider(refusal=Duplicate()))
+        assert (log.meta, log.closed) == (b"lost", True)
+        log.fail(StorageError("full"))
+        assert (log.meta, log.closing, log.closed, log.tail) == (b"stored", False, False, 2)
+        assert log.producer("p") == Producer("p", 0, 0)
+        with pytest.raises(StorageError):
+            again.future.result()
+
+    on_loop(test)
+
+
+def test_an_end_that_is_stored_stays() -> None:
+    async def test() -> None:
+        log = state()
+        rider = Rider(close=True)
+        append(log, b"", 0, rider)
+        assert (log.closed, log.closed_level) == (True, 0)
+        log.store(rider, 0)
+        log.fail(StorageError("full"))
+        assert (log.closed, log.closed_level) == (True, 1)
 
     on_loop(test)
 
