@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from starlette.applications import Starlette
 from starlette.responses import JSONResponse, Response
-from starlette.routing import Mount, Route
+from starlette.routing import Mount, Route, Router
 
 from ..errors import HoldfastError, NotFound
 from .gate import peer_of
@@ -18,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from starlette.requests import Request
-    from starlette.types import ASGIApp
+    from starlette.types import ASGIApp, Receive, Scope, Send
 
     from .gate import Gate
     from .guard import Guard
@@ -39,9 +38,7 @@ def make_app(
         Route("/metrics", pages.show_metrics),
         Mount(STREAMS.rstrip("/"), metrics.counting(streams)),
     ]
-    app = Starlette(routes=routes, exception_handlers={404: _unknown})
-    app.router.redirect_slashes = False
-    return Shield(app, guard)
+    return Shield(Router(routes, redirect_slashes=False, default=_unknown), guard)
 
 
 class _Pages:
@@ -71,5 +68,5 @@ class _Pages:
         return Response(body, headers={**_NO_STORE, "content-type": content_type})
 
 
-def _unknown(request: Request, _error: Exception) -> Response:
-    return problem(NotFound(kind="page", name=request.url.path))
+async def _unknown(scope: Scope, receive: Receive, send: Send) -> None:
+    await problem(NotFound(kind="page", name=scope["path"]))(scope, receive, send)

@@ -228,3 +228,15 @@ def test_where_to_listen_is_a_host_and_a_port(text: str) -> None:
     with pytest.raises(UsageError):
         parse_listen(text)
     assert parse_listen("[::1]:0") == ("::1", 0)
+
+
+def test_a_mistake_of_ours_is_told_with_a_reference(run: Run) -> None:
+    async def main() -> None:
+        async with site() as made:
+            made.streams._streams = None  # type: ignore[assignment]
+            answer = await made.ask("GET", "s")
+            assert (answer.status, answer.problem["code"]) == (500, "HF-901")
+            assert answer.problem["details"]["reference"] and answer.headers["x-content-type-options"] == "nosniff"
+            made.streams._streams = {}
+
+    run(main())

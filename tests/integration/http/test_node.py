@@ -1,0 +1,218 @@
+"""A real node's HTTP door: tokens, job outputs, what survives SIGKILL."""
+
+from __future__ import annotations
+
+import json
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import pytest
+
+from holdfast.http.offsets import offset_of
+from holdfast.testing import NodeBox, wait_until
+
+
+class Got(NamedTuple):
+    """An answer."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+
+class Web:
+    """A node with an HTTP door, asked with one token or another."""
+
+    def __init__(self, box: NodeBox, *options: str) -> None:
+        self.box = box
+        self.options = ("--http", "127.0.0.1:0", *options)
+        self.start()
+
+    def start(self) -> None:
+        self.box.start_node(*self.options)
+        self.url = self.box.listening("http")
+
+    def mint(self, *scopes: str, more: tuple[str, ...] = ()) -> str:
+        wanted = [part for scope in scopes for part in ("--scope", scope)]
+        return self.box.run("token", "mint", "--sub", "ann", *wanted, *more).stdout.decode().strip()
+
+    def ask(self, method: str, path: str, token: str = "", body: bytes | None = None, **headers: str) -> Got:
+        request = urllib.request.Request(self.url + path, method=method, data=body)
+        if token:
+            request.add_header("Authorization", f"Bearer {token}")
+        for name, value in headers.items():
+            request.add_header(name.replace("_", "-"), value)
+        try:
+            with urllib.request.urlopen(request, timeout=30) as answer:
+                return Got(answer.status, {k.lower(): v for k, v in answer.headers.items()}, answer.read())
+        except urllib.error.HTTPError as error:
+            with error:
+                return Got(error.code, {k.lower(): v for k, v in error.headers.items()}, error.read())
+
+
+@pytest.fixture
+def make_web(box: NodeBox) -> Callable[..., Web]:
+    return lambda *options: Web(box, *options)
+
+
+def code(got: Got) -> str:
+    return str(json.loads(got.body)["code"])
+
+
+def audited(box: NodeBox) -> list[dict[str, Any]]:
+    lines = (box.state_dir / "audit.log").read_text().splitlines()
+    return [event for event in map(json.loads, lines) if event["event"] == "denied"]
+
+
+def test_nothing_is_allowed_without_a_token_though_we_are_on_the_same_machine(make_web: Callable[..., Web]) -> None:
+    web = make_web()
+    for method, path in (("GET", "/v1/stream/s"), ("PUT", "/v1/stream/s"), ("GET", "/metrics"), ("GET", "/v1/stream/")):
+        for token in ("", "nonsense", web.mint("streams:read")[:-8] + "AAAAAAAA"):
+            got = web.ask(method, path, token)
+            assert got.status == 401 and got.headers["www-authenticate"].startswith("Bearer")
+            assert code(got) == "HF-401"
+    assert web.ask("GET", "/healthz").status == 200
+    assert web.ask("GET", "/readyz").status == 200
+    assert {event["action"] for event in audited(web.box)} == {"authenticate"}
+
+
+def test_scopes_decide_and_denials_are_noted(make_web: Callable[..., Web]) -> None:
+    web = make_web()
+    reads, writes = web.mint("streams:read"), web.mint("streams:write")
+    text = {"Content_Type": "text/plain"}
+    assert web.ask("PUT", "/v1/stream/s", reads, b"x", **text).status == 403
+    assert web.ask("PUT", "/v1/stream/s", writes, b"x", **text).status == 201
+    assert web.ask("GET", "/v1/stream/s", writes).status == 403
+    assert web.ask("GET", "/v1/stream/s", reads).body == b"x"
+    assert web.ask("POST", "/v1/stream/s", reads, b"y", **text).status == 403
+    assert web.ask("DELETE", "/v1/stream/s", reads).status == 403
+    assert web.ask("PUT", "/v1/stream/t", writes, b"", Stream_Forked_From="/v1/stream/s").status == 403
+    assert web.ask("GET", "/metrics", reads).status == 403
+    assert b"holdfast_streams 1.0" in web.ask("GET", "/metrics", web.mint("node:read")).body
+    reader = web.mint("streams:read", "streams:write", more=("--role", "reader"))
+    assert web.ask("POST", "/v1/stream/s", reader, b"y", **text).status == 403
+    denied = {(event["action"], event["resource"]) for event in audited(web.box)}
+    assert {("http.create", "streams/s"), ("http.read", "streams/s"), ("http.read", "node/metrics")} <= denied
+
+
+def test_an_outsider_cannot_tell_somebody_elses_from_none(make_web: Callable[..., Web]) -> None:
+    web = make_web("--http-open")
+    own, other = (web.box.run("run", "-d", "--", "echo", word).stdout.decode().strip() for word in ("own", "other"))
+    web.box.run("wait", own)
+    web.ask("PUT", "/v1/stream/somebodys", "", b"x", Content_Type="text/plain")
+    bound = web.mint("jobs:read", "streams:read", more=("--job", own))
+    lacking = web.mint("streams:read")
+    web.box.kill_node()
+    web.options = web.options[:2]
+    web.start()
+    assert web.ask("GET", f"/v1/stream/jobs/{own}/output", bound).body == b"own\n"
+    for foreign, none in ((f"jobs/{other}/output", "jobs/zzzzzzzzzzzz/output"), ("somebodys", "nobodys")):
+        answers = [web.ask("GET", f"/v1/stream/{path}", bound) for path in (foreign, none)]
+        assert [got.status for got in answers] == [404, 404]
+        told = [
+            json.loads(got.body.decode().replace(name, "…")) for got, name in zip(answers, (foreign, none), strict=True)
+        ]
+        assert told[0] == told[1]
+    for path in (f"jobs/{other}/output", "jobs/zzzzzzzzzzzz/output"):
+        assert web.ask("GET", f"/v1/stream/{path}", lacking).status == 403
+
+
+def test_an_event_stream_ends_when_its_token_is_revoked(make_web: Callable[..., Web]) -> None:
+    web = make_web("--http-open")
+    web.ask("PUT", "/v1/stream/s", "", b"x", Content_Type="text/plain")
+    web.box.kill_node()
+    web.options = web.options[:2]
+    web.box.env["HOLDFAST_LIMIT_HTTP_HEARTBEAT_S"] = "50ms"
+    web.start()
+    made = json.loads(web.box.run("token", "mint", "--sub", "ann", "--scope", "streams:read", "-o", "json").stdout)
+    request = urllib.request.Request(f"{web.url}/v1/stream/s?offset=-1&live=sse")
+    request.add_header("Authorization", f"Bearer {made['token']}")
+    with urllib.request.urlopen(request, timeout=30) as answer:
+        assert answer.readline() == b"event: data\n"
+        web.box.run("token", "revoke", made["id"])
+        rest = answer.read()
+    assert b"event: error\n" in rest and b"HF-401" in rest
+
+
+def test_a_jobs_output_is_a_stream_with_the_same_offsets(make_web: Callable[..., Web]) -> None:
+    web = make_web("--http-open")
+    job = web.box.run(
+        "run", "-d", "-T", "-n", "counter", "--", "sh", "-c", "echo one; read x; echo two"
+    ).stdout.decode()
+    path = f"/v1/stream/jobs/{job.strip()}/output"
+    wait_until(lambda: web.ask("GET", path).body == b"one\n", "the first line is there")
+    assert "stream-closed" not in web.ask("HEAD", path).headers
+    request = urllib.request.Request(f"{web.url}/v1/stream/jobs/counter/output?offset=4&live=long-poll")
+    web.box.run("send", "counter", "go\n")
+    with urllib.request.urlopen(request, timeout=30) as answer:
+        assert answer.read() == b"two\n"
+    web.box.run("wait", "counter")
+    ended = web.ask("GET", f"{path}?offset={offset_of(4)}")
+    assert ended.body == b"two\n" and ended.headers["stream-closed"] == "true"
+    assert ended.headers["stream-next-offset"] == offset_of(8)
+    assert ended.headers["content-type"] == "application/octet-stream"
+    assert web.ask("GET", f"{path}?offset=9").status == 400
+    for method in ("PUT", "POST", "DELETE"):
+        assert web.ask(method, path, "", b"x", Content_Type="text/plain").status == 405
+    for wrong in ("jobs/counter", "jobs/counter/input", "jobs/counter/output/x", "jobs//output", "jobs"):
+        assert web.ask("GET", f"/v1/stream/{wrong}").status == 404
+
+
+def test_everything_acknowledged_survives_sigkill(make_web: Callable[..., Web]) -> None:
+    web = make_web("--http-open")
+    text = {"Content_Type": "text/plain"}
+    web.ask("PUT", "/v1/stream/a", "", b"0", Stream_TTL="600", **text)
+    producer = {"Producer_Id": "p", "Producer_Epoch": "3"}
+    web.ask("POST", "/v1/stream/a", "", b"1", Producer_Seq="0", Stream_Seq="k", **producer, **text)
+    web.ask("PUT", "/v1/stream/fork", Stream_Forked_From="/v1/stream/a")
+    web.ask("POST", "/v1/stream/a", "", b"2", Stream_Closed="true", Producer_Seq="1", **producer, **text)
+    web.ask("DELETE", "/v1/stream/a")
+    web.ask("PUT", "/v1/stream/b", "", b'[1,{"two":2}]', Stream_Closed="true", Content_Type="application/json")
+    web.box.kill_node()
+    web.start()
+    assert web.ask("GET", "/v1/stream/a").status == 410
+    assert web.ask("PUT", "/v1/stream/a", "", b"0", **text).status == 409
+    assert web.ask("GET", "/v1/stream/fork").body == b"01"
+    assert web.ask("HEAD", "/v1/stream/fork").headers["stream-ttl"] == "600"
+    assert web.ask("POST", "/v1/stream/fork", "", b"!", Producer_Seq="0", **producer, **text).status == 200
+    got = web.ask("GET", "/v1/stream/b")
+    assert json.loads(got.body) == [1, {"two": 2}] and got.headers["stream-closed"] == "true"
+    assert web.ask("DELETE", "/v1/stream/fork").status == 204
+    assert web.ask("GET", "/v1/stream/a").status == 404
+
+
+def test_sigterm_ends_live_readers_properly(make_web: Callable[..., Web]) -> None:
+    web = make_web("--http-open")
+    web.ask("PUT", "/v1/stream/s", "", b"x", Content_Type="text/plain")
+    with urllib.request.urlopen(f"{web.url}/v1/stream/s?offset=-1&live=sse", timeout=30) as answer:
+        assert answer.readline() == b"event: data\n"
+        assert web.box.node is not None
+        web.box.node.terminate()
+        assert b"event: control" in answer.read()  # to its proper end, or urllib complains
+    assert web.box.node.wait(30) == 0
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("--http", "4437"),
+        ("--http", "0.0.0.0:0"),
+        ("--http", "nowhere.invalid:0", "--insecure-listen"),
+        ("--http-open",),
+        ("--http-host", "x"),
+    ],
+)
+def test_options_that_cannot_be_are_refused(box: NodeBox, options: tuple[str, ...]) -> None:
+    done = box.run("serve", *options, code=125)
+    assert b"http" in done.stderr
+
+
+def test_the_node_starts_again_within_the_lifetime_of_a_reader(make_web: Callable[..., Web]) -> None:
+    """A restart is no reason for a stream to end: a sliding lifetime begins anew."""
+    web = make_web("--http-open")
+    web.ask("PUT", "/v1/stream/s", "", b"x", Content_Type="text/plain", Stream_TTL="3600")
+    web.box.kill_node()
+    web.start()
+    assert web.ask("GET", "/v1/stream/s").body == b"x"
