@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-def reach_node(*, autostart: bool = True) -> SyncNode:
+def reach_node(*, autostart: bool = True, reconnect_s: float = 0.0) -> SyncNode:
     """The user's node, started in the background if none runs: after a crash that is how jobs are found again."""
     from ..client.sync import connect_sync
 
-    return connect_sync(autostart=autostart, reconnect_s=0.0)
+    return connect_sync(autostart=autostart, reconnect_s=reconnect_s)
 
 
 class JobName(click.ParamType[str]):

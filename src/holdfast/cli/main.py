@@ -14,6 +14,7 @@ from ..errors import EXIT_OUR_ERROR, HoldfastError, exit_code_of
 
 _COMMANDS = {
     "attach": ("attach", "attach"),
+    "channel": ("channel", "channel"),
     "completion": ("completion", "completion"),
     "inspect": ("ps", "inspect"),
     "kill": ("stop", "kill"),
@@ -33,6 +34,7 @@ _COMMANDS = {
 
 _SUMMARIES = {
     "attach": "Watch a job and type into it.",
+    "channel": "Send and read messages of a job or another process.",
     "completion": "Print a completion script for your shell.",
     "inspect": "Show all that is known of jobs.",
     "kill": "Send a signal to a job's processes.",

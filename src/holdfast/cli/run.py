@@ -32,6 +32,9 @@ if TYPE_CHECKING:
     show_default=True,
     help="When undelivered output fills ring and spill: let the job wait, or lose the oldest as a counted gap.",
 )
+@click.option(
+    "--channel", "channels", multiple=True, metavar="NAME", help="Make a channel with the job; may be repeated."
+)
 @click.option("--spill", metavar="SIZE", help="Undelivered output kept on disk at most, such as 256MiB.")
 @detach_keys_option
 @format_option("name", "json")
@@ -43,6 +46,7 @@ def run(
     env: tuple[str, ...],
     cwd: str | None,
     on_full: Any,
+    channels: tuple[str, ...],
     spill: str | None,
     detach_keys: bytes,
     form: str,
@@ -66,6 +70,7 @@ def run(
             rows=rows,
             columns=columns,
             on_full=on_full,
+            channels=list(channels),
             spill_bytes_max=0 if spill is None else parse_size(spill, "spill"),
         )
         if detach:

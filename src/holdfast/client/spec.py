@@ -48,7 +48,7 @@ def make_spec(command: Sequence[str], **options: Unpack[JobOptions]) -> JobSpec:
         command=[os.fspath(part) for part in command],
         cwd=os.path.abspath(cwd or os.getcwd()),
         env=_environment(os.environ if env is None else env),
-        **{"tty": False, **options},  # type: ignore[arg-type]
+        **{"tty": False, **options, "channels": list(options.get("channels", ()))},  # type: ignore[arg-type]
     )
 
 

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, TypeVar, Unpack
 
-from ..channels.model import channel_id
 from ..clock import RealClock
 from ..errors import ClosedError, DeadlineExceeded, DisconnectedError, Unauthenticated, Unavailable
 from ..ids import new_token, random_fraction
@@ -25,9 +24,9 @@ from .autostart import start_node
 from .credentials import GetToken, Target, target
 from .output import READ_BYTES, OutputChunk, chunk_of
 from .spec import JobOptions, make_spec
-from .sync_channels import SyncChannel, SyncChannels
 
 if TYPE_CHECKING:
+    from .sync_channels import SyncChannel, SyncChannels
     from .tokens import SyncTokens
 
 T = TypeVar("T")
@@ -49,7 +48,7 @@ class SyncNode:
         self._refused = False
         self._clock = RealClock()
         self._backoff = Backoff(random_fraction, LIMITS)
-        self.channels = SyncChannels(self)
+        self._channels: SyncChannels | None = None
         self.jobs = SyncJobs(self)
 
     def __enter__(self) -> Self:
@@ -66,6 +65,15 @@ class SyncNode:
         self._closed = True
         if self._connection is not None:
             self._connection.close()
+
+    @property
+    def channels(self) -> SyncChannels:
+        """The node's channels."""
+        if self._channels is None:
+            from .sync_channels import SyncChannels  # commands that need none do not pay for them
+
+            self._channels = SyncChannels(self)
+        return self._channels
 
     @property
     def tokens(self) -> SyncTokens:
@@ -208,7 +216,7 @@ class SyncJob:
 
     def channel(self, name: str) -> SyncChannel:
         """The job's channel ``name``, without asking whether it is there."""
-        return self._node.channels.channel(channel_id(self.id, name))
+        return self._node.channels.channel(f"{self.id}/{name}")
 
     def output(self, from_offset: int = 0, *, follow: bool = True) -> SyncOutput:
         """The output from an offset on; as :meth:`holdfast.client.jobs.Job.output`, each step blocking."""
