@@ -1,7 +1,7 @@
 """The :class:`~holdfast.engine.base.Log` of the engines that keep a node's logs themselves.
 
 Everything the contract says about positions, order, visibility and followers is decided here, on the event
-loop; a :class:`Store` below it makes things durable and finds what is no longer in memory.
+loop; a :class:`~holdfast.engine.store.Store` below it makes things durable and finds what is no longer in memory.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
 from ..errors import (
     AlreadyExists,
@@ -30,34 +30,7 @@ from .extents import Extent
 from .following import Follower
 from .producers import check_next, check_room, repetition
 from .state import Append, Control, LogState, Rider
-
-
-class Store(Protocol):
-    """Where :class:`Logs` keeps things; each ``…ing`` method gives what the store's side has to run."""
-
-    def submit(self, operation: Append | Control) -> None:
-        """Queue it.  Its fate comes back through :meth:`Logs.stored` or :meth:`Logs.failed`, in order."""
-        ...
-
-    def creating(self, name: str, mode: LogMode, meta: bytes) -> Callable[[], int]:
-        """Make the log; gives its id."""
-        ...
-
-    def forking(self, source: LogState, name: str, position: int, meta: bytes) -> Callable[[], LogState]:
-        """Make a log of what ``source`` holds below ``position``; gives its state."""
-        ...
-
-    def trimming(self, state: LogState, position: int) -> Callable[[], int]:
-        """Forget all below ``position``; gives how many payload bytes that was."""
-        ...
-
-    def deleting(self, state: LogState) -> Callable[[], None]:
-        """Remove the log."""
-        ...
-
-    async def fetch(self, state: LogState, position: int, limit: int, max_bytes: int) -> list[Piece]:
-        """What it holds from ``position`` to ``limit``; [] if ``position`` is not there (any more)."""
-        ...
+from .store import Store
 
 
 class Logs:

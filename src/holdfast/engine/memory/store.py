@@ -12,7 +12,7 @@ from ..state import Append, Control, LogState
 
 
 class MemoryStore:
-    """Implements :class:`~holdfast.engine.logs.Store` and :class:`~holdfast.engine.values.ValueStore`.
+    """Implements :class:`~holdfast.engine.store.Store` and :class:`~holdfast.engine.values.ValueStore`.
 
     The payload of the logs stays in their caches, which are never cut here.
     """

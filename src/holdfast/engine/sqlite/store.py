@@ -14,7 +14,7 @@ from .writer import Outcome, Writer
 
 
 class SqliteStore:
-    """Implements :class:`~holdfast.engine.logs.Store` and :class:`~holdfast.engine.values.ValueStore`."""
+    """Implements :class:`~holdfast.engine.store.Store` and :class:`~holdfast.engine.values.ValueStore`."""
 
     logs: Logs
     writer: Writer
