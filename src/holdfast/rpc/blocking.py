@@ -215,7 +215,10 @@ class BlockingConnection:
         what the peer or the link does: see :attr:`closed_by`.
         """
         also = list(also)
+        over = self._reason is not None
         self.flush()
+        if self._reason is not None and not over:
+            return []  # the link broke just now: that is what moved, and no descriptor would tell
         socks = [] if self._reason is not None else [self._sock.fileno()]
         ready = wait_ready([*socks, *also], socks if self._queue else [], self._patience_s(timeout_s))
         if socks and socks[0] in ready:

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from holdfast.clock import RealClock
+from holdfast.clock import RealClock, VirtualClock
 from holdfast.errors import (
     ClosedError,
     DeadlineExceeded,
@@ -245,6 +245,15 @@ def test_a_listener_that_hangs_up(socket_dir: Path) -> None:
         with pytest.raises(DisconnectedError):
             BlockingConnection.dial_unix(path, LocalClient())
         answering.join()
+
+
+def test_a_link_that_breaks_while_we_send_is_not_waited_on() -> None:
+    ours, theirs = socket.socketpair()
+    theirs.close()
+    ours.setblocking(False)
+    with pytest.raises(DisconnectedError):  # at once, not when the handshake's time is over
+        BlockingConnection.open_on(ours, "pair", LocalClient(), clock=VirtualClock())
+    assert ours.fileno() == -1
 
 
 def test_a_node_that_is_full_says_when_to_come_back(socket_dir: Path) -> None:
