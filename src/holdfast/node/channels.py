@@ -41,7 +41,7 @@ class ChannelCaller:
     def reach(self, action: Action, process: str, name: str) -> Reach:
         """How far its right to ``action`` goes for the channel ``name`` of ``process``."""
         identity = self._identity
-        if identity.local or "admin" in identity.scopes:
+        if identity.local or ("admin" in identity.scopes and not identity.bound):
             return "any"
         try:
             allow(identity, _POLICY[action], process if action == "create" else channel_id(process, name))
