@@ -32,7 +32,10 @@ def _line(text: str) -> str:
 
 
 def control_event(position: int, cursor: str, *, caught_up: bool, finished: bool) -> bytes:
-    """A ``control`` event: where to go on from, and how things stand."""
+    """A ``control`` event: where to go on from, and how things stand.
+
+    Its id is the offset too: a browser's EventSource sends it when it comes back.
+    """
     body: dict[str, object] = {"streamNextOffset": offset_of(position)}
     if not finished:
         body["streamCursor"] = cursor
@@ -40,7 +43,8 @@ def control_event(position: int, cursor: str, *, caught_up: bool, finished: bool
         body["upToDate"] = True
     if finished:
         body["streamClosed"] = True
-    return b"event: control\ndata:" + json.dumps(body, separators=(",", ":")).encode() + b"\n\n"
+    text = json.dumps(body, separators=(",", ":"))
+    return f"event: control\ndata:{text}\nid:{offset_of(position)}\n\n".encode()
 
 
 def split_text(data: bytes) -> tuple[bytes, bytes]:

@@ -11,7 +11,7 @@ from urllib.parse import unquote
 from ..durable.model import Addition, Creation, Fork, Where
 from ..engine.base import Producer
 from ..errors import UsageError
-from .offsets import where_of
+from .offsets import position_of, where_of
 
 STREAMS = "/v1/stream/"
 """The root of all streams."""
@@ -36,10 +36,15 @@ class ReadRequest(NamedTuple):
     where: Where
     live: Literal["long-poll", "sse"] | None = None
     cursor: str | None = None
+    resumed: bool = False
+    """A browser's EventSource has come back by itself."""
 
 
-def parse_read(query: Query) -> ReadRequest:
-    """UsageError for parameters that cannot be; unknown ones are ignored."""
+def parse_read(query: Query, last_event_id: str | None = None) -> ReadRequest:
+    """UsageError for parameters that cannot be; unknown ones are ignored.
+
+    An EventSource comes back to the URL it was made with, and says in ``last_event_id`` how far it got.
+    """
     offset = _one(query, "offset")
     live = _one(query, "live")
     where = where_of(offset)
@@ -51,6 +56,8 @@ def parse_read(query: Query) -> ReadRequest:
     if live == "long-poll":
         return ReadRequest(where, "long-poll", cursor)
     if live == "sse":
+        if last_event_id:
+            return ReadRequest(position_of(last_event_id), "sse", cursor, resumed=True)
         return ReadRequest(where, "sse", cursor)
     raise UsageError(f"live: {live!r} is neither 'long-poll' nor 'sse'", field="live")
 

@@ -71,15 +71,21 @@ async def _boxed(waiting: object) -> tuple[Page | None]:
 
 async def serve_events(
     door: StreamEndpoint, request: Request, store: StreamStore, path: str, info: StreamInfo, wanted: ReadRequest
-) -> None:
-    """Everything from the offset on as events, for ``http_sse_s`` at most."""
+) -> Response | None:
+    """Everything from the offset on as events, for ``http_sse_s`` at most.
+
+    An EventSource that comes back to a stream it has seen the end of is told to stay away (204).
+    """
     first = await store.read(path, wanted.where, door.limits.http_event_bytes)
+    if wanted.resumed and first.finished and not first.chunks:
+        return Response(status_code=204, headers={**_page_headers(first), "cache-control": "no-store"})
     reader = await store.follow(path, first.end, door.limits.http_event_bytes)
     try:
         stream = EventStream(door, info, reader, wanted.cursor, request)
         await door.lasting.run(stream.run(first), request.receive)
     finally:
         reader.close()
+    return None
 
 
 class EventStream:

@@ -106,14 +106,13 @@ class StreamEndpoint:
         return Response(headers={**headers, "content-type": info.content_type})
 
     async def _get(self, request: Request, store: StreamStore, path: str) -> Response | None:
-        wanted = parse_read(request.query_params)
+        wanted = parse_read(request.query_params, request.headers.get("last-event-id"))
         info = await store.info(path)
         if wanted.live is None:
             return await serve_now(self, request, store, path, info, wanted)
         if wanted.live == "long-poll":
             return await serve_long_poll(self, request, store, path, info, wanted)
-        await serve_events(self, request, store, path, info, wanted)
-        return None
+        return await serve_events(self, request, store, path, info, wanted)
 
     def cursor(self, echoed: str | None) -> str:
         """The cursor for an answer given now to a reader who sent ``echoed``."""

@@ -90,7 +90,10 @@ class Client:
             for block in chunk.decode().split("\n\n"):
                 lines = [line for line in block.split("\n") if line and not line.startswith(":")]
                 if lines:
-                    yield lines[0].partition(":")[2].strip(), "\n".join(line[5:] for line in lines[1:])
+                    yield (
+                        lines[0].partition(":")[2].strip(),
+                        "\n".join(line[5:] for line in lines if line.startswith("data:")),
+                    )
 
     async def close(self) -> None:
         self.writer.close()

@@ -97,6 +97,21 @@ def test_an_event_stream_ends_at_its_age_and_can_be_taken_up(run: Run) -> None:
     run(main())
 
 
+def test_an_event_source_goes_on_where_it_was_and_stays_away_from_a_finished_stream(run: Run) -> None:
+    async def main() -> None:
+        async with site(LIMITS._replace(http_sse_s=0.05)) as made:
+            await made.make("s", body=b"one")
+            answer = await made.ask("GET", "s?offset=-1&live=sse")
+            assert f"id:{offset_of(3)}\n".encode() in answer.body
+            await made.add("s", b"two", Stream_Closed="true")
+            again = await made.ask("GET", "s?offset=-1&live=sse", {"Last-Event-ID": offset_of(3)})
+            assert b"two" in again.body and b"one" not in again.body
+            last = await made.ask("GET", "s?offset=-1&live=sse", {"Last-Event-ID": offset_of(6)})
+            assert last.status == 204 and last.headers["stream-closed"] == "true"
+
+    run(main())
+
+
 def test_draining_ends_live_readers_properly_and_takes_no_new_ones(run: Run) -> None:
     async def main() -> None:
         async with site() as made:

@@ -37,6 +37,14 @@ def test_a_read_is_from_the_start_unless_it_says_otherwise() -> None:
     assert parse_read(query(offset="-1", unknown="x")) == ReadRequest("start")
 
 
+def test_an_event_source_that_comes_back_says_how_far_it_got() -> None:
+    wanted = parse_read(query(offset="-1", live="sse"), offset_of(7))
+    assert wanted == ReadRequest(7, "sse", None, resumed=True)
+    assert parse_read(query(offset="-1"), offset_of(7)) == ReadRequest("start")
+    with pytest.raises(UsageError):
+        parse_read(query(offset="-1", live="sse"), "nonsense")
+
+
 @pytest.mark.parametrize(
     "text",
     ["live=sse", "live=long-poll", "offset=", "offset=a", "offset=1&offset=2", "offset=0&live=x", "offset=0&live="],
