@@ -6,6 +6,7 @@ import json
 import urllib.error
 import urllib.request
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
@@ -216,3 +217,15 @@ def test_the_node_starts_again_within_the_lifetime_of_a_reader(make_web: Callabl
     web.box.kill_node()
     web.start()
     assert web.ask("GET", "/v1/stream/s").body == b"x"
+
+
+def test_the_how_tos_writer_writes(make_web: Callable[..., Web]) -> None:
+    web = make_web()
+    page = Path(__file__).parents[3] / "docs" / "howto" / "stream-tokens-to-a-browser.md"
+    block = page.read_text("utf-8").partition("```python\n")[2].partition("```")[0]
+    names: dict[str, Any] = {}
+    exec(compile(block, str(page), "exec"), names)
+    names["STREAM"] = f"{web.url}/v1/stream/answers/42"
+    names["stream_answer"](web.mint("streams:write"), ["to", "be"])
+    got = web.ask("GET", "/v1/stream/answers/42", web.mint("streams:read"))
+    assert json.loads(got.body) == [{"token": "to"}, {"token": "be"}] and got.headers["stream-closed"] == "true"
