@@ -468,3 +468,49 @@ def test_nothing_listens_on_tcp_unless_asked(node_box: NodeBox) -> None:
 def _entries(path: str) -> Iterator[os.DirEntry[str]]:
     with os.scandir(path) as found:
         yield from found
+
+
+# channels
+
+
+def test_a_jobs_token_reaches_its_own_channels_only(reached: Reached) -> None:
+    with reached.owner() as node:
+        job = node.jobs.start(["sh", "-c", 'printf %s "$HOLDFAST_TOKEN"; exec cat'], channels=["chat"])
+        node.jobs.start(["cat"], name="other", channels=["chat"])
+        own = next(job.output()).data.decode()
+        other = node.jobs.get("other")
+        foreign = f"{other.id}/chat"
+    with holdfast.connect_sync(reached.box.url, token=own, autostart=False) as node:
+        assert [info.process for info in node.channels.list()] == [job.id]
+        node.channels.channel(f"{job.id}/chat").append("hello")
+        with pytest.raises(holdfast.PermissionDenied, match="may not speak as"):
+            node.channels.channel(f"{job.id}/chat").sent_by("alice").append("not me")
+        for name in (foreign, "nobody/chat"):
+            for ask in (
+                node.channels.channel(name).info,
+                lambda name=name: node.channels.channel(name).append("x"),
+                lambda name=name: list(node.channels.channel(name).read()),
+                lambda name=name: next(iter(node.channels.channel(name).subscribe())),
+            ):
+                with pytest.raises(holdfast.NotFound) as caught:
+                    ask()
+                assert str(caught.value) == str(holdfast.NotFound(kind="channel", name=name))
+        with pytest.raises(holdfast.PermissionDenied):
+            node.channels.create(job.id, "more")
+    denied = [denial.get("resource") for denial in reached.denials()]
+    assert denied.count(foreign) == denied.count("nobody/chat") == 4
+
+
+def test_a_reader_of_one_channel_reads_it(reached: Reached) -> None:
+    with reached.owner() as node:
+        job = node.jobs.start(["cat"], name="j", channels=["chat", "private"])
+        node.channels.channel(f"{job.id}/chat").append("hello")
+    token = reached.mint("channels:read", "channels:write", job="j", channel="chat", role="reader")
+    with reached.connect_sync(token, tls=True) as node:
+        (entry,) = node.channels.channel(f"{job.id}/chat").read()
+        assert entry.payload == b"hello"
+        with pytest.raises(holdfast.PermissionDenied, match="reader"):
+            node.channels.channel(f"{job.id}/chat").append("x")
+        with pytest.raises(holdfast.NotFound):
+            node.channels.channel(f"{job.id}/private").info()
+        assert [info.name for info in node.channels.list()] == ["chat"]

@@ -27,6 +27,8 @@ _JOB_PREFIX = "job-"
 _JOB_TTL_S = 10 * 365 * 86_400
 """A job's token is good for longer than any job: nobody could give a running command another one."""
 _JOB_SCOPES = frozenset({"channels:read", "channels:write"})
+_OURS = frozenset({"node", "holdfast"})
+"""Names under which the node itself acts and speaks."""
 _FORGET_S = 7 * 86_400.0
 """Expired tokens are listed for this long."""
 
@@ -141,6 +143,8 @@ class Authority:
 
     def _identity(self, spec: TokenSpec, issued_at: int) -> Identity:
         check_name(spec.subject.replace("@", "."), "subject")
+        if spec.subject in _OURS:
+            raise UsageError(f"subject: {spec.subject!r} is the node itself", field="subject")
         unknown = sorted(set(spec.scopes) - set(SCOPES))
         if unknown or not spec.scopes:
             what = f"{unknown[0]!r} is none" if unknown else "at least one is needed"

@@ -124,6 +124,7 @@ def test_what_is_no_id_is_not_repeated(
         ({"subject": ""}, "subject"),
         ({"subject": "local:0"}, "subject"),
         ({"subject": "a b"}, "subject"),
+        ({"subject": "holdfast"}, "subject"),
         ({"scopes": []}, "scopes"),
         ({"scopes": ["jobs:read", "jobs:eat"]}, "scopes"),
         ({"role": "owner"}, "role"),
