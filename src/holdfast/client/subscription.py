@@ -30,6 +30,7 @@ class Subscription:
         self._channel = channel
         self._options = options
         self._reader: AsyncReader | None = None
+        self._connection: AsyncConnection | None = None
         self._arrivals = Arrivals(after)
         self._turn: Iterator[Entry] = iter(())
         self._given = 0
@@ -104,6 +105,8 @@ class Subscription:
             raise
 
     async def _open_if_needed(self, connection: AsyncConnection) -> SubscribeStart | None:
+        if connection is not self._connection:
+            self._drop_reader()  # what it holds still comes again
         if self._reader is not None or self._closed:
             return None
         reader = connection.open_reader(window_bytes=LIMITS.viewer_window_bytes)
@@ -116,7 +119,7 @@ class Subscription:
             raise
         reader.start(0)
         self._arrivals.opened(start.first_index)
-        self._reader = reader
+        self._reader, self._connection = reader, connection
         return start
 
     def _drop_reader(self) -> None:

@@ -11,6 +11,7 @@ from ..channels.model import SubscribeStart
 from ..channels.unpacking import Entry
 from ..errors import ClosedError, DeadlineExceeded, DisconnectedError
 from ..limits import LIMITS
+from ..rpc.blocking import BlockingConnection
 from ..rpc.blocking_streams import BlockingReader
 from ..rpc.commands import invoke_blocking
 from .entries import READ_BYTES, Arrivals, SubscribeOptions
@@ -29,6 +30,7 @@ class SyncSubscription:
         self._channel = channel
         self._options = options
         self._reader: BlockingReader | None = None
+        self._connection: BlockingConnection | None = None
         self._arrivals = Arrivals(after)
         self._turn: Iterator[Entry] = iter(())
         self._given = 0
@@ -110,16 +112,18 @@ class SyncSubscription:
             raise
 
     def _open_if_needed(self) -> SubscribeStart | None:
+        connection = self._link.connection()
+        if connection is not self._connection:
+            self._drop_reader()  # what it holds still comes again
         if self._reader is not None or self._closed:
             return None
-        connection = self._link.connection()
         reader = connection.open_reader(window_bytes=LIMITS.viewer_window_bytes)
         place = self._channel, reader.stream_id, self._arrivals.after
         policy, entries, size, mine, follow, limit = self._options.left(self._given)
         start = invoke_blocking(connection, ChannelsApi.subscribe, *place, policy, entries, size, mine, follow, limit)
         reader.start(0)
         self._arrivals.opened(start.first_index)
-        self._reader = reader
+        self._reader, self._connection = reader, connection
         return start
 
     def _drop_reader(self) -> None:
