@@ -90,14 +90,19 @@ class EntryPrinter:
 
 def about(entry: Entry) -> str:
     """The payload and what else there is to say of an entry, on one line."""
-    text = entry.payload.decode(errors="replace").replace("\n", "\\n").replace("\r", "\\r").replace("\x1b", "\\e")
+    text = entry.payload.decode(errors="replace")
     extras = [entry.error, *(f"{name}={value}" for name, value in entry.control.items())]
     if entry.in_reply_to:
         extras.append(f"reply_to={entry.in_reply_to}")
     if entry.late:
         extras.append("late")
     notes = " ".join(note for note in extras if note)
-    return f"{text}  [{notes}]" if text and notes else text or (f"[{notes}]" if notes else "")
+    return _printable("  ".join(part for part in (text, f"[{notes}]" if notes else "") if part))
+
+
+def _printable(text: str) -> str:
+    """What a sender wrote must not steer our terminal, nor look like another row."""
+    return text if text.isprintable() else "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
 def source_of(words: tuple[str, ...], file: IO[bytes] | None) -> IO[bytes] | None:
