@@ -12,10 +12,11 @@ import pytest
 
 HERE = Path(__file__).parent
 RUNS = 3000
+TARGETS = ["frames", "handshake", "connection", "token", "batches", "runs"]
 
 
 @pytest.mark.skipif(importlib.util.find_spec("atheris") is None, reason="atheris is not installed: pip install atheris")
-@pytest.mark.parametrize("target", ["frames", "handshake", "connection", "token"])
+@pytest.mark.parametrize("target", TARGETS)
 def test_a_bounded_run_finds_nothing(target: str, tmp_path: Path) -> None:
     corpus = tmp_path / "corpus"
     shutil.copytree(HERE / "corpus" / target, corpus)
@@ -25,7 +26,7 @@ def test_a_bounded_run_finds_nothing(target: str, tmp_path: Path) -> None:
     assert "Done" in done.stderr
 
 
-@pytest.mark.parametrize("target", ["frames", "handshake", "connection", "token"])
+@pytest.mark.parametrize("target", TARGETS)
 def test_the_corpus_finds_nothing(target: str) -> None:
     spec = importlib.util.spec_from_file_location("targets", HERE / "targets.py")
     assert spec is not None and spec.loader is not None

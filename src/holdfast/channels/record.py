@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from sys import intern
 from typing import Any
 
 import msgspec
@@ -15,8 +15,7 @@ PREFIX = "channels/"
 NO_LIMITS = ChannelLimits()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Question:
+class Question(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """An input asked for and not answered yet."""
 
     index: int
@@ -27,8 +26,7 @@ class Question:
     """Seconds since the Unix epoch; 0.0: never."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ChannelRecord:
+class ChannelRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One channel, as stored; process and name are in the log's name, positions are the log's own."""
 
     submitter: str
@@ -41,7 +39,7 @@ class ChannelRecord:
 
     def changed(self, **fields: Any) -> ChannelRecord:
         """The same record with some fields replaced."""
-        return replace(self, **fields)
+        return msgspec.structs.replace(self, **fields)
 
 
 _encoder = msgspec.json.Encoder()
@@ -64,4 +62,4 @@ def decode_record(log: str, meta: bytes) -> ChannelRecord:
         record = _decoder.decode(meta)
     except msgspec.MsgspecError as error:
         raise CorruptionError(where=f"log {log!r}", expected="a channel's record", got=str(error)) from error
-    return record.changed(limits=NO_LIMITS) if record.limits == NO_LIMITS else record
+    return record.changed(submitter=intern(record.submitter), executor=intern(record.executor))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from sys import intern
 from typing import TYPE_CHECKING, NamedTuple, cast
 
 from ..engine.base import Packed
@@ -98,4 +99,5 @@ def _log_of(channel: Channel) -> str:
 
 def _channel_of(stat: LogStat) -> Channel:
     process, _, name = stat.name.removeprefix(PREFIX).rpartition("/")
-    return Channel(process, name, decode_record(stat.name, stat.meta), oldest=stat.oldest, next_index=stat.tail)
+    record = decode_record(stat.name, stat.meta)
+    return Channel(intern(process), intern(name), record, oldest=stat.oldest, next_index=stat.tail)

@@ -64,6 +64,10 @@ class Share(NamedTuple):
     high: int
 
 
+_NOTHING: deque[Append] = deque(maxlen=0)
+"""What idle logs wait for, all of them together: an empty deque of its own would be half of what a log costs."""
+
+
 class LogState:
     """One log; see the module's text."""
 
@@ -115,7 +119,7 @@ class LogState:
         """The ack level at which its end is stored; 0 if that is not."""
         self.deleting = False
         self.cache = TailCache(tail)
-        self.pending: deque[Append] = deque()
+        self.pending: deque[Append] = _NOTHING
         self.waiters: list[asyncio.Future[None]] = []
         self.generation = 0
         """Grows with every failed commit; what was queued under an older one fails too."""
@@ -153,6 +157,8 @@ class LogState:
             self._board(append.rider)
         if extent.end > extent.position:
             self.cache.push(extent)
+        if not self.pending:
+            self.pending = deque()
         self.pending.append(append)
         if append.settled:
             self.advance()
@@ -176,6 +182,8 @@ class LogState:
                 self._show(append.rider, append.future)
             if not append.future.done():
                 append.future.set_result(end)
+        if not pending:
+            self.pending = _NOTHING
         if self.visible != before:
             self.wake()
 
@@ -215,7 +223,7 @@ class LogState:
         for append in self.pending:
             if not append.future.done():
                 append.future.set_exception(fresh(error))
-        self.pending.clear()
+        self.pending = _NOTHING
         self.wake()
 
     def wake(self) -> None:
