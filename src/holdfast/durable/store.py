@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Any, Literal, Protocol
 
 from ..errors import NotFound
 from .model import Added, Addition, Creation, Page, StreamInfo, Where
+
+Action = Literal["read", "create", "append", "delete"]
+
+READ_ONLY: frozenset[Action] = frozenset({"read"})
+EVERYTHING: frozenset[Action] = frozenset({"read", "create", "append", "delete"})
 
 
 class LiveReader(Protocol):
@@ -33,8 +38,12 @@ class LiveReader(Protocol):
 class StreamStore(Protocol):
     """Streams under paths."""
 
-    writable: bool
-    """Whether streams can be created, appended to and deleted; if not, those calls are never made."""
+    actions: frozenset[Action]
+    """What can be done with them at all; other calls are never made."""
+
+    def seen_by(self, identity: Any, peer: str) -> StreamStore:
+        """The store as one caller, who was let in, may see and use it; None: a caller who may all."""
+        ...
 
     async def resource(self, path: str) -> str:
         """The stream's one name for the policy, whichever alias ``path`` uses; NotFound may be raised here."""

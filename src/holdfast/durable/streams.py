@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
 import structlog
@@ -15,11 +15,12 @@ from ..errors import Conflict, Duplicate, Gone, HoldfastError, LimitExceeded, No
 from ..ids import new_id
 from .admission import Admitted, Duplicated, admit, check_addition, payload_of
 from .expiry import Agenda, Lifetime
-from .family import Family
+from .ghosts import Ghosts
 from .meta import StreamMeta, decode_meta, position_of
 from .model import DEFAULT_TYPE, Added, Addition, Creation, Page, StreamInfo, Where, media_type, mode_of
 from .paging import LivePages, first_of, position_at, read_page
 from .paths import check_path
+from .store import EVERYTHING
 
 if TYPE_CHECKING:
     from ..clock import Clock
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
 _logger = structlog.get_logger("holdfast.durable")
 
 _LOGS = "streams/"
-_GHOSTS = "stream-ghosts/"
 
 _SWEEP_PAUSE_S = 0.1
 """Between two sweeps at least, so that many short lives cost little."""
@@ -50,18 +50,17 @@ class DurableStreams:
     A restart counts as a use of every stream with a sliding lifetime: none ends early because the node was down.
     """
 
-    writable = True
+    actions = EVERYTHING
 
     def __init__(
         self, engine: Engine, *, clock: Clock, limits: Limits, new_stream_id: Callable[[], str] = new_id
     ) -> None:
         self._log = engine.log
-        self._kv = engine.kv
         self._clock = clock
         self._limits = limits
         self._new_id = new_stream_id
         self._streams: dict[str, _Stream] = {}
-        self._family = Family()
+        self._family = Ghosts(engine.kv)
         self._agenda = Agenda()
         self._agenda_changed = asyncio.Event()
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
@@ -71,14 +70,10 @@ class DurableStreams:
 
     async def open(self) -> None:
         """Load all streams, finish what a crash interrupted, begin to end the expired ones."""
-        for item in await self._kv.list(_GHOSTS):
-            path = item.key.removeprefix(_GHOSTS)
-            self._family.add(path, item.value.decode() or None)
-            self._family.haunt(path)
+        await self._family.load()
         for stat in await self._log.list(_LOGS):
             await self._load(stat)
-        for path in await self._childless_ghosts():
-            await self._lay_to_rest([path, *self._family.remove(path)])
+        await self._family.lay_to_rest()
         self._sweeper = asyncio.create_task(self._sweep_forever(), name="stream-sweeper")
 
     async def _load(self, stat: LogStat) -> None:
@@ -87,10 +82,6 @@ class DurableStreams:
             await self._log.delete(stat.name)
             return
         self._enter(decode_meta(stat.name, stat.meta))
-
-    async def _childless_ghosts(self) -> list[str]:
-        paths = [item.key.removeprefix(_GHOSTS) for item in await self._kv.list(_GHOSTS)]
-        return [path for path in paths if not self._family.has_forks(path)]
 
     async def close(self) -> None:
         """Stop ending expired streams."""
@@ -103,6 +94,10 @@ class DurableStreams:
         return len(self._streams)
 
     # -- looking ----------------------------------------------------------------------------------------------
+
+    def seen_by(self, identity: Any, peer: str) -> DurableStreams:
+        """The same for all; the policy has decided already."""
+        return self
 
     async def resource(self, path: str) -> str:
         """A stream has one path only."""
@@ -214,7 +209,7 @@ class DurableStreams:
             if later:
                 await self._log.append(name, payload, meta=meta.encode(), close=creation.closed)
         except BaseException:
-            await self._lay_to_rest(self._family.remove(path))
+            await self._family.let_go(path)
             await self._discard(name)
             raise
         return self._info(self._enter(meta), await self._log.stat(name))
@@ -337,8 +332,7 @@ class DurableStreams:
         stream = self._streams.pop(path)
         try:
             if self._family.has_forks(path):
-                self._family.haunt(path)
-                await self._kv.put(_GHOSTS + path, (stream.meta.source or "").encode())
+                await self._family.store(path)
             await self._log.delete(_LOGS + path)
         except HoldfastError:
             self._family.exorcise(path)
@@ -346,11 +340,7 @@ class DurableStreams:
             raise
         self._agenda.remove(path)
         if not self._family.is_ghost(path):
-            await self._lay_to_rest(self._family.remove(path))
-
-    async def _lay_to_rest(self, ghosts: list[str]) -> None:
-        for path in ghosts:
-            await self._kv.delete(_GHOSTS + path)
+            await self._family.let_go(path)
 
     # -- use and expiry ---------------------------------------------------------------------------------------
 

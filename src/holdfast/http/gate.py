@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from starlette.requests import Request
 
-Action = Literal["read", "create", "append", "delete"]
+    from ..durable.store import Action
 
 
 class Gate(Protocol):

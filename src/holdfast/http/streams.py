@@ -22,14 +22,12 @@ if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
 
     from ..clock import Clock
-    from ..durable.store import Mounts, StreamStore
+    from ..durable.store import Action, Mounts, StreamStore
     from ..limits import Limits
-    from .gate import Action, Gate
+    from .gate import Gate
     from .live import Lasting
 
 _ACTIONS: dict[str, Action] = {"GET": "read", "HEAD": "read", "PUT": "create", "POST": "append", "DELETE": "delete"}
-_READ_ONLY = ("GET", "HEAD", "OPTIONS")
-_ALL = ("GET", "HEAD", "PUT", "POST", "DELETE", "OPTIONS")
 
 
 class StreamEndpoint:
@@ -74,19 +72,21 @@ class StreamEndpoint:
 
     async def _answer(self, request: Request) -> Response | None:
         path = request.scope["path"].removeprefix(STREAMS)
-        identity = request.scope["identity"] = self.gate.authenticate(request.headers, peer_of(request))
+        peer = peer_of(request)
+        identity = request.scope["identity"] = self.gate.authenticate(request.headers, peer)
         action = _ACTIONS.get(request.method)
-        store, rest = self._mounts.find(path)
-        if action is None or not (store.writable or action == "read"):
-            return _not_allowed(store)
+        mounted, rest = self._mounts.find(path)
+        if action is None or action not in mounted.actions:
+            return _not_allowed(mounted)
+        prefix = "streams" if mounted is self._mounts.root else path.partition("/")[0]
+        store = mounted.seen_by(identity, peer)
         try:
-            await self._authorize(identity, action, store, path, rest)
+            await self._authorize(identity, action, store, prefix, rest)
         except NotFound:  # somebody else's must look as none
             raise NotFound(kind="stream", name=path) from None
         return await self._methods[request.method](request, store, rest)
 
-    async def _authorize(self, identity: Any, action: Action, store: StreamStore, path: str, rest: str) -> None:
-        prefix = "streams" if store is self._mounts.root else path.partition("/")[0]
+    async def _authorize(self, identity: Any, action: Action, store: StreamStore, prefix: str, rest: str) -> None:
         try:
             name = await store.resource(rest)
         except NotFound:
@@ -173,5 +173,5 @@ def _error_headers(error: HoldfastError) -> dict[str, str]:
 
 
 def _not_allowed(store: StreamStore) -> Response:
-    allowed = ", ".join(_ALL if store.writable else _READ_ONLY)
+    allowed = ", ".join([*(method for method, action in _ACTIONS.items() if action in store.actions), "OPTIONS"])
     return Response(status_code=405, headers={"allow": allowed, "cache-control": "no-store"})

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..durable.model import DEFAULT_TYPE, Added, Addition, Creation, Page, StreamInfo, Where
 from ..durable.paging import LivePages, position_at, read_page
+from ..durable.store import READ_ONLY
 from ..errors import HoldfastError, NotFound, PermissionDenied
 from ..jobs.record import log_name
 
@@ -20,7 +21,7 @@ class JobOutputs:
     What was trimmed away, or lost on its way here, is Gone at its offset, never skipped.
     """
 
-    writable = False
+    actions = READ_ONLY
 
     def __init__(self, jobs: JobController, log: Log) -> None:
         self._jobs = jobs
@@ -34,6 +35,10 @@ class JobOutputs:
             return self._jobs.find(name).id
         except HoldfastError:  # none, or several: which, is not the caller's to know
             raise NotFound(kind="stream", name=path) from None
+
+    def seen_by(self, identity: Any, peer: str) -> JobOutputs:
+        """The same for all; the policy has decided already."""
+        return self
 
     async def resource(self, path: str) -> str:
         """``<id>/output``, whether the job was named by id or by name."""

@@ -9,7 +9,7 @@ from ..errors import HoldfastError, NotFound, PermissionDenied, Unauthenticated
 from ..security.policy import Action, allow
 
 if TYPE_CHECKING:
-    from ..http.gate import Action as HttpAction
+    from ..durable.store import Action as HttpAction
     from ..security.authority import Authority
     from ..security.identity import Identity
 
