@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from itertools import chain, repeat
 from struct import Struct
@@ -49,6 +50,15 @@ class Entry(NamedTuple):
     """The sender had appended a higher sequence before."""
     control: Mapping[str, Any] = NOTHING
     """Fields of control messages and receipts."""
+
+    @property
+    def text(self) -> str:
+        """The payload as UTF-8 text; what is none of it is replaced."""
+        return self.payload.decode(errors="replace")
+
+    def json(self) -> Any:
+        """The payload as the JSON value it is.  ValueError if it is none."""
+        return json.loads(self.payload)
 
 
 class Run(NamedTuple):
