@@ -134,7 +134,7 @@ asyncio.run(main(sys.argv[1], int(sys.argv[2])))
 """
 
 OPEN = """
-import asyncio, json, resource, sys, time
+import asyncio, json, sys, time
 from holdfast.channels.router import ChannelRouter
 from holdfast.clock import RealClock
 from holdfast.engine.sqlite import SqliteEngine
@@ -154,15 +154,18 @@ async def main(directory):
     await engine.stop()
 
 def peak_bytes():
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
+    with open("/proc/self/status") as status:
+        return next(int(line.split()[1]) * 1024 for line in status if line.startswith("VmHWM"))
 
 asyncio.run(main(sys.argv[1]))
 """
 
 
 def idle_channels(count: int) -> Figure:
-    """Peak resident memory of a process that has opened ``count`` channels and uses none."""
+    """Peak resident memory of a process that has opened ``count`` channels and uses none.  Linux tells it."""
+    name = "100,000 idle channels, peak resident memory of the whole process"
+    if not sys.platform.startswith("linux"):
+        return {"name": name, "value": None, "unit": "MB", "goal": "<= 200", "note": "measured on Linux only"}
     with tempfile.TemporaryDirectory() as directory:
         subprocess.run([sys.executable, "-c", FILL, directory, str(count)], check=True)
         done = subprocess.run([sys.executable, "-c", OPEN, directory], check=True, capture_output=True, text=True)
@@ -171,7 +174,7 @@ def idle_channels(count: int) -> Figure:
     resident = found["rss"] / 1e6 if count == 100_000 else (found["rss"] - found["before"]) / 1e6 * 100_000 / count
     each = (found["rss"] - found["before"]) / count
     return {
-        "name": "100,000 idle channels, peak resident memory of the whole process",
+        "name": name,
         "value": round(resident, 1),
         "unit": "MB",
         "goal": "<= 200",

@@ -209,33 +209,26 @@ _NOTHING_MORE = (repeat(""), repeat(""), repeat(NOTHING), repeat(False), repeat(
 
 
 def _mixed_entries(run: Run) -> list[Entry]:
-    data, start, sender, timestamp = run.data, run.start, run.sender, run.timestamp
+    data, start, end, sender, timestamp = run.data, run.start, run.end, run.sender, run.timestamp
     entries: list[Entry] = []
     for index in range(run.first_index, run.next_index):
-        stop, type_, flags, sequence, reply = _draft_at(data, start, run.end)
-        begin, extras = start + DRAFT_BYTES, None
+        if start + DRAFT_BYTES > end:
+            raise _malformed("a draft is cut off")
+        length, type_, flags, sequence, reply = DRAFT.unpack_from(data, start)
+        begin, stop = start + DRAFT_BYTES, start + LENGTH_BYTES + length
+        if not begin <= stop <= end or type_ >= len(TYPES):
+            raise _malformed("a draft's header does not fit")
+        head = (index, sender, sequence, reply, timestamp, TYPES[type_])
         if flags:
             extras, begin = _extras_at(data, begin, stop, flags)
-        head = (index, sender, sequence, reply, timestamp, TYPES[type_], bytes(data[begin:stop]))
-        if extras is None:
-            entries.append(_new(Entry, (*head, "", "", NOTHING, False, NOTHING)))
+            more = (extras.error, extras.content_type, extras.headers, False, extras.control)
+            entries.append(_new(Entry, (*head, data[begin:stop], *more)))
         else:
-            entries.append(Entry(*head, extras.error, extras.content_type, extras.headers, False, extras.control))
+            entries.append(_new(Entry, (*head, data[begin:stop], "", "", NOTHING, False, NOTHING)))
         start = stop
-    if start != run.end:
+    if start != end:
         raise _malformed("bytes are left after a run's last draft")
     return entries
-
-
-def _draft_at(data: bytes, start: int, end: int) -> tuple[int, int, int, int, int]:
-    """End, type, flags, sequence and reply of the draft at ``start``."""
-    if start + DRAFT_BYTES > end:
-        raise _malformed("a draft is cut off")
-    length, type_, flags, sequence, reply = DRAFT.unpack_from(data, start)
-    stop = start + LENGTH_BYTES + length
-    if length < DRAFT_REST_BYTES or stop > end or type_ >= len(TYPES):
-        raise _malformed("a draft's header does not fit")
-    return stop, type_, flags, sequence, reply
 
 
 def _extras_at(data: bytes, start: int, stop: int, flags: int) -> tuple[Extras, int]:
@@ -256,14 +249,19 @@ class Heads(NamedTuple):
 
 def heads_of(run: Run) -> Heads:
     """What the headers of a run's drafts say.  ProtocolError("malformed") if they are not well made."""
-    starts, types, sequences = [run.start], [], []
-    start = run.start
+    data, start, end = run.data, run.start, run.end
+    starts, types, sequences = [start], [], []
     for _ in range(run.entries):
-        start, type_, _flags, sequence, _reply = _draft_at(run.data, start, run.end)
+        if start + DRAFT_BYTES > end:
+            raise _malformed("a draft is cut off")
+        length, type_, _flags, sequence, _reply = DRAFT.unpack_from(data, start)
+        start += LENGTH_BYTES + length
+        if length < DRAFT_REST_BYTES or start > end or type_ >= len(TYPES):
+            raise _malformed("a draft's header does not fit")
         starts.append(start)
         types.append(type_)
         sequences.append(sequence)
-    if start != run.end:
+    if start != end:
         raise _malformed("bytes are left after a run's last draft")
     return Heads(tuple(starts), tuple(types), tuple(sequences))
 
