@@ -89,7 +89,12 @@ class ChannelStore:
             raise ChannelNotFound(name=channel.id) from error
 
     def follow(self, channel: Channel, index: int, max_bytes: int) -> AsyncIterator[list[Packed]]:
-        """:meth:`read` without end, waiting at the tail; it ends with a closed channel.  Raises NotFound, Gone."""
+        """:meth:`read` without end, waiting at the tail; it ends with a closed channel.  Raises NotFound, Gone.
+
+        NotFound at once for a channel that was removed: there may be another of its name by now.
+        """
+        if channel.removed:
+            raise ChannelNotFound(name=channel.id)
         return cast("AsyncIterator[list[Packed]]", self._log.follow(_log_of(channel), index, max_bytes=max_bytes))
 
 
