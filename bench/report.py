@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from bench.causes import cause_of
 from bench.figures import Figure, share_of_goal
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -57,10 +58,16 @@ def _section(topic: str, result: dict[str, Any]) -> str:
     figures = result["figures"]
     rows = ["| " + " | ".join(_escaped(cell) for cell in cells(figure)) + " |" for figure in figures]
     head = ["| " + " | ".join(COLUMNS) + " |", "| " + " | ".join("---" for _ in COLUMNS) + " |"]
-    notes = [f"* {figure['name']}: {figure['note']}" for figure in figures if figure.get("note")]
+    notes = [f"* {figure['name']}: {_words(figure)}" for figure in figures if _words(figure)]
     measured = f"Measured {result['measured']} on {describe(result['machine'])}."
     lines = [f"## {topic}", "", measured, "", *head, *rows, ""]
     return "\n".join([*lines, *notes, ""] if notes else lines)
+
+
+def _words(figure: Figure) -> str:
+    cause = cause_of(figure)
+    parts = [figure.get("note") or "", f"not reached: {cause}" if cause else ""]
+    return "; ".join(part for part in parts if part)
 
 
 def _escaped(cell: str) -> str:
