@@ -6,32 +6,33 @@ from bench.figures import Figure
 
 CAUSES = {
     "terminal: cat to an attached client, durable, vs a bare PTY loop": (
-        "the keeper alone reaches 0.83 of the bare loop and spends 84 % of its busy time in the kernel's read of at most "
-        "4 KiB; end to end cat, the kernel's terminal, keeper, node with its writer and client share the cores, and the "
-        "node's commits, 80 % of its writer's time, hold up acknowledgements"
+        "the keeper alone reaches 0.83 of the bare loop and spends 84 % of its busy time in the kernel's read"
+        " of at most 4 KiB; end to end cat, the kernel's terminal, keeper, node with its writer and client "
+        "share the cores, and the node's commits, 80 % of its writer's time, hold up acknowledgements"
     ),
     "start a job on a warm node (SDK)": (
-        "two group commits (1.5 ms: the record before the command may run, and who it is) and a keeper's birth (4 ms: "
-        "forks of an 11 MB interpreter, its socket, its note, the command's exec)"
+        "two group commits (1.5 ms: the record before the command may run, and who it is) and a keeper's "
+        "birth (4 ms: forks of an 11 MB interpreter, its socket, its note, the command's exec)"
     ),
     "holdfast run -d -- true, whole process": (
-        "imports: interpreter 10 ms; typing, json, socket and enum 15; dataclasses and the models 13; click 13; our own "
-        "sixty modules 20; and the job's start 8"
+        "imports: interpreter 10 ms; typing, json, socket and enum 15; dataclasses and the models 13; click "
+        "13; our own sixty modules 20; and the job's start 8"
     ),
     "holdfast ps, whole process": (
-        "imports, as for run; click could go for argparse (12 ms less) and dataclasses for hand-written classes (10 ms "
-        "less), which we have not done"
+        "imports, as for run; click could go for argparse (12 ms less) and dataclasses for hand-written "
+        "classes (10 ms less), which we have not done"
     ),
     "stream packets of 4 KiB": (
-        "2.2 µs to receive and 1.9 µs to send a packet in Python, for flow control the peer does without; real streams "
-        "grow to packets of 64 KiB"
+        "2.2 µs to receive and 1.9 µs to send a packet in Python, for flow control the peer does without; "
+        "real streams grow to packets of 64 KiB"
     ),
     "append of batches of 1,000 x 100 B, ack disk, 32 in flight": (
-        "between 0.8 and 1.1 from run to run: the write-ahead log is written and later copied, the peer writes once; "
-        "channels store blobs, the next row"
+        "between 0.8 and 1.1 from run to run: the write-ahead log is written and later copied, the peer "
+        "writes once; channels store blobs, the next row"
     ),
     "single appends of 100 B, ack disk, 128 waiters": (
-        "3.5 µs of Python for each append, its future and its waiter, beside SQLite's commit; the peer has one future a group"
+        "3.5 µs of Python for each append, its future and its waiter, beside SQLite's commit; the peer has "
+        "one future a group"
     ),
     "single blobs of 100 B, ack disk, 128 waiters": "as for single appends",
 }
