@@ -146,6 +146,8 @@ class Limits(NamedTuple):
     """How long a closed channel can be read."""
     channel_page_bytes: int = 512 * KIB
     """Runs in the answer to one read; more comes with the next."""
+    channels_page_max: int = 1_000
+    """Channels in the answer to one list; more comes with the next."""
     channel_sorted_max: int = 100_000
     """Entries of a channel that can be read by sender: the node sorts them for each page."""
     channel_ledgers_max: int = 4_096

@@ -214,6 +214,19 @@ class TestAppending:
 
         run(main())
 
+    def test_a_repeat_that_asks_for_the_disk_gets_it(self, run: Run, room: ChannelRoom) -> None:
+        async def main() -> None:
+            async with room:
+                await room.router.create(room.owner, "p1", "chat")
+                one = draft(b"x", sequence=1)
+                for ack in ("memory", "os", "disk"):
+                    result = await room.router.append(room.owner, CHANNEL, one, ack=ack)
+                    assert result.first_index == 1
+                await room.restart()
+                assert len(await room.entries(CHANNEL)) == 1
+
+        run(main())
+
     def test_what_is_refused_is_not_stored(self, run: Run, make_room: MakeRoom) -> None:
         async def main() -> None:
             async with make_room(LIMITS._replace(channel_batch_bytes_max=1000, channel_payload_bytes_max=100)) as room:
@@ -637,6 +650,22 @@ class TestControl:
 
 
 class TestLimits:
+    def test_long_lists_come_in_pages(self, run: Run, make_room: MakeRoom) -> None:
+        async def main() -> None:
+            async with make_room(LIMITS._replace(channels_page_max=3)) as room:
+                for name in ("a", "b", "c", "d"):
+                    await room.router.create(room.owner, "p", name)
+                await room.router.create(room.owner, "p.1", "a")
+                found, after = list[str](), ""
+                while page := await room.router.list(room.owner, after=after):
+                    assert len(page) <= 3
+                    found += [info.id for info in page]
+                    after = found[-1]
+                assert found == sorted(["p/a", "p/b", "p/c", "p/d", "p.1/a"])
+                assert [info.id for info in await room.router.list(room.owner, "p", "p/b")] == ["p/c", "p/d"]
+
+        run(main())
+
     def test_so_many_channels_and_no_more(self, run: Run, make_room: MakeRoom) -> None:
         async def main() -> None:
             async with make_room(LIMITS._replace(channels_per_process_max=3, channels_max=5)) as room:

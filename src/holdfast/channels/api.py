@@ -149,8 +149,11 @@ class ChannelsApi(Protocol):
         """The node's channels in figures."""
         ...
 
-    async def list(self, process: str = "") -> list[ChannelInfo]:
-        """The channels the caller may read, of one process or all, by id."""
+    async def list(self, process: str = "", after: str = "") -> list[ChannelInfo]:
+        """The channels the caller may read, of one process or all, by id: the first so many after the id ``after``.
+
+        An empty answer says that there are no more; ``channels_page_max`` come at once.
+        """
         ...
 
 

@@ -131,6 +131,8 @@ class Appender:
                 self.on_questions(channel)
             await self.store(channel, admission, ack)
             self._trim_if_over(channel, bounds)
+        if ack == "disk" and any(index <= channel.weak_index for _, index in admission.repeats):
+            await self._store.save(channel)  # on disk with all before it: what is repeated may have asked for less
         return await self._result(channel, sender, batch, admission, last_sequence)
 
     async def store(self, channel: Channel, admission: Admission, ack: Ack) -> None:
@@ -139,6 +141,8 @@ class Appender:
         If that fails nothing of it is stored, and the channel forgets what it took note of: it is loaded again.
         """
         senders, index = channel.senders, channel.next_index - admission.entries
+        if ack != "disk":
+            channel.weak_index = channel.next_index - 1
         try:
             await self._store.append(channel, index, admission.blob, admission.entries, ack, admission.record)
         except (HoldfastError, asyncio.CancelledError) as error:  # cancelled: how it ended is not known here

@@ -26,7 +26,17 @@ class Bounds(NamedTuple):
 class Channel:
     """What decisions about a channel are made from.  Changed only without waiting in between."""
 
-    __slots__ = ("last_timestamp", "name", "next_index", "oldest", "process", "record", "removed", "senders")
+    __slots__ = (
+        "last_timestamp",
+        "name",
+        "next_index",
+        "oldest",
+        "process",
+        "record",
+        "removed",
+        "senders",
+        "weak_index",
+    )
 
     def __init__(self, process: str, name: str, record: ChannelRecord, *, oldest: int = 1, next_index: int = 1) -> None:
         self.process = process
@@ -40,6 +50,8 @@ class Channel:
         """Who has appended what; None: nobody has asked since the node started, or for long."""
         self.last_timestamp = 0.0
         """When the newest entry was taken; entries never go back in time, whatever the clock does."""
+        self.weak_index = 0
+        """The newest entry whose append did not ask for the disk."""
         self.removed = False
 
     @property

@@ -6,6 +6,8 @@ State has one owner: this.  What must survive is in the engine before a caller h
 from __future__ import annotations
 
 import asyncio
+from heapq import nsmallest
+from operator import itemgetter
 from typing import TYPE_CHECKING
 
 import structlog
@@ -350,10 +352,12 @@ class ChannelRouter:
             subscribers_too_slow=counts.subscribers_too_slow,
         )
 
-    async def list(self, caller: Caller, process: str = "") -> list[ChannelInfo]:
+    async def list(self, caller: Caller, process: str = "", after: str = "") -> list[ChannelInfo]:
         """See :meth:`ChannelsApi.list`."""
-        channels = self._directory.of(process) if process else sorted(self._directory, key=lambda one: one.id)
-        return [await self._info(one) for one in channels if self.gate.allows(caller, "read", one)]
+        channels = self._directory.of(process) if process else self._directory
+        found = ((one.id, one) for one in channels if one.id > after and self.gate.allows(caller, "read", one))
+        page = nsmallest(self._limits.channels_page_max, found, key=itemgetter(0))
+        return [await self._info(one) for _, one in page]
 
 
 def check_process(process: str) -> str:

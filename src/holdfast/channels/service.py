@@ -145,5 +145,5 @@ class ChannelsService:
     async def stats(self) -> ChannelStats:
         return self._router.stats()
 
-    async def list(self, process: str = "") -> list[ChannelInfo]:
-        return await self._router.list(self._caller, process)
+    async def list(self, process: str = "", after: str = "") -> list[ChannelInfo]:
+        return await self._router.list(self._caller, process, after)

@@ -81,7 +81,13 @@ class Channels:
 
     async def list(self, process: str = "") -> list[ChannelInfo]:
         """The channels we may read, of one process or all, by id."""
-        return await self._link.again(lambda link: invoke(link, ChannelsApi.list, process))
+        found: list[ChannelInfo] = []
+        while page := await self._page(process, found[-1].id if found else ""):
+            found += page
+        return found
+
+    async def _page(self, process: str, after: str) -> Sequence[ChannelInfo]:
+        return await self._link.again(lambda link: invoke(link, ChannelsApi.list, process, after))
 
 
 class Channel:

@@ -85,7 +85,13 @@ class SyncChannels:
 
     def list(self, process: str = "") -> list[ChannelInfo]:
         """The channels we may read, of one process or all, by id."""
-        return self._link.again(lambda: invoke_blocking(self._link.connection(), ChannelsApi.list, process))
+        found: list[ChannelInfo] = []
+        while page := self._page(process, found[-1].id if found else ""):
+            found += page
+        return found
+
+    def _page(self, process: str, after: str) -> Sequence[ChannelInfo]:
+        return self._link.again(lambda: invoke_blocking(self._link.connection(), ChannelsApi.list, process, after))
 
 
 class SyncChannel:
