@@ -105,7 +105,7 @@ class Limits(NamedTuple):
     log_producers_max: int = 65_536
     """Producers a log remembers; one that is forgotten could append twice, so a new one is refused."""
     engine_pending_bytes_max: int = 256 * MIB
-    """Appends called and not yet stored; more are refused until some were, so that a slow disk cannot eat the memory."""
+    """Appends called and not yet stored; more are refused until some were, so that a slow disk cannot eat memory."""
     engine_cache_bytes: int = 64 * MIB
     """The tails of all logs together, kept in memory for live readers."""
     log_cache_bytes: int = 8 * MIB
