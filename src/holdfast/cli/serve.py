@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ..errors import BusyError
 from ..paths import places
 
 if TYPE_CHECKING:
@@ -53,7 +54,10 @@ def serve(background: bool, ready_fd: int | None, engine: EngineKind, **listenin
     if background and ready_fd is None:
         from ..client.autostart import start_node
 
-        answer = start_node(where, [f"--engine={engine}", *_spelled(listening)])
+        options_given = _spelled(listening)
+        answer = start_node(where, [f"--engine={engine}", *options_given])
+        if not answer and (options_given or engine != "sqlite"):
+            raise BusyError(f"a node runs already at {where.url}; end it first to start one with these options")
         for url in (where.url, *answer.get("listening", ())):
             click.echo(url)
         if "fingerprint" in answer:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import select
+import socket
 import sys
 import time
 from collections.abc import Sequence
@@ -16,6 +17,12 @@ from ..paths import Places, make_private_dir
 START_S = 20.0
 """How long a node may take to be ready; it reconciles ten thousand jobs in two."""
 
+_RIVAL_S = 10.0
+"""How long a directory may be held by a node that does not answer: one that starts, or one that drains its calls."""
+_RIVAL_CHECK_S = 1.0
+"""After so long without an answer our own node is tried again: the other may have ended."""
+_PROBE_S = 0.02
+
 _NODE_READY_FD = 3
 
 
@@ -23,9 +30,22 @@ def start_node(places: Places, options: Sequence[str] = ()) -> dict[str, Any]:
     """Start ``holdfast serve OPTIONS`` detached from this process and wait until it is ready; what it says then.
 
     Another process that starts one at the same moment is no error: one of the two nodes wins, both callers
-    get it, and one hears nothing.  Raises what kept the node from starting, or DeadlineExceeded after ``START_S``.
-    Blocks.
+    get it, and one hears nothing.  The same for one that was about to end: ours is tried again.  Raises what
+    kept the node from starting: BusyError if who holds the directory answers nowhere, DeadlineExceeded after
+    ``START_S``.  Blocks.
     """
+    until = time.monotonic() + _RIVAL_S
+    while True:
+        try:
+            return _start_once(places, options)
+        except BusyError:
+            if _answers_within(places.socket_path, _RIVAL_CHECK_S):
+                return {}
+            if time.monotonic() > until:
+                raise
+
+
+def _start_once(places: Places, options: Sequence[str]) -> dict[str, Any]:
     make_private_dir(places.state_dir)
     read_fd, write_fd = os.pipe()
     try:
@@ -38,10 +58,22 @@ def start_node(places: Places, options: Sequence[str] = ()) -> dict[str, Any]:
         os.close(read_fd)
     if answer.get("ok"):
         return answer
-    error = from_wire(answer["error"])
-    if not isinstance(error, BusyError):
-        raise error
-    return {}
+    raise from_wire(answer["error"])
+
+
+def _answers_within(socket_path: str, patience_s: float) -> bool:
+    """Whether somebody listens there by then."""
+    until = time.monotonic() + patience_s
+    while True:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+            try:
+                probe.connect(socket_path)
+            except (FileNotFoundError, ConnectionRefusedError):
+                if time.monotonic() > until:
+                    return False
+            else:
+                return True
+        time.sleep(_PROBE_S)
 
 
 def _spawn(places: Places, ready_fd: int, options: Sequence[str]) -> None:
