@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ..client.spec import is_utf8
 from ..errors import UsageError
 from ..quantities import parse_size
 from . import terminal
 from .common import format_option, info_as_dict, print_json, reach_node
+from .screen import say
 from .watching import WatchOptions, detach_keys_option, watch
 
 if TYPE_CHECKING:
@@ -97,8 +99,14 @@ def _wants_tty(*, detach: bool) -> bool:
 
 
 def environment(settings: tuple[str, ...]) -> dict[str, str]:
-    """This process's environment with each ``KEY=VALUE`` set; a bare ``KEY`` must be there already."""
-    env = dict(os.environ)
+    """This process's environment with each ``KEY=VALUE`` set; a bare ``KEY`` must be there already.
+
+    A variable of this process that is not UTF-8 is left out, and named: one odd value must not stop every job.
+    """
+    env = {key: value for key, value in os.environ.items() if is_utf8(key + value)}
+    left_out = os.environ.keys() - env.keys() - {setting.partition("=")[0] for setting in settings}
+    if left_out:
+        say(f"env: {', '.join(sorted(ascii(key) for key in left_out))}: not UTF-8, left out")
     for setting in settings:
         key, equals, value = setting.partition("=")
         if not key:

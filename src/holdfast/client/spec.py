@@ -36,7 +36,8 @@ class JobOptions(TypedDict, total=False):
 def make_spec(command: Sequence[str], **options: Unpack[JobOptions]) -> JobSpec:
     """The JobSpec for ``command``: in this process's directory and environment unless told otherwise.
 
-    UsageError if ``command`` is one string: there is no shell to split it.
+    UsageError if ``command`` is one string: there is no shell to split it; if the current directory is gone; if
+    a word, the directory or a variable is not UTF-8.
     """
     if isinstance(command, str):
         raise UsageError(
@@ -44,17 +45,46 @@ def make_spec(command: Sequence[str], **options: Unpack[JobOptions]) -> JobSpec:
         )
     cwd = options.pop("cwd", None)
     env = options.pop("env", None)
+    words = [os.fspath(part) for part in command]
+    for place, word in enumerate(words):
+        _check_text(word, f"command[{place}]")
     return JobSpec(
-        command=[os.fspath(part) for part in command],
-        cwd=os.path.abspath(cwd or os.getcwd()),
+        command=words,
+        cwd=_directory(cwd),
         env=_environment(os.environ if env is None else env),
         **{"tty": False, **options, "channels": list(options.get("channels", ()))},  # type: ignore[arg-type]
     )
 
 
+def _directory(cwd: str | os.PathLike[str] | None) -> str:
+    try:
+        path = os.path.abspath(cwd or os.getcwd())
+    except FileNotFoundError:
+        raise UsageError("cwd: the current directory is gone; name another", field="cwd") from None
+    return _check_text(path, "cwd")
+
+
 def _environment(env: Mapping[str, str]) -> dict[str, str]:
     """Without our own credentials: the job has its own."""
+    for name, value in env.items():
+        _check_text(name + value, "env", f"variable {name!r} ")
     return {name: value for name, value in env.items() if name not in ("HOLDFAST_TOKEN", "HOLDFAST_TOKEN_FILE")}
+
+
+def _check_text(text: str, field: str, what: str = "") -> str:
+    """``text``, unless it has bytes that are no UTF-8: it travels as JSON, which cannot hold them."""
+    if not is_utf8(text):
+        raise UsageError(f"{field}: {what or repr(text) + ' '}is not UTF-8", field=field)
+    return text
+
+
+def is_utf8(text: str) -> bool:
+    """False for what Python read from bytes that are no UTF-8."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def job_in(env: Mapping[str, str]) -> tuple[str, str | None]:

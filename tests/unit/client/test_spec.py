@@ -1,0 +1,41 @@
+"""A job's description from what a caller gave."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from holdfast.client.spec import make_spec
+from holdfast.errors import UsageError
+
+NOT_UTF8 = os.fsdecode(b"\xff")
+
+
+def test_a_string_is_no_command() -> None:
+    with pytest.raises(UsageError, match="list of arguments"):
+        make_spec("ls -l")
+
+
+def test_what_is_not_utf8_is_named() -> None:
+    with pytest.raises(UsageError, match=r"command\[1\]"):
+        make_spec(["echo", NOT_UTF8])
+    with pytest.raises(UsageError, match="variable 'ODD'"):
+        make_spec(["true"], env={"ODD": NOT_UTF8})
+    with pytest.raises(UsageError, match="cwd"):
+        make_spec(["true"], cwd=f"/{NOT_UTF8}")
+
+
+def test_a_directory_that_is_gone_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    with pytest.raises(UsageError, match="cwd: the current directory is gone"):
+        make_spec(["true"])
+    assert make_spec(["true"], cwd="/").cwd == "/"
+
+
+def test_a_job_does_not_get_the_callers_token() -> None:
+    assert make_spec(["true"], env={"HOLDFAST_TOKEN": "x", "A": "b"}).env == {"A": "b"}
