@@ -185,3 +185,17 @@ def test_a_killed_viewer_leaves_the_job_and_other_viewers_alone(node_box: NodeBo
     first.child.wait()
     second.type(b"two\r")
     second.expect(b"two\r\ntwo\r\n")
+
+
+def test_a_viewer_that_is_told_to_end_leaves_the_terminal_as_it_was(
+    node_box: NodeBox, terminals: list[Terminal]
+) -> None:
+    node_box.run("run", "-d", "-t", "--name", "c", "--", "cat")
+    viewer = Terminal(node_box, "attach", "--detach-keys", "ctrl-p ctrl-q", "c")
+    terminals.append(viewer)
+    viewer.expect(b"ctrl-p ctrl-q detaches")
+    wait_until(lambda: termios.tcgetattr(viewer.slave) != viewer.before, "the terminal is raw")
+    viewer.child.send_signal(signal.SIGTERM)
+    assert viewer.exit_code() == 128 + signal.SIGTERM
+    assert termios.tcgetattr(viewer.slave) == viewer.before
+    assert node_box.inspect("c")["state"] == "running"

@@ -81,6 +81,19 @@ def parse_detach_keys(text: str) -> bytes:
     return b"".join(key_bytes(word) for word in text.replace(",", " ").split())
 
 
+def spell_keys(sequence: bytes) -> str:
+    """The keys of a sequence as a person reads them: ``ctrl-] d``."""
+    names = {value: name for name, value in _NAMED.items() if len(value) == 1}
+    return " ".join(_spelled(key, names) for key in sequence.decode(errors="replace"))
+
+
+def _spelled(key: str, names: dict[bytes, str]) -> str:
+    code = ord(key)
+    if key.encode() in names:
+        return names[key.encode()]
+    return f"ctrl-{chr(code | 0x40).lower()}" if code < ord(" ") else key
+
+
 class DetachWatch:
     """Looks for the detach keys, and for ``~.`` at the start of a line, in what is typed.
 

@@ -17,7 +17,7 @@ from ..limits import LIMITS
 from ..rpc.commands import command_of, invoke_blocking
 from . import terminal
 from .common import exit_code_of_job
-from .keys import DetachWatch, parse_detach_keys
+from .keys import DetachWatch, parse_detach_keys, spell_keys
 from .screen import Screen, say
 
 if TYPE_CHECKING:
@@ -33,6 +33,8 @@ REPLAY_BYTES = 64 * 1024
 DEFAULT_DETACH_KEYS = "ctrl-] d"
 _TYPED_BYTES_MAX = 64 * 1024
 _INPUT_RETRY_S = 0.05
+_ENDING = (signal.SIGTERM, signal.SIGHUP)
+"""End the viewer, not the job, and leave the terminal as it was."""
 
 
 class WatchOptions(NamedTuple):
@@ -107,7 +109,7 @@ class _Watch:
         start = invoke_blocking(self._connection, JobsApi.output, self._job.id, reader.stream_id, offset, True)
         self._screen.offset = start.start_offset
         with ExitStack() as stack:
-            signals = stack.enter_context(terminal.SignalPipe(signal.SIGWINCH, signal.SIGINT))
+            signals = stack.enter_context(terminal.SignalPipe(signal.SIGWINCH, signal.SIGINT, *_ENDING))
             self._announce()
             if self._raw:
                 stack.enter_context(terminal.raw_mode(signals=self._options.read_only))
@@ -134,7 +136,7 @@ class _Watch:
         if not (self._options.announce and terminal.stderr_is_tty()):
             return
         name = self._job.name or self._job.id
-        keys = f"; {os.environ.get('HOLDFAST_DETACH_KEYS', DEFAULT_DETACH_KEYS)} detaches" if self._raw else ""
+        keys = f"; {spell_keys(self._options.detach_keys)} detaches" if self._raw and self._options.detach_keys else ""
         say(f"attached to {name} at offset {self._screen.offset}{keys}")
 
     def _turn(self, signals: terminal.SignalPipe) -> bool:
@@ -158,6 +160,9 @@ class _Watch:
     def _handle(self, numbers: list[int]) -> None:
         if signal.SIGWINCH in numbers and self._raw:
             self._resize()
+        for number in _ENDING:
+            if number in numbers:
+                raise SystemExit(128 + number)  # by way of whoever has to put the terminal right
         if signal.SIGINT in numbers:
             if self._options.read_only or not self._options.forward_eof:
                 raise KeyboardInterrupt

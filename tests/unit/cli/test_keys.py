@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from holdfast.cli.keys import DetachWatch, key_bytes, parse_detach_keys
+from holdfast.cli.keys import DetachWatch, key_bytes, parse_detach_keys, spell_keys
 from holdfast.errors import UsageError
 
 
@@ -69,3 +69,9 @@ def test_without_a_match_every_byte_is_sent_in_order(parts: list[bytes]) -> None
     watch = DetachWatch(b"\x1dd")
     sent = b"".join(watch.feed(bytes([value]))[0] for value in typed)
     assert sent == typed
+
+
+@pytest.mark.parametrize("text", ["ctrl-] d", "ctrl-p ctrl-q", "esc", "a", "enter \u00e9"])
+def test_detach_keys_are_told_as_they_were_given(text: str) -> None:
+    spelled = spell_keys(parse_detach_keys(text))
+    assert parse_detach_keys(spelled) == parse_detach_keys(text)
