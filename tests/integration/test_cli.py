@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 
@@ -60,7 +61,8 @@ def test_a_name_in_use_gives_4_until_its_job_is_removed(node_box: NodeBox) -> No
 
 def test_wait_gives_124_when_time_is_up_and_the_job_runs_on(node_box: NodeBox) -> None:
     start(node_box, "x", "sleep", "1000")
-    node_box.run("wait", "--timeout", "50ms", "x", code=124)
+    done = node_box.run("wait", "--timeout", "50ms", "x", code=124)
+    assert done.stderr == b"holdfast: job x has not ended within 0.05 s; it runs on\n"
     assert node_box.inspect("x")["state"] == "running"
     assert node_box.run("kill", "x").stdout == b"x\n"
     assert node_box.run("wait", "x", code=137).stdout == b"137\n"
@@ -190,6 +192,42 @@ def test_asking_for_the_version_starts_nothing(box: NodeBox) -> None:
 def test_run_starts_a_node_by_itself(box: NodeBox) -> None:
     assert box.run("run", "--", "echo", "hi").stdout == b"hi\n"
     assert json.loads(box.run("version", "-o", "json").stdout)["node"] is not None
+
+
+def test_many_commands_at_once_share_the_node_one_of_them_starts(box: NodeBox) -> None:
+    commands = [box.spawn("run", "--", "true", stderr=subprocess.PIPE) for _ in range(6)]
+    assert [(command.communicate()[1], command.returncode) for command in commands] == [(b"", 0)] * 6
+
+
+def test_a_node_that_runs_already_is_no_excuse_for_losing_options(node_box: NodeBox) -> None:
+    assert node_box.run("serve", "--background").stdout.decode().strip() == node_box.url
+    assert b"runs already" in node_box.run("serve", "--background", "--http", "127.0.0.1:0", code=4).stderr
+
+
+def test_a_variable_that_is_not_utf8_is_left_out_and_named(node_box: NodeBox) -> None:
+    node_box.env["ODD"] = os.fsdecode(b"\xff")
+    done = node_box.run("run", "-T", "--", "sh", "-c", "echo ${ODD-unset}")
+    assert done.stdout == b"unset\n"
+    assert b"'ODD': not UTF-8" in done.stderr
+    assert node_box.run("run", "-e", "ODD=x", "-T", "--", "true").stderr == b""
+
+
+def test_an_output_that_cannot_be_written_is_told_in_one_line(node_box: NodeBox) -> None:
+    start(node_box, "x", "echo", "hi")
+    node_box.run("wait", "x")
+    for command in (("logs", "x"), ("ps",)):
+        with open("/dev/full", "wb") as full:
+            done = subprocess.run(
+                node_box.command(*command), env=node_box.env, stdout=full, stderr=subprocess.PIPE, check=False
+            )
+        assert (done.stderr, done.returncode) == (b"holdfast: No space left on device\n", 125), command
+
+
+def test_one_job_is_one_line_without_control_characters(node_box: NodeBox) -> None:
+    start(node_box, "x", "true", "a\nb\x1b[31m")
+    lines = node_box.run("ps").stdout.splitlines()
+    assert len(lines) == 2
+    assert rb"a\nb\x1b[31m" in lines[1]
 
 
 def test_a_mistyped_command_gets_a_hint(box: NodeBox) -> None:

@@ -122,6 +122,8 @@ def main() -> NoReturn:
     except HoldfastError as error:
         click.echo(f"holdfast: {error}", err=True)
         _leave(exit_code_of(error))
+    except OSError as error:
+        _leave_unwritten(error)
     _leave(result if isinstance(result, int) else 0)
 
 
@@ -130,7 +132,17 @@ def _leave(code: int) -> NoReturn:
         sys.stdout.flush()
     except BrokenPipeError:
         _leave_broken_pipe()
+    except OSError as error:
+        _leave_unwritten(error)
     sys.exit(code)
+
+
+def _leave_unwritten(error: OSError) -> NoReturn:
+    """A file or the output failed under us: say which and why, not where in our code."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what is still buffered must not fail once more
+    where = f"{error.filename}: " if error.filename else ""
+    click.echo(f"holdfast: {where}{error.strerror or error}", err=True)
+    sys.exit(EXIT_OUR_ERROR)
 
 
 def _leave_broken_pipe() -> NoReturn:

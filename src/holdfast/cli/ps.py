@@ -50,12 +50,17 @@ def ps(quiet: bool, running: bool, form: str) -> None:
 
 
 def _row(info: JobInfo) -> tuple[str, ...]:
-    command = shlex.join(info.command)
+    command = "".join(map(_printable, shlex.join(info.command)))
     if len(command) > _COMMAND_WIDTH_MAX:
         command = command[: _COMMAND_WIDTH_MAX - 1] + "…"
     gap = format_size(info.gap_bytes) if info.gap_bytes else "-"
     age = age_text(info.created_at)
     return (info.id, info.name or "-", state_text(info), age, format_size(info.output_bytes), gap, command)
+
+
+def _printable(character: str) -> str:
+    """One job is one line, and no job moves the cursor or paints: control characters are spelled."""
+    return character if character.isprintable() else character.encode("unicode_escape").decode()
 
 
 @click.command()

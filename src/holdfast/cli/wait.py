@@ -6,6 +6,7 @@ import time
 
 import click
 
+from ..errors import DeadlineExceeded
 from .common import DURATION, JOB, exit_code_of_job, reach_node
 
 
@@ -24,7 +25,19 @@ def wait(jobs: tuple[str, ...], timeout: float | None, quiet: bool) -> int:
     with reach_node() as node:
         for name in jobs:
             left = None if until is None else max(0.0, until - time.monotonic())
-            code = exit_code_of_job(node.jobs.get(name).wait(left))
+            try:
+                code = exit_code_of_job(node.jobs.get(name).wait(left))
+            except DeadlineExceeded as error:
+                if timeout is None or error.phase != "wait":
+                    raise
+                raise _timed_out(name, timeout) from None
             if not quiet:
                 click.echo(str(code))
     return code
+
+
+def _timed_out(name: str, timeout_s: float) -> DeadlineExceeded:
+    """In the words of who asked: their name, their time, whatever of it was left for this job."""
+    return DeadlineExceeded(
+        f"job {name} has not ended within {timeout_s:g} s; it runs on", phase="wait", after_s=timeout_s
+    )
