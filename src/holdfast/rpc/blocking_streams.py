@@ -16,9 +16,7 @@ if TYPE_CHECKING:
 class BlockingReader:
     """Reads one stream.  Open it, name its ``stream_id`` in a call, then :meth:`start` it and :meth:`read`."""
 
-    def __init__(
-        self, connection: BlockingConnection, stream_id: int, *, window_bytes: int, manual_ack: bool
-    ) -> None:
+    def __init__(self, connection: BlockingConnection, stream_id: int, *, window_bytes: int, manual_ack: bool) -> None:
         self.stream_id = stream_id
         self._connection = connection
         self._window_bytes = window_bytes

@@ -99,9 +99,7 @@ def local_pair(limits: Limits = LIMITS) -> Pair:
 
 
 def link_pair(limits: Limits = LIMITS) -> Pair:
-    return Pair(
-        JobLinkNode(JOB, SECRET, counter_random(0)), JobLinkKeeper(JOB, SECRET, counter_random(100)), limits
-    )
+    return Pair(JobLinkNode(JOB, SECRET, counter_random(0)), JobLinkKeeper(JOB, SECRET, counter_random(100)), limits)
 
 
 @pytest.fixture

@@ -204,9 +204,7 @@ def test_an_unknown_type_is_refused_before_its_body(unknown: int) -> None:
     assert (error.reason, error.offset) == ("unknown-type", 4 + HEADER_BYTES + 8)
 
 
-@pytest.mark.parametrize(
-    ("flags", "body"), [(0, 7), (1, 7), (2, 0), (3, 8), (3, 15), (3, 17), (4, 16), (15, 16)]
-)
+@pytest.mark.parametrize(("flags", "body"), [(0, 7), (1, 7), (2, 0), (3, 8), (3, 15), (3, 17), (4, 16), (15, 16)])
 def test_malformed_data(flags: int, body: int) -> None:
     with pytest.raises(ProtocolError, match="DATA") as caught:
         decode_data(one(encode_frame(FrameType.DATA, 1, bytes(body), flags)))

@@ -136,9 +136,7 @@ def test_a_peer_whose_own_pings_arrive_is_stalled_all_the_same(pair: Pair) -> No
     """A one-way partition: what it sends proves nothing about what it gets."""
     for _ in range(5):
         pair.advance(LIMITS.ping_interval_s, exchange=False)
-        pair.server_events += pair.server.receive_bytes(
-            b"".join(pair.client.data_to_send(1 << 20, pair.now)), pair.now
-        )
+        pair.server_events += pair.server.receive_bytes(b"".join(pair.client.data_to_send(1 << 20, pair.now)), pair.now)
         pair.server.data_to_send(1 << 20, pair.now)
     assert link_of(pair.server) is Link.STALLED and Stalled() in pair.take()[1]
 
