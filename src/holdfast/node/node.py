@@ -164,7 +164,9 @@ class Node:
     async def _open_web(self, settings: HttpSettings) -> None:
         from .web import Web  # 150 ms that a node without HTTP need not wait for
 
-        web = Web(settings, self._engine, self.jobs, self.authority, clock=self._clock, limits=self._limits)
+        web = Web(
+            settings, self._engine, self.jobs, self.channels, self.authority, clock=self._clock, limits=self._limits
+        )
         await web.open()
         self.web = web
         self._stack.push_async_callback(web.close)

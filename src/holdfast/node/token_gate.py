@@ -21,7 +21,12 @@ _ACTIONS: dict[str, dict[str, Action]] = {
         "delete": "streams.write",
     },
     "jobs": {"read": "jobs.read"},
-    "channels": {"read": "channels.read", "append": "channels.write", "create": "channels.create"},
+    "channels": {
+        "read": "channels.read",
+        "append": "channels.write",
+        "create": "channels.create",
+        "delete": "channels.manage",
+    },
     "node": {"read": "node.read"},
 }
 """What an HTTP action on a kind of resource is to the policy; what is not here is for nobody."""
@@ -52,7 +57,8 @@ class TokenGate:
         try:
             if wanted is None:
                 raise PermissionDenied(f"{kind}: nobody may {action} that over HTTP")
-            allow(caller, wanted, name.partition("/")[0] if kind == "jobs" else name, resource)
+            first_only = kind == "jobs" or wanted == "channels.create"
+            allow(caller, wanted, name.partition("/")[0] if first_only else name, resource)
         except (NotFound, PermissionDenied) as error:
             self._audit(caller, f"http.{action}", resource, error)
             raise

@@ -15,6 +15,7 @@ from ..http.guard import Guard
 from ..http.live import Lasting
 from ..http.metrics import Figure, Metrics
 from ..http.streams import StreamEndpoint
+from .channel_streams import ChannelStreams
 from .figures import job_figures
 from .job_outputs import JobOutputs
 from .token_gate import TokenGate
@@ -22,6 +23,7 @@ from .token_gate import TokenGate
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from ..channels.router import ChannelRouter
     from ..clock import Clock
     from ..engine.base import Engine
     from ..http.settings import HttpSettings
@@ -43,6 +45,7 @@ class Web:
         settings: HttpSettings,
         engine: Engine,
         jobs: JobController,
+        channels: ChannelRouter,
         authority: Authority,
         *,
         clock: Clock,
@@ -53,6 +56,7 @@ class Web:
         self.streams = DurableStreams(engine, clock=clock, limits=limits)
         self.mounts = Mounts(self.streams, _RESERVED)
         self.mounts.mount("jobs", JobOutputs(jobs, engine.log))
+        self.mounts.mount("channels", ChannelStreams(channels, engine.log, authority.audit))
         gate: Gate = OpenGate() if settings.open else TokenGate(authority)
         self._lasting = Lasting()
         endpoint = StreamEndpoint(self.mounts, gate, self._lasting, clock=clock, limits=limits)

@@ -1,0 +1,146 @@
+"""Channels as durable streams, on a real node: written over RPC and read over HTTP, and the other way round."""
+
+from __future__ import annotations
+
+import http.client
+import json
+from typing import Any, NamedTuple
+
+import pytest
+
+import holdfast
+from holdfast.testing import NodeBox
+
+JSON = {"Content-Type": "application/json"}
+
+
+class Got(NamedTuple):
+    """An answer."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def messages(self) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = json.loads(self.body)
+        return found
+
+
+class Web:
+    """A node with an HTTP door."""
+
+    def __init__(self, box: NodeBox) -> None:
+        self.box = box
+        box.start_node("--http", "127.0.0.1:0")
+        self.host = box.listening("http").removeprefix("http://")
+        self.admin = self.mint("ann", "channels:read", "channels:write", "channels:create")
+
+    def mint(self, subject: str, *scopes: str, more: tuple[str, ...] = ()) -> str:
+        wanted = [part for scope in scopes for part in ("--scope", scope)]
+        return self.box.run("token", "mint", "--sub", subject, *wanted, *more).stdout.decode().strip()
+
+    def open(self, method: str, path: str, token: str, body: object = None, **more: str) -> http.client.HTTPResponse:
+        connection = http.client.HTTPConnection(self.host, timeout=30)
+        content = b"" if body is None else json.dumps(body).encode()
+        headers = {"Connection": "close", "Authorization": f"Bearer {token}", **(JSON if body is not None else {})}
+        headers |= {name.replace("_", "-"): value for name, value in more.items()}
+        connection.request(method, f"/v1/stream/channels/{path}", content, headers)
+        return connection.getresponse()
+
+    def ask(self, method: str, path: str, token: str = "", body: object = None, **more: str) -> Got:
+        with self.open(method, path, token or self.admin, body, **more) as answer:
+            return Got(answer.status, {k.lower(): v for k, v in answer.getheaders()}, answer.read())
+
+
+@pytest.fixture
+def web(box: NodeBox) -> Web:
+    made = Web(box)
+    with holdfast.connect_sync(box.url, autostart=False) as node:
+        node.channels.create("p", "c", submitter="ann")
+    return made
+
+
+def test_what_is_appended_over_rpc_is_read_over_http(web: Web) -> None:
+    with holdfast.connect_sync(web.box.url, autostart=False) as node:
+        channel = node.channels.channel("p/c")
+        channel.append("text", in_reply_to=7)
+        channel.append(b"\xff")
+        channel.append({"x": [1, None]}, headers={"a": "b"})
+        got = web.ask("GET", "p/c")
+        assert [each["payload"] for each in got.messages] == ["text", {"base64": "/w=="}, {"x": [1, None]}]
+        assert [each["index"] for each in got.messages] == [1, 2, 3]
+        assert (got.messages[0]["in_reply_to"], got.messages[2]["headers"]) == (7, {"a": "b"})
+        assert got.headers["stream-next-offset"].endswith("0003") and got.headers["stream-up-to-date"] == "true"
+        assert [each["index"] for each in web.ask("GET", "p/c?offset=2").messages] == [3]
+        assert web.ask("GET", "p/c?offset=4").status == 400
+        polling = web.open("GET", "p/c?offset=now&live=sse", web.admin)
+        with web.open("GET", "p/c?offset=2&live=sse", web.admin) as events, polling:
+            assert events.readline() == b"event: data\n"
+            assert json.loads(events.readline().removeprefix(b"data:"))[0]["index"] == 3
+            channel.append("live")
+            channel.end()
+            channel.close()
+            rest = events.read().decode()
+            assert '"payload":"live"' in rest and '"type":"end"' in rest and '"streamClosed":true' in rest
+            assert '"payload":"live"' in polling.read().decode()
+    closed = web.ask("GET", "p/c?offset=3&live=long-poll")
+    assert closed.headers["stream-closed"] == "true" and closed.messages[0]["payload"] == "live"
+    refused = web.ask("POST", "p/c", body=1)
+    assert refused.status == 409 and refused.headers["stream-closed"] == "true"
+
+
+def test_what_is_appended_over_http_is_read_over_rpc(web: Web) -> None:
+    assert web.ask("POST", "p/c", body=[{"token": "a"}, "b", {"type": "message", "n": 1}]).status == 204
+    assert (
+        web.ask("POST", "p/c", body={"payload": 1, "sequence": 9, "in_reply_to": 3, "headers": {"h": "v"}}).status
+        == 204
+    )
+    again = web.ask("POST", "p/c", body={"payload": 1, "sequence": 9, "in_reply_to": 3, "headers": {"h": "v"}})
+    assert again.status == 204 and again.headers["stream-next-offset"].endswith("0004")
+    assert web.ask("POST", "p/c", body={"payload": 2, "sequence": 9}).status == 409
+    assert web.ask("POST", "p/c", body={"payload": "plain", "content_type": "text/plain"}).status == 204
+    assert web.ask("POST", "p/c", body={"type": "end"}, Stream_Closed="true").headers["stream-closed"] == "true"
+    with holdfast.connect_sync(web.box.url, autostart=False) as node:
+        entries = list(node.channels.channel("p/c").subscribe())
+    assert [entry.payload for entry in entries[:3]] == [b'{"token": "a"}', b'"b"', b'{"type": "message", "n": 1}']
+    assert {entry.sender for entry in entries} == {"ann"}
+    assert (entries[3].sequence, entries[3].in_reply_to, entries[3].headers) == (9, 3, {"h": "v"})
+    assert (entries[4].payload, entries[4].content_type, entries[5].type) == (b"plain", "text/plain", "end")
+
+
+@pytest.mark.parametrize(
+    "body", [[], {"payload": 1, "index": 3}, {"payload": 1, "type": "odd"}, {"payload": 1, "sequence": -1},
+             {"payload": 1, "content_type": "text/plain"}, {"payload": {"base64": "?"}, "content_type": "a/b"}]
+)  # fmt: skip
+def test_what_cannot_be_is_refused_and_nothing_is_stored(web: Web, body: object) -> None:
+    assert web.ask("POST", "p/c", body=body).status == 400
+    assert web.ask("POST", "p/c", body=1, Producer_Id="p", Producer_Epoch="0", Producer_Seq="0").status == 400
+    assert web.ask("POST", "p/c", body=1, Content_Type="text/plain").status == 409
+    assert web.ask("GET", "p/c").messages == []
+
+
+def test_creation_and_deletion(web: Web) -> None:
+    assert web.ask("PUT", "q/new", **JSON).status == 201
+    assert web.ask("PUT", "q/new").status == 200
+    assert web.ask("PUT", "q/new", web.mint("eve", "channels:create")).status == 409
+    assert web.ask("PUT", "q/other", Stream_TTL="5").status == 400
+    assert web.ask("PUT", "q/a/b").status == 404
+    assert web.ask("DELETE", "q/new").status == 204
+    assert web.ask("GET", "q/new").status == web.ask("DELETE", "q/new").status == 404
+
+
+def test_somebody_elses_looks_as_none_and_readers_write_nothing(web: Web) -> None:
+    outsider = web.mint("eve", "channels:read", "channels:write")
+    bound = web.mint("bob", "channels:read", more=("--channel", "p/mine"))
+    for token in (outsider, bound):
+        foreign, none = (web.ask("GET", path, token) for path in ("p/c", "p/d"))
+        assert foreign.status == none.status == 404
+        assert foreign.body.replace(b"p/c", b"") == none.body.replace(b"p/d", b"")
+    assert web.ask("POST", "p/c", outsider, 1).status == 404
+    reader = web.mint("ann", "channels:read", "channels:write", more=("--role", "reader"))
+    assert web.ask("POST", "p/c", reader, 1).status == 403
+    assert web.ask("DELETE", "p/c", reader).status == 403
+    assert web.ask("GET", "p/c", reader).messages == []
+    denied = (web.box.state_dir / "audit.log").read_text()
+    assert "channels.http.read" in denied and "http.append" in denied
