@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import pytest
 
 import holdfast
-from holdfast.testing import NodeBox
+from holdfast.testing import NodeBox, wait_until
 
 JSON = {"Content-Type": "application/json"}
 
@@ -144,3 +144,14 @@ def test_somebody_elses_looks_as_none_and_readers_write_nothing(web: Web) -> Non
     assert web.ask("GET", "p/c", reader).messages == []
     denied = (web.box.state_dir / "audit.log").read_text()
     assert "channels.http.read" in denied and "http.append" in denied
+
+
+def test_what_was_dropped_is_gone_with_the_oldest_offset_kept(web: Web) -> None:
+    with holdfast.connect_sync(web.box.url, autostart=False) as node:
+        channel = node.channels.create("p", "short", submitter="ann", retain=True, entries_max=8)
+        for number in range(20):
+            channel.append(str(number))
+    gone = wait_until(lambda: (got := web.ask("GET", "p/short?offset=0")).status == 410 and got, "the oldest have gone")
+    kept = web.ask("GET", f"p/short?offset={gone.headers['stream-next-offset']}").messages
+    assert kept[-1]["payload"] == "19"
+    assert web.ask("GET", "p/short").messages[0]["index"] >= kept[0]["index"] > 1
