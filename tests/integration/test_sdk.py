@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 import holdfast
-from holdfast.testing import NodeBox
+from holdfast.testing import NodeBox, wait_until
 
 Run = Callable[[Coroutine[Any, Any, Any]], Any]
 
@@ -186,3 +186,32 @@ def test_nobody_there(box: NodeBox, run: Run) -> None:
     run(main())
     with pytest.raises(holdfast.Unavailable), holdfast.connect_sync(box.url, autostart=False):
         pass
+
+
+@pytest.mark.parametrize("command", [["yes"], ["sleep", "1000"]], ids=["flood", "quiet"])
+def test_a_loop_over_output_that_is_left_watches_no_more(node_box: NodeBox, run: Run, command: list[str]) -> None:
+    async def watch(job: holdfast.Job) -> None:
+        async for _ in job.output():
+            pass
+
+    async def main() -> None:
+        async with holdfast.connect(node_box.url, autostart=False) as node:
+            job = await node.jobs.start(command, name="x")
+            watching = asyncio.create_task(watch(job))
+            while (await job.refresh()).viewers == 0:
+                await asyncio.sleep(0)
+            watching.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await watching
+            while (await job.refresh()).viewers:
+                await asyncio.sleep(0)
+
+    run(main())
+
+
+def test_a_blocking_loop_over_output_that_is_left_watches_no_more(node_box: NodeBox) -> None:
+    with holdfast.connect_sync(node_box.url, autostart=False) as node:
+        job = node.jobs.start(["yes"])
+        for _ in job.output():
+            break
+        wait_until(lambda: job.refresh().viewers == 0, "the node saw it leave")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Sequence
 from typing import Unpack
 
@@ -141,7 +142,7 @@ class JobOutput:
     """A job's output from an offset on; an async iterator that outlives cut links.
 
     ``offset`` is where the next chunk begins: keep it, and another iterator can go on from there.  Cancelling
-    a step loses nothing: the next step gives what that one would have.
+    a step loses nothing: the next step gives what that one would have.  One that is dropped stops watching.
     """
 
     def __init__(self, link: Link, job_id: str, from_offset: int, *, follow: bool) -> None:
@@ -149,6 +150,7 @@ class JobOutput:
         self._job_id = job_id
         self._follow = follow
         self._reader: AsyncReader | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
         self.offset = from_offset
 
     def __aiter__(self) -> AsyncIterator[OutputChunk]:
@@ -168,6 +170,12 @@ class JobOutput:
             self._reader.close()
             self._reader = None
 
+    def __del__(self) -> None:
+        """A loop that was left by ``break`` or cancelled must not stay a viewer until the link is closed."""
+        if self._reader is not None and self._loop is not None:
+            with contextlib.suppress(RuntimeError):  # the loop has ended, and the link with it
+                self._loop.call_soon_threadsafe(self._reader.close)
+
     async def _read_once(self, connection: AsyncConnection) -> OutputChunk | None:
         reader = self._reader or await self._open(connection)
         try:
@@ -186,4 +194,5 @@ class JobOutput:
         reader.start(start.start_offset)
         self.offset = start.start_offset
         self._reader = reader
+        self._loop = asyncio.get_running_loop()
         return reader

@@ -67,12 +67,15 @@ def _directory(cwd: str | os.PathLike[str] | None) -> str:
 def _environment(env: Mapping[str, str]) -> dict[str, str]:
     """Without our own credentials: the job has its own."""
     for name, value in env.items():
-        _check_text(name + value, "env", f"variable {name!r} ")
+        _check_text(name, "env", f"variable {name!r} ")
+        _check_text(value, "env", f"variable {name!r} ")
     return {name: value for name, value in env.items() if name not in ("HOLDFAST_TOKEN", "HOLDFAST_TOKEN_FILE")}
 
 
 def _check_text(text: str, field: str, what: str = "") -> str:
     """``text``, unless it has bytes that are no UTF-8: it travels as JSON, which cannot hold them."""
+    if not isinstance(text, str):
+        raise UsageError(f"{field}: {what or repr(text) + ' '}is not text", field=field)
     if not is_utf8(text):
         raise UsageError(f"{field}: {what or repr(text) + ' '}is not UTF-8", field=field)
     return text

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, TypeVar, Unpack
 
 from ..clock import RealClock
-from ..errors import ClosedError, DeadlineExceeded, DisconnectedError, Unauthenticated, Unavailable
+from ..errors import ClosedError, DeadlineExceeded, DisconnectedError, HoldfastError, Unauthenticated, Unavailable
 from ..ids import new_token, random_fraction
 from ..jobs.api import JobsApi
 from ..jobs.model import InputReceipt, JobInfo
@@ -262,7 +263,10 @@ class SyncJob:
 
 
 class SyncOutput:
-    """An iterator over a job's output that outlives cut links.  ``offset`` is where the next chunk begins."""
+    """An iterator over a job's output that outlives cut links.  ``offset`` is where the next chunk begins.
+
+    One that is dropped stops watching.
+    """
 
     def __init__(self, node: SyncNode, job_id: str, from_offset: int, *, follow: bool) -> None:
         self._node = node
@@ -292,6 +296,11 @@ class SyncOutput:
         if self._reader is not None:
             self._reader.close()
             self._reader = None
+
+    def __del__(self) -> None:
+        """A loop that was left by ``break`` must not stay a viewer until the link is closed."""
+        with suppress(HoldfastError, OSError):
+            self.close()
 
     def _read_once(self, timeout_s: float | None) -> OutputChunk | None:
         reader = self._reader or self._open()

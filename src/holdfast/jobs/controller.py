@@ -253,6 +253,7 @@ class JobController:
     def show(self, job: Job, viewer: Viewer) -> asyncio.Task[None]:
         """Run one viewer of the job's output; its connection may cancel it, we await it."""
         task = asyncio.create_task(_counted(job, viewer), name=f"viewer-{job.id}")
+        viewer.on_leave(task.cancel)
         self._viewers.add(task)
         task.add_done_callback(self._viewers.discard)
         return task

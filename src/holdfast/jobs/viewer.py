@@ -12,7 +12,7 @@ from .model import OutputStart
 from .record import log_name
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from ..engine.base import Log, Piece
     from ..rpc.aio_streams import AsyncWriter
@@ -43,6 +43,10 @@ class Viewer:
         self._position = start.start_offset
         self._oldest = start.oldest_offset
         self._until = None if follow else start.tail_offset
+
+    def on_leave(self, callback: Callable[[], object]) -> None:
+        """Have ``callback`` called when the viewer asks for no more, which a quiet job would not show."""
+        self._writer.on_cancel(callback)
 
     async def run(self) -> None:
         """Ends by itself in each case; a log trimmed past the viewer comes to it as a gap."""

@@ -14,6 +14,8 @@ from ..limits import LIMITS
 from ..streams import Item, Reader, Writer
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from .aio import AsyncConnection
 
 
@@ -157,8 +159,21 @@ class AsyncWriter:
         self._writer = Writer(stream_id, window=window_bytes, start_offset=start_offset, now=connection.now())
         self._hint = _Hint()
         self._written = start_offset
+        self._on_cancel: Callable[[], object] | None = None
         connection.core.broker.add_sender(self._writer)
-        connection.watch_stream(stream_id, self._hint.set)
+        connection.watch_stream(stream_id, self._moved)
+
+    def on_cancel(self, callback: Callable[[], object]) -> None:
+        """Have ``callback`` called once when the reader wants no more: for a source that may be quiet for long."""
+        self._on_cancel = callback
+        self._moved()
+
+    def _moved(self) -> None:
+        self._hint.set()
+        if self._writer.cancelled and self._on_cancel is not None:
+            callback, self._on_cancel = self._on_cancel, None
+            self._connection.unwatch_stream(self.stream_id)
+            callback()
 
     @property
     def written(self) -> int:

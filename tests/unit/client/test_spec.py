@@ -23,6 +23,8 @@ def test_what_is_not_utf8_is_named() -> None:
         make_spec(["echo", NOT_UTF8])
     with pytest.raises(UsageError, match="variable 'ODD'"):
         make_spec(["true"], env={"ODD": NOT_UTF8})
+    with pytest.raises(UsageError, match="variable 'N' is not text"):
+        make_spec(["true"], env={"N": 1})  # type: ignore[dict-item]
     with pytest.raises(UsageError, match="cwd"):
         make_spec(["true"], cwd=f"/{NOT_UTF8}")
 
