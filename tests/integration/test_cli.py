@@ -176,6 +176,17 @@ def test_a_cut_link_under_a_viewer_gives_75_and_says_the_job_runs_on(node_box: N
     assert node_box.inspect("x")["state"] == "running"
 
 
+def test_logs_that_lose_the_link_say_where_to_go_on(node_box: NodeBox) -> None:
+    start(node_box, "x", "sh", "-c", "echo hello; sleep 1000")
+    viewer = node_box.spawn("logs", "-f", "x", stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert viewer.stdout is not None
+    assert viewer.stdout.read(6) == b"hello\n"
+    node_box.kill_node()
+    _, errors = viewer.communicate(timeout=60)
+    assert viewer.returncode == 75
+    assert b"holdfast logs -f --from 6 x\n" in errors
+
+
 def test_any_command_brings_the_node_back(node_box: NodeBox) -> None:
     start(node_box, "x", "sh", "-c", "echo hello; sleep 1000")
     wait_until(lambda: node_box.inspect("x")["output_bytes"] == 6, "the output is there")

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from ..errors import EXIT_LINK_LOST, DisconnectedError, Unavailable
 from .common import JOB, reach_node
-from .screen import Screen
+from .screen import Screen, say
 
 if TYPE_CHECKING:
     from ..client.sync import SyncJob
@@ -37,8 +38,15 @@ def logs(job: str, follow: bool, from_offset: int | None, tail: int | None) -> i
         if tail is not None:
             start = offset_of_last_lines(found, tail)
         screen = Screen()
-        for chunk in found.output(start, follow=follow):
-            screen.show(chunk)
+        screen.offset = start
+        try:
+            for chunk in found.output(start, follow=follow):
+                screen.show(chunk)
+        except (DisconnectedError, Unavailable) as error:
+            say(f"{error}")
+            rest = f"holdfast logs {'-f ' if follow else ''}--from {screen.offset} {found.name or found.id}"
+            say(f"the link is lost, what the job prints is kept; {rest}")
+            return EXIT_LINK_LOST
     return 0
 
 
