@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from holdfast.cli.sim import sim
+from holdfast.cli.main import cli
 from holdfast.streams import Data, Reader
 
 
 def run(*arguments: str) -> Result:
-    return CliRunner().invoke(sim, ["stream", *arguments])
+    return CliRunner().invoke(cli, ["sim", "stream", *arguments])
 
 
 def test_the_summary_and_exit_0() -> None:
