@@ -40,6 +40,8 @@ class Terminal:
         fcntl.ioctl(self.master, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
 
     def type(self, keys: bytes) -> None:
+        """Type once the command has the terminal in raw mode: before, the terminal itself would echo."""
+        wait_until(lambda: not termios.tcgetattr(self.slave)[3] & termios.ECHO, "the terminal is in raw mode")
         os.write(self.master, keys)
 
     def expect(self, text: bytes) -> None:
