@@ -73,6 +73,8 @@ class Target(NamedTuple):
     credentials: Credentials
     ca_file: str
     """Whom to trust under TLS; empty: the system's authorities."""
+    own: bool
+    """Whether this is the node of ``places``, which may be started; not one that is merely reached at some socket."""
 
 
 def target(
@@ -88,13 +90,13 @@ def target(
     On a unix socket a token is shown only if the caller gives one: the owner needs none.  UsageError for a bad URL or
     a file that cannot be used.
     """
-    where = places(env)
-    where = where if url is None else where._replace(url=url)
+    own = places(env)
+    where = own if url is None else own._replace(url=url)
     address = address_of(where.url)
     if token is None and token_callback is None and address.scheme != "unix":
         token, token_callback = _from_environment(env)
     trusted = ca_file if ca_file is not None else env.get("HOLDFAST_CA_FILE", "")
-    return Target(where, address, Credentials(token or "", token_callback), trusted)
+    return Target(where, address, Credentials(token or "", token_callback), trusted, own=where.url == own.url)
 
 
 def _from_environment(env: Mapping[str, str]) -> tuple[str | None, GetToken | None]:

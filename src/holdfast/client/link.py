@@ -28,7 +28,7 @@ class Link:
 
     def __init__(self, target: Target, *, autostart: bool, reconnect_s: float) -> None:
         self._target = target
-        self._autostart = autostart and target.address.scheme == "unix"
+        self._autostart = autostart and target.own and target.address.scheme == "unix"
         self._reconnect_s = reconnect_s
         self._lock = asyncio.Lock()
         self._connection: AsyncConnection | None = None
