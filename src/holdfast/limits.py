@@ -159,6 +159,40 @@ class Limits(NamedTuple):
     subscriber_buffer_bytes: int = 4 * MIB
     """The same in bytes."""
 
+    # subjects and sessions
+    subject_length_max: int = 256
+    """Characters in a subject or a pattern; with the id of a session before it, it is a key of the engine."""
+    bus_subscriber_messages_max: int = 65_536
+    """Messages waiting for one subscriber of the bus; then the oldest go, and are counted."""
+    bus_subscriber_bytes_max: int = 32 * MIB
+    """The same in bytes."""
+    bus_message_bytes_max: int = MIB
+    """One message on the bus."""
+    session_idle_s: float = 3_600.0
+    """How long a session without a client is kept, unless it was asked for otherwise."""
+    sessions_max: int = 100_000
+    """Sessions of a node."""
+    sessions_per_identity_max: int = 20_000
+    """Sessions that one caller may have at once."""
+    session_patterns_max: int = 1_000
+    """Patterns of one session."""
+    session_message_bytes_max: int = MIB
+    """Payload of one message that is published through a session or comes from a feed."""
+    session_buffer_messages: int = 10_000
+    """Messages of feeds that wait for the client of a session; then its patterns' policies say what goes."""
+    session_buffer_bytes: int = 4 * MIB
+    """The same in bytes."""
+    session_stream_bytes: int = MIB
+    """What is on its way to the client of a session; the rest waits in the logs, or in its buffer."""
+    session_read_bytes: int = 128 * KIB
+    """What is read at once from a log for a session."""
+    session_linger_s: float = 5.0
+    """How long a feed that no session is bound to any more goes on, in case one comes back."""
+    session_commands_max: int = 4_096
+    """Commands waiting for the manager of sessions; more wait at the door."""
+    providers_max: int = 256
+    """Providers of a node."""
+
     # durable streams and HTTP
     streams_max: int = 100_000
     """Free-standing durable streams of a node."""
@@ -180,6 +214,24 @@ class Limits(NamedTuple):
     """A silent event stream shows that it lives this often."""
     http_stall_s: float = 60.0
     """An HTTP connection whose peer takes nothing of what waits for it is cut after this long."""
+
+    # groups: what is on the way between peers
+    group_wire_bytes_max: int = 2 * MIB
+    """One message on the wire, with its filter and its causal history; larger ones are not put together."""
+    group_datagram_bytes: int = 1400
+    """Largest datagram sent; what passes every usual network without being cut into fragments."""
+    group_parts_messages_max: int = 64
+    """Unfinished messages that a transport puts together at once; the one waiting longest goes first."""
+    group_parts_bytes_max: int = 8 * MIB
+    """The same in bytes."""
+    group_parts_s: float = 120.0
+    """How long an unfinished message waits for another of its parts; a resent message fills the holes of the first."""
+    group_send_rate_bytes: int = 8 * MIB
+    """Bytes a second a UDP transport sends, so that a repair does not become a flood."""
+    group_send_burst_bytes: int = 64 * KIB
+    """Bytes it sends at once after a pause; what fits a usual receive buffer."""
+    group_send_queue_bytes_max: int = 4 * MIB
+    """Bytes waiting for their turn; messages beyond are lost, as the network might have lost them."""
 
     # tokens
     token_bytes_max: int = 4 * KIB
@@ -219,6 +271,8 @@ def check_limits(limits: Limits) -> Limits:
     assert limits.merge_bytes <= limits.row_bytes <= limits.commit_bytes_max
     assert limits.channel_payload_bytes_max <= limits.channel_batch_bytes_max <= limits.append_bytes_max
     assert limits.channel_page_bytes * 3 // 2 <= limits.frame_bytes_max
+    assert limits.group_wire_bytes_max <= limits.group_parts_bytes_max
+    assert limits.group_datagram_bytes <= limits.group_send_burst_bytes <= limits.group_send_queue_bytes_max
     return limits
 
 

@@ -1,0 +1,1 @@
+"""Causal reliability for groups of peers over a network that loses things."""
