@@ -67,6 +67,10 @@ class ChannelClosed(ClosedError):
     """The channel is closed for good; what it holds can be read until its retention ends."""
 
 
+class SessionClosed(ClosedError):
+    """The session was closed, or was idle for too long; its cursors are forgotten."""
+
+
 class DisconnectedError(HoldfastError, ConnectionError):
     """The link is cut; what it carried goes on.  Resume from ``resume_offset`` where one is given.
 
@@ -99,6 +103,18 @@ class BusyError(HoldfastError):
     def __init__(self, message: str = "", holder: str = "") -> None:
         super().__init__(message)
         self.holder = holder
+
+
+class ClientAlreadyAttached(BusyError):
+    """The session has a client, ``holder``; wait until it detaches, or steal the session from it."""
+
+
+class SessionTaken(BusyError):
+    """Another client, ``holder``, has attached to the session in our place; it goes on there."""
+
+
+class ClientNotAttached(HoldfastError):
+    """The session has no client, or not this one any more; attach first."""
 
 
 class LimitExceeded(HoldfastError):
@@ -167,6 +183,13 @@ class ChannelNotFound(NotFound):
     """There is no channel ``name``, or the caller may not know of it: both get this same answer."""
 
     def __init__(self, message: str = "", kind: str = "channel", name: str = "") -> None:
+        super().__init__(message, kind, name)
+
+
+class SessionNotFound(NotFound):
+    """There is no session ``name``, or it is somebody else's: both get this same answer."""
+
+    def __init__(self, message: str = "", kind: str = "session", name: str = "") -> None:
         super().__init__(message, kind, name)
 
 
@@ -344,6 +367,7 @@ REGISTRY: tuple[ErrorEntry, ...] = (
     ErrorEntry("HF-103", VersionMismatch, "version_mismatch", 505, "FAILED_PRECONDITION", 125, "after an upgrade"),
     ErrorEntry("HF-104", ClosedError, "closed", 409, "FAILED_PRECONDITION", 125, "no"),
     ErrorEntry("HF-105", ChannelClosed, "channel_closed", 409, "FAILED_PRECONDITION", 125, "no"),
+    ErrorEntry("HF-106", SessionClosed, "session_closed", 409, "FAILED_PRECONDITION", 125, "no: make another"),
     ErrorEntry("HF-201", DisconnectedError, "disconnected", 503, "UNAVAILABLE", 75, "resume from resume_offset"),
     ErrorEntry("HF-202", Unavailable, "unavailable", 503, "UNAVAILABLE", 75, "after retry_after_s"),
     ErrorEntry("HF-203", BusyError, "busy", 409, "ABORTED", 4, "after release, or steal"),
@@ -354,6 +378,9 @@ REGISTRY: tuple[ErrorEntry, ...] = (
     ErrorEntry("HF-208", MessageTooLarge, "message_too_large", 413, "RESOURCE_EXHAUSTED", 125, "smaller"),
     ErrorEntry("HF-209", ChannelFull, "channel_full", 507, "RESOURCE_EXHAUSTED", 125, "no"),
     ErrorEntry("HF-210", TooManyChannels, "too_many_channels", 429, "RESOURCE_EXHAUSTED", 125, "when some are gone"),
+    ErrorEntry("HF-211", ClientAlreadyAttached, "client_attached", 409, "ABORTED", 4, "after detach, or steal"),
+    ErrorEntry("HF-212", SessionTaken, "session_taken", 409, "ABORTED", 4, "steal it back"),
+    ErrorEntry("HF-213", ClientNotAttached, "client_not_attached", 409, "FAILED_PRECONDITION", 125, "attach first"),
     ErrorEntry("HF-301", NotFound, "not_found", 404, "NOT_FOUND", 3, "no"),
     ErrorEntry("HF-302", AlreadyExists, "already_exists", 409, "ALREADY_EXISTS", 4, "with another name"),
     ErrorEntry("HF-303", Gone, "gone", 410, "OUT_OF_RANGE", 6, "from oldest"),
@@ -364,6 +391,7 @@ REGISTRY: tuple[ErrorEntry, ...] = (
     ErrorEntry("HF-311", ChannelNotFound, "channel_not_found", 404, "NOT_FOUND", 3, "no"),
     ErrorEntry("HF-312", ChannelExists, "channel_exists", 409, "ALREADY_EXISTS", 4, "with another name"),
     ErrorEntry("HF-313", SequenceConflict, "sequence_conflict", 409, "ABORTED", 4, "with another sequence"),
+    ErrorEntry("HF-314", SessionNotFound, "session_not_found", 404, "NOT_FOUND", 3, "no"),
     ErrorEntry("HF-401", Unauthenticated, "unauthenticated", 401, "UNAUTHENTICATED", 5, "with a new token"),
     ErrorEntry("HF-402", PermissionDenied, "permission_denied", 403, "PERMISSION_DENIED", 5, "with another token"),
     ErrorEntry("HF-501", DeadlineExceeded, "deadline_exceeded", 504, "DEADLINE_EXCEEDED", 124, "if safe_to_retry"),

@@ -178,9 +178,9 @@ class Limits(NamedTuple):
     """Patterns of one session."""
     session_message_bytes_max: int = MIB
     """Payload of one message that is published through a session or comes from a feed."""
-    session_buffer_messages: int = 10_000
+    session_buffer_messages_max: int = 10_000
     """Messages of feeds that wait for the client of a session; then its patterns' policies say what goes."""
-    session_buffer_bytes: int = 4 * MIB
+    session_buffer_bytes_max: int = 4 * MIB
     """The same in bytes."""
     session_stream_bytes: int = MIB
     """What is on its way to the client of a session; the rest waits in the logs, or in its buffer."""
@@ -212,6 +212,8 @@ class Limits(NamedTuple):
     """Age at which a live event stream ends, so that its reader comes back and proves its rights again."""
     http_heartbeat_s: float = 15.0
     """A silent event stream shows that it lives this often."""
+    http_root_bytes_max: int = 64 * MIB
+    """All files below --http-root together; they are served from memory."""
     http_stall_s: float = 60.0
     """An HTTP connection whose peer takes nothing of what waits for it is cut after this long."""
 
@@ -242,6 +244,16 @@ class Limits(NamedTuple):
     """Minted tokens a node keeps record of, those that expired less than a week ago included."""
     connections_per_token_max: int = 64
     """Connections open with one token, so that its bearer cannot take all there are."""
+    login_link_s: float = 300.0
+    """How long a login link waits for a browser; it is good once."""
+    login_links_max: int = 1_000
+    """Login links that wait at once."""
+    login_s: float = DAY_S / 2
+    """How long a browser stays logged in; never longer than its token is good."""
+    logins_max: int = 1_000
+    """Browsers logged in at once."""
+    logins_per_token_max: int = 16
+    """Browsers logged in with one token; one more ends the login of the oldest."""
     audit_bytes_max: int = 8 * MIB
     """Size of the audit log; the one before it is kept too."""
     audit_denials_per_s_max: int = 100

@@ -1,0 +1,1 @@
+"""Providers: sources of subjects that sessions bind to."""
