@@ -80,3 +80,7 @@ class TestKeys(contract.KeyContract):
 
 class TestWatching(contract.WatchContract):
     """Watchers."""
+
+
+class TestBus(contract.BusContract):
+    """The bus."""

@@ -18,6 +18,7 @@ In a test module, give a fixture ``engine_factory`` (see :class:`EngineFactory`)
     class TestModel(contract.ModelContract): ...
     class TestKeys(contract.KeyContract): ...
     class TestWatching(contract.WatchContract): ...
+    class TestBus(contract.BusContract): ...
 
 Needs pytest and hypothesis.  For readable failures call
 ``pytest.register_assert_rewrite("holdfast.engine.contract")`` first.
@@ -25,6 +26,7 @@ Needs pytest and hypothesis.  For readable failures call
 
 from __future__ import annotations
 
+from .bus import BusContract
 from .following import FollowContract
 from .forks import ForkContract
 from .keys import KeyContract, WatchContract
@@ -37,6 +39,7 @@ from .runs import RunsContract
 from .support import EngineFactory
 
 __all__ = [
+    "BusContract",
     "EngineFactory",
     "FollowContract",
     "ForkContract",

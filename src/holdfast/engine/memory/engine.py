@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ...errors import ClosedError, StorageError
+from ..bus import LocalBus
 from ..logs import Logs
 from ..values import Values
 from .store import MemoryStore
@@ -20,6 +21,7 @@ class MemoryEngine:
         self._store = MemoryStore(max_bytes)
         self._log: Logs | None = None
         self._kv: Values | None = None
+        self._bus: LocalBus | None = None
 
     @property
     def log(self) -> Logs:
@@ -35,14 +37,25 @@ class MemoryEngine:
             raise ClosedError("the engine was not started")
         return self._kv
 
+    @property
+    def bus(self) -> LocalBus:
+        """The bus; ClosedError before :meth:`start`."""
+        if self._bus is None:
+            raise ClosedError("the engine was not started")
+        return self._bus
+
     async def start(self) -> None:
         """Begin, or go on with what was there at :meth:`stop`."""
         if self._log is None:
             self._log = self._store.logs = Logs(self._store, self._store.states(), evict=False)
             self._kv = Values(self._store, self._store.revision)
+            self._bus = LocalBus()
 
     async def stop(self) -> None:
         """Let go; idempotent.  The content stays with the object."""
+        if self._bus is not None:
+            self._bus.stop()
+            self._bus = None
         if self._log is not None and self._kv is not None:
             self._store.keep(self._log)
             self._log.stop()

@@ -10,6 +10,7 @@ from typing import TypeVar
 
 from ...errors import ClosedError, StorageError
 from ...limits import LIMITS, Limits
+from ..bus import LocalBus
 from ..logs import Logs
 from ..values import Values
 from .copies import backup, check
@@ -49,6 +50,7 @@ class SqliteEngine:
         self._store: SqliteStore | None = None
         self._log: Logs | None = None
         self._kv: Values | None = None
+        self._bus: LocalBus | None = None
 
     @property
     def log(self) -> Logs:
@@ -63,6 +65,13 @@ class SqliteEngine:
         if self._kv is None:
             raise ClosedError("the engine is not running")
         return self._kv
+
+    @property
+    def bus(self) -> LocalBus:
+        """The bus, which is in this process; ClosedError before :meth:`start` and after :meth:`stop`."""
+        if self._bus is None:
+            raise ClosedError("the engine is not running")
+        return self._bus
 
     async def start(self) -> None:
         """Open it, making directory and database if need be.
@@ -82,6 +91,7 @@ class SqliteEngine:
         store.reader.start()
         store.logs = self._log = Logs(store, opened.states, limits=self._limits)
         self._kv = Values(store, opened.revision)
+        self._bus = LocalBus(limits=self._limits)
         self._store = store
 
     async def stop(self) -> None:
@@ -89,6 +99,9 @@ class SqliteEngine:
         store, self._store = self._store, None
         if store is None or self._log is None or self._kv is None:
             return
+        if self._bus is not None:
+            self._bus.stop()
+            self._bus = None
         self._log.stop()
         self._kv.stop()
         self._log = self._kv = None
