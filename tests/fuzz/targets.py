@@ -24,6 +24,7 @@ from holdfast.security.keys import node_key
 from holdfast.security.tokens import decode_token
 from holdfast.streams.reader import Reader
 from holdfast.streams.writer import Writer
+from holdfast.sync.transports.segments import Reassembler
 
 SMALL = LIMITS._replace(
     frame_bytes_max=4096,
@@ -111,12 +112,26 @@ def check_runs(data: bytes) -> None:
     assert all(entry.index >= 0 and isinstance(entry.payload, bytes) for entry in entries)
 
 
+def check_datagrams(data: bytes) -> None:
+    """Each piece, after its length, is a datagram: nothing is raised, and what is held stays within the limits."""
+    limits = LIMITS._replace(group_wire_bytes_max=512, group_parts_bytes_max=2048, group_parts_messages_max=3)
+    reassembler, place, now = Reassembler(limits), 0, 0.0
+    while place < len(data):
+        length, now = data[place], now + 0.5
+        message = reassembler.receive(length % 2, data[place + 1 : place + 1 + length], now)
+        assert message is None or len(message) <= limits.group_wire_bytes_max
+        assert len(reassembler) <= limits.group_parts_messages_max
+        assert reassembler.held_bytes <= limits.group_parts_bytes_max
+        place += 1 + length
+
+
 TARGETS: dict[str, Callable[[bytes], None]] = {
     "frames": check_frames,
     "handshake": check_handshake,
     "connection": check_connection,
     "batches": check_batches,
     "runs": check_runs,
+    "datagrams": check_datagrams,
     "token": check_token,
 }
 
