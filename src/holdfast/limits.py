@@ -198,6 +198,12 @@ class Limits(NamedTuple):
     """Free-standing durable streams of a node."""
     stream_path_bytes_max: int = 480
     """Path of a durable stream; with a prefix it is the name of a log."""
+    stream_append_bytes_max: int = 32 * MIB
+    """One append over RPC; it is taken whole or not at all, so it has to fit the memory."""
+    streams_page_max: int = 1_000
+    """Streams in the answer to one list; more comes with the next."""
+    stream_readers_max: int = 4_096
+    """Durable streams being read over RPC at once, by all callers of a node; each holds a page and a ring."""
     http_connections_max: int = 1024
     """HTTP connections open at once; more are answered 503."""
     http_body_bytes_max: int = 32 * MIB
@@ -234,6 +240,42 @@ class Limits(NamedTuple):
     """Bytes it sends at once after a pause; what fits a usual receive buffer."""
     group_send_queue_bytes_max: int = 4 * MIB
     """Bytes waiting for their turn; messages beyond are lost, as the network might have lost them."""
+
+    # records
+    record_bytes_max: int = 4 * MIB
+    """Canonical form of one record or referrer."""
+    record_meta_bytes_max: int = 100 * KIB
+    """What is known of one record without reading it: its annotations above all."""
+    record_item_bytes_max: int = 8 * MIB
+    """One item of a stream of records: a record may be longer before it is made canonical."""
+    record_batch_bytes_max: int = 9 * MIB
+    """One batch of a stream of records, decompressed; what a node buffers of it before it looks."""
+    record_batch_items_max: int = 4_096
+    """Items of one batch."""
+    record_stream_bytes_max: int = 16 * MIB
+    """Requests of one stream that a node has read and not answered; beyond, it does not read."""
+    record_streams_max: int = 64
+    """Streams of records open on one connection."""
+    records_page_max: int = 1_000
+    """Records, tags or changes in the answer to one question; more comes with the next."""
+    records_page_bytes: int = 512 * KIB
+    """The same in bytes."""
+    referrers_per_record_max: int = 1_000
+    """Referrers of one record."""
+    record_grace_s: float = DAY_S
+    """How long a record that nothing keeps is safe from collection after it was pushed."""
+    feed_entries_max: int = 1_000_000
+    """Changes of records kept for those who follow; the oldest go first."""
+    artifact_bytes_max: int = GIB
+    """One artifact."""
+    artifact_part_bytes_max: int = 512 * KIB
+    """What of an artifact is uploaded or read with one request."""
+    uploads_max: int = 64
+    """Artifacts on their way in."""
+    upload_retention_s: float = DAY_S
+    """How long an upload waits for its next part."""
+    blob_part_bytes: int = 256 * KIB
+    """A larger blob is stored in parts of this size, each with a checksum of its own."""
 
     # tokens
     token_bytes_max: int = 4 * KIB
@@ -282,9 +324,14 @@ def check_limits(limits: Limits) -> Limits:
     assert limits.append_bytes_max <= limits.engine_pending_bytes_max
     assert limits.merge_bytes <= limits.row_bytes <= limits.commit_bytes_max
     assert limits.channel_payload_bytes_max <= limits.channel_batch_bytes_max <= limits.append_bytes_max
+    assert limits.stream_append_bytes_max <= limits.append_bytes_max
     assert limits.channel_page_bytes * 3 // 2 <= limits.frame_bytes_max
     assert limits.group_wire_bytes_max <= limits.group_parts_bytes_max
     assert limits.group_datagram_bytes <= limits.group_send_burst_bytes <= limits.group_send_queue_bytes_max
+    assert limits.record_bytes_max < limits.record_item_bytes_max
+    assert limits.record_item_bytes_max + KIB <= limits.record_batch_bytes_max <= limits.record_stream_bytes_max
+    assert limits.artifact_part_bytes_max * 3 // 2 <= limits.frame_bytes_max
+    assert limits.records_page_bytes * 3 // 2 <= limits.frame_bytes_max
     return limits
 
 

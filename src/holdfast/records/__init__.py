@@ -1,0 +1,1 @@
+"""Records: immutable JSON documents, each named by its content."""
