@@ -168,6 +168,17 @@ class TooManyChannels(LimitExceeded):
     """The process, or the node, has as many channels as it may."""
 
 
+class RecordStreamError(HoldfastError):
+    """A stream of records ended early: of ``taken`` items ``answered`` have their result; ``__cause__`` says why."""
+
+    fields = ("answered", "taken")
+
+    def __init__(self, message: str = "", answered: int = 0, taken: int = 0) -> None:
+        super().__init__(message or f"the stream ended after {answered} of {taken} items")
+        self.answered = answered
+        self.taken = taken
+
+
 class NotFound(HoldfastError, LookupError):
     """There is no ``kind`` of the name ``name``, or the caller may not know of it."""
 
@@ -220,6 +231,10 @@ class Gone(HoldfastError, LookupError):
     def __init__(self, message: str = "", oldest: int = 0) -> None:
         super().__init__(message or f"trimmed away; the oldest kept position is {oldest}")
         self.oldest = oldest
+
+
+class StreamReplaced(Gone):
+    """The durable stream that was read was removed, and another one made under its path; begin anew."""
 
 
 class Conflict(HoldfastError, LookupError):
@@ -381,6 +396,7 @@ REGISTRY: tuple[ErrorEntry, ...] = (
     ErrorEntry("HF-211", ClientAlreadyAttached, "client_attached", 409, "ABORTED", 4, "after detach, or steal"),
     ErrorEntry("HF-212", SessionTaken, "session_taken", 409, "ABORTED", 4, "steal it back"),
     ErrorEntry("HF-213", ClientNotAttached, "client_not_attached", 409, "FAILED_PRECONDITION", 125, "attach first"),
+    ErrorEntry("HF-211", RecordStreamError, "record_stream", 503, "ABORTED", 75, "what was not answered"),
     ErrorEntry("HF-301", NotFound, "not_found", 404, "NOT_FOUND", 3, "no"),
     ErrorEntry("HF-302", AlreadyExists, "already_exists", 409, "ALREADY_EXISTS", 4, "with another name"),
     ErrorEntry("HF-303", Gone, "gone", 410, "OUT_OF_RANGE", 6, "from oldest"),
@@ -388,6 +404,7 @@ REGISTRY: tuple[ErrorEntry, ...] = (
     ErrorEntry("HF-305", Duplicate, "duplicate", 409, "ALREADY_EXISTS", 4, "no: it is there"),
     ErrorEntry("HF-306", SequenceGap, "sequence_gap", 409, "ABORTED", 4, "after expected"),
     ErrorEntry("HF-307", Fenced, "fenced", 403, "PERMISSION_DENIED", 5, "with a higher epoch"),
+    ErrorEntry("HF-308", StreamReplaced, "stream_replaced", 410, "OUT_OF_RANGE", 6, "anew, from oldest"),
     ErrorEntry("HF-311", ChannelNotFound, "channel_not_found", 404, "NOT_FOUND", 3, "no"),
     ErrorEntry("HF-312", ChannelExists, "channel_exists", 409, "ALREADY_EXISTS", 4, "with another name"),
     ErrorEntry("HF-313", SequenceConflict, "sequence_conflict", 409, "ABORTED", 4, "with another sequence"),
