@@ -1,0 +1,1 @@
+"""Where group state is kept: nowhere, in memory, or in an engine."""
