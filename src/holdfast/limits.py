@@ -222,6 +222,10 @@ class Limits(NamedTuple):
     """All files below --http-root together; they are served from memory."""
     http_stall_s: float = 60.0
     """An HTTP connection whose peer takes nothing of what waits for it is cut after this long."""
+    grpc_calls_max: int = 1_024
+    """gRPC calls under way at once; more are answered RESOURCE_EXHAUSTED."""
+    grpc_streams_max: int = 256
+    """gRPC calls under way at once on one connection; more wait for one to end."""
 
     # groups: what is on the way between peers
     group_wire_bytes_max: int = 2 * MIB
