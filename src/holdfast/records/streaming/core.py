@@ -1,0 +1,461 @@
+"""Items to a store and their answers back: each answered exactly once, in order if asked for, with bounded memory.
+
+The core holds the items; the shell carries them.  It adds inputs while there is :attr:`StreamCore.room`, opens a
+stream to the node when :meth:`StreamCore.wants_link`, sends what :meth:`StreamCore.to_send` gives, hands in what comes
+back, and gives the consumer what :meth:`StreamCore.take` gives, until :attr:`StreamCore.over`.
+
+What an item's body and answer are is not the core's business: bodies are bytes, answers are results already.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable
+from heapq import heappop, heappush
+from typing import Generic, NamedTuple, TypeVar
+
+from ...errors import (
+    ClosedError,
+    DeadlineExceeded,
+    HoldfastError,
+    ProtocolError,
+    RecordStreamError,
+    Unavailable,
+)
+from .breaker import CircuitBreaker
+from .metrics import StreamMetrics
+from .policy import Retry, transient, unwell
+from .release import Release
+
+R = TypeVar("R")
+
+
+class StreamOptions(NamedTuple):
+    """How one stream behaves; see the shells' functions, which document them."""
+
+    ordered: bool = True
+    items_max: int = 1024
+    """Items taken and not given back as results."""
+    bytes_max: int = 8 << 20
+    """The same in bytes of their bodies and answers; one item more may always come on top."""
+    retry: Retry | None = None
+    breaker: CircuitBreaker | None = None
+    deadline_s: float | None = None
+    answer_s: float = 60.0
+    """A stream that gives no answer for so long while some are due counts as cut."""
+
+
+class StreamCore(Generic[R]):
+    """One stream of items.  ``failed(index, error)`` makes the result of an item that has an error.
+
+    ``settle(error)`` is asked when an item that may have been done before the link was cut is answered with an error:
+    True takes that as success, for which ``failed(index, None)`` makes the result.
+    """
+
+    def __init__(
+        self,
+        options: StreamOptions,
+        failed: Callable[[int, HoldfastError | None], R],
+        *,
+        random: Callable[[], float],
+        now: float,
+        metrics: StreamMetrics | None = None,
+        settle: Callable[[HoldfastError], bool] = lambda _error: False,
+    ) -> None:
+        self.metrics = metrics if metrics is not None else StreamMetrics()
+        self.failure: RecordStreamError | None = None
+        """Why the stream is over before all was answered."""
+        self.taken = 0
+        """Items added; the next one's index."""
+        self.answered = 0
+        self._options = options
+        self._failed = failed
+        self._random = random
+        self._settle = settle
+        self._began = now
+        self._deadline = None if options.deadline_s is None else now + options.deadline_s
+        self._ended = False
+        self._bodies: dict[int, bytes] = {}
+        """Of items not answered yet."""
+        self._queue: deque[int] = deque()
+        """Items to be sent, those to be sent again first."""
+        self._flying: dict[int, None] = {}
+        """Items sent on the open stream and not answered, in the order they were sent."""
+        self._later: list[tuple[float, int]] = []
+        """Items to be sent again, and when; a heap."""
+        self._tries: dict[int, int] = {}
+        """How often an item has failed that will be tried again."""
+        self._doubtful: set[int] = set()
+        """Items that may have been done and are asked for again: under way when the link was cut, or postponed."""
+        self._body_bytes = 0
+        self._release: Release[R] = Release(ordered=options.ordered, bytes_max=options.bytes_max)
+        self._open = False
+        self._opening = False
+        self._open_at = now
+        self._cuts_in_a_row = 0
+        self._answers_on_link = 0
+        self._allowance = options.items_max
+        self._moved_at = now
+        """When the last answer came, or there began to be something to be answered."""
+        self._opened_at = now
+        self._look_again_at: float | None = None
+        """When to ask a breaker again that tries the node with another stream's item."""
+
+    # the input
+
+    @property
+    def room(self) -> int:
+        """How many more items may be added now, should each be small; after one that is large, ask again."""
+        if self._ended or self.failure is not None or self.held_bytes >= self._options.bytes_max:
+            return 0
+        return max(0, self._options.items_max - self.held)
+
+    @property
+    def held(self) -> int:
+        """Items added whose results the consumer has not used up."""
+        return self.taken - self._release.consumed
+
+    @property
+    def held_bytes(self) -> int:
+        """Bytes of bodies and answers that are here."""
+        return self._body_bytes + self._release.bytes
+
+    def add(self, body: bytes, now: float) -> int:
+        """Take an item; its index.  Only while there is :attr:`room`."""
+        index = self._next_index()
+        if not self._bodies:
+            self._moved_at = now
+        self._bodies[index] = body
+        self._body_bytes += len(body)
+        self._queue.append(index)
+        return index
+
+    def refuse(self, error: HoldfastError) -> int:
+        """Take an input that cannot be sent: ``error`` is its result; its index."""
+        index = self._next_index()
+        self.metrics.refused += 1
+        self._give(index, error)
+        return index
+
+    def end(self) -> None:
+        """There are no more items.  Idempotent."""
+        self._ended = True
+
+    def fail(self, error: HoldfastError) -> None:
+        """End the stream now, with what is answered; idempotent."""
+        if self.failure is not None or self.over:
+            return
+        self.failure = RecordStreamError(
+            f"{error} ({self.answered} of {self.taken} items taken were answered)", self.answered, self.taken
+        )
+        self.failure.__cause__ = error
+        self._release.flush()
+        self._close_link()
+        self._bodies.clear()
+        self._queue.clear()
+        self._later.clear()
+        self._body_bytes = 0
+
+    # the link
+
+    @property
+    def is_open(self) -> bool:
+        """There is a stream to the node."""
+        return self._open
+
+    def wants_link(self, now: float) -> bool:
+        """Whether a stream to the node is to be opened now; then say :meth:`opening`."""
+        if self._open or self._opening or self.failure is not None or now < self._open_at:
+            return False
+        self._wake_later(now)
+        return bool(self._queue) and self._may_try(now)
+
+    def opening(self) -> None:
+        """It is being opened: :meth:`opened` or :meth:`cut` comes."""
+        self._opening = True
+
+    def opened(self, now: float) -> None:
+        """A stream to the node is open."""
+        self._opening = False
+        self._open = True
+        self._answers_on_link = 0
+        self._opened_at = now
+        self.metrics.opened += 1
+
+    def cut(self, error: HoldfastError, now: float) -> None:
+        """The stream to the node broke, or could not be opened.
+
+        With ``retry`` it is opened again and what was not answered is sent again, in its order; first one item, then
+        with each answer one more, so that an item which breaks streams is found: after ``attempts`` that is its result.
+        """
+        if self.failure is not None or not (self._open or self._opening):
+            return
+        self.metrics.cuts += 1
+        if self._options.breaker is not None and unwell(error):
+            self._options.breaker.failed(self, now)
+        suspect = next(iter(self._flying), None) if self._open and not self._answers_on_link else None
+        under_way = len(self._flying)
+        self._close_link()
+        retry = self._options.retry
+        if retry is None or not (transient(error) or unwell(error)):
+            self.fail(error)
+            return
+        self.metrics.retried += under_way
+        self._cuts_in_a_row = 1 if self._answers_on_link else self._cuts_in_a_row + 1
+        self._answers_on_link = 0
+        self._allowance = 1
+        if suspect is not None:
+            self._blame(suspect, error, retry)
+        self._open_at = now + retry.delay_s(self._cuts_in_a_row, self._random, error)
+        if self._bodies and self._open_at - self._moved_at > retry.patience_s:
+            self.fail(error)
+
+    def to_send(self, items_max: int, bytes_max: int, now: float) -> list[tuple[int, bytes]]:
+        """Items to be sent now, at most so many; at least one, if there is any, however large it is."""
+        if not self._open:
+            return []
+        self._wake_later(now)
+        self._note_high()
+        chosen: list[tuple[int, bytes]] = []
+        queue, flying, bodies = self._queue, self._flying, self._bodies
+        count = min(items_max, self._allowance - len(flying), len(queue))
+        size = 0
+        while len(chosen) < count:
+            index = queue[0]
+            body = bodies[index]
+            size += len(body)
+            if (chosen and size > bytes_max) or not self._may_send(now):
+                break
+            queue.popleft()
+            flying[index] = None
+            chosen.append((index, body))
+            self.metrics.sent_bytes += len(body)
+        self.metrics.in_flight = len(flying)
+        return chosen
+
+    @property
+    def backlogged(self) -> bool:
+        """The consumer has as much before it as may be held: read no answers until it has taken some."""
+        return self._release.ready_bytes >= self._options.bytes_max
+
+    def receive(self, answers: Iterable[tuple[int, R, int]], now: float) -> None:
+        """Answers came: index, result and the size of its body.
+
+        ProtocolError, and nothing after it was taken, for an index that is not under way.
+        """
+        flying, metrics, offer = self._flying, self.metrics, self._release.offer
+        count = 0
+        for index, result, size in answers:
+            if index not in flying:
+                raise ProtocolError(f"an answer to item {index}, which is not under way", reason="answer")
+            del flying[index]
+            count += 1
+            metrics.received_bytes += size
+            if offer(index, result, size):
+                self._forget(index)
+            else:
+                metrics.postponed += 1
+                self._doubtful.add(index)
+                self._release.postpone(index)
+        self._progressed(count, now)
+
+    def receive_error(self, index: int, error: HoldfastError, now: float) -> None:
+        """An item was answered with an error: that is its result, or it is tried again.  Raises as :meth:`receive`."""
+        if index not in self._flying:
+            raise ProtocolError(f"an answer to item {index}, which is not under way", reason="answer")
+        del self._flying[index]
+        retry = self._options.retry
+        tried = self._tries.get(index, 0) + 1
+        if self._options.breaker is not None and unwell(error):
+            self._options.breaker.failed(self, now)
+            self._progressed(1, now, well=False)
+        else:
+            self._progressed(1, now)
+        if retry is not None and transient(error) and tried < retry.attempts:
+            self._tries[index] = tried
+            self.metrics.retried += 1
+            heappush(self._later, (now + retry.delay_s(tried, self._random, error), index))
+        elif index in self._doubtful and self._settle(error):
+            self._give(index, None)
+        else:
+            self._give(index, error)
+
+    # the output
+
+    def take(self, now: float) -> list[R]:
+        """Results for the consumer, which has used up those given before."""
+        if self.backlogged:
+            self._moved_at = now  # that no answer was read was not the node's doing
+        results = self._release.take()
+        self.metrics.held = self.held
+        return results
+
+    @property
+    def ready(self) -> bool:
+        """:meth:`take` has something."""
+        return self._release.ready
+
+    @property
+    def complete(self) -> bool:
+        """Every item has its result, and no more will come."""
+        return self._ended and self.answered == self.taken
+
+    @property
+    def over(self) -> bool:
+        """Nothing more is to be sent or received; results may still be to be taken."""
+        return self.failure is not None or self.complete
+
+    # time
+
+    def next_deadline(self) -> float | None:
+        """When :meth:`handle_timer` is to be called; None: when something else has happened."""
+        if self.over:
+            return None
+        moments = [moment for moment in (self._deadline, self._answers_due_at()) if moment is not None]
+        if self._later:
+            moments.append(self._later[0][0])
+        if self._queue and not self._opening:
+            moments += self._sending_moments()
+        return min(moments, default=None)
+
+    def _sending_moments(self) -> list[float]:
+        """What keeps waiting items from being sent that will be over at a known time."""
+        breaker = self._options.breaker
+        closes_at = None if breaker is None else breaker.closes_at()
+        if closes_at is None and self._open:
+            return [] if self._look_again_at is None else [self._look_again_at]
+        return [max(closes_at or 0.0, 0.0 if self._open else self._open_at)]
+
+    def handle_timer(self, now: float) -> None:
+        """Do what time has brought.  Called when something has happened too, for a breaker may have opened."""
+        if self.over:
+            return
+        if self._deadline is not None and now >= self._deadline:
+            self.fail(DeadlineExceeded(phase="stream", after_s=self._options.deadline_s or 0.0))
+            return
+        self._wake_later(now)
+        due = self._answers_due_at()
+        if due is not None and now >= due:
+            self.cut(DeadlineExceeded(phase="answer", after_s=self._options.answer_s), now)
+            return
+        self._give_up(now)
+
+    # inside
+
+    def _next_index(self) -> int:
+        index = self.taken
+        self.taken += 1
+        self.metrics.taken += 1
+        return index
+
+    def _note_high(self) -> None:
+        metrics, held, held_bytes = self.metrics, self.held, self.held_bytes
+        metrics.held = held
+        metrics.held_items_high = max(metrics.held_items_high, held)
+        metrics.held_bytes_high = max(metrics.held_bytes_high, held_bytes)
+
+    def _give(self, index: int, error: HoldfastError | None) -> None:
+        """The item's result is made here, not by the node."""
+        if error is not None:
+            self.metrics.failed += 1
+        self._release.offer(index, self._failed(index, error), 0)
+        self._forget(index)
+        self._ask_again()
+
+    def _ask_again(self) -> None:
+        """Items whose answers had to be postponed, and now have room."""
+        for index in self._release.asked_again():
+            self._queue.appendleft(index)
+
+    def _forget(self, index: int) -> None:
+        """The item has its result."""
+        self.answered += 1
+        metrics = self.metrics
+        metrics.answered += 1
+        body = self._bodies.pop(index, None)
+        if body is not None:
+            self._body_bytes -= len(body)
+            metrics.done_bytes += len(body)
+        if self._tries:
+            self._tries.pop(index, None)
+        if self._doubtful:
+            self._doubtful.discard(index)
+
+    def _progressed(self, count: int, now: float, *, well: bool = True) -> None:
+        self._moved_at = now
+        self._answers_on_link += count
+        self._cuts_in_a_row = 0
+        if self._allowance < self._options.items_max:
+            self._allowance = min(self._options.items_max, self._allowance + count)
+        if well and self._options.breaker is not None:
+            self._options.breaker.succeeded(self)
+        self._ask_again()
+        self.metrics.in_flight = len(self._flying)
+
+    def _close_link(self) -> None:
+        """What was under way waits again, before all else and in its order."""
+        self._open = self._opening = False
+        if self._options.breaker is not None:
+            self._options.breaker.give_back(self)
+        self._doubtful.update(self._flying)
+        self._queue.extendleft(sorted(self._flying, reverse=True))
+        self._flying.clear()
+        self.metrics.in_flight = 0
+
+    def _blame(self, index: int, error: HoldfastError, retry: Retry) -> None:
+        """The stream broke with ``index`` the next to be answered."""
+        tried = self._tries[index] = self._tries.get(index, 0) + 1
+        if tried >= retry.attempts:
+            self._queue.remove(index)
+            self._give(index, error)
+
+    def _wake_later(self, now: float) -> None:
+        due: list[int] = []
+        while self._later and self._later[0][0] <= now:
+            due.append(heappop(self._later)[1])
+        if due:
+            self._queue.extendleft(sorted(due, reverse=True))
+
+    def _answers_due_at(self) -> float | None:
+        if not self._flying or self.backlogged:
+            return None
+        return max(self._moved_at, self._opened_at) + self._options.answer_s
+
+    # the breaker
+
+    def _may_try(self, now: float) -> bool:
+        """Whether to open a stream at all."""
+        breaker = self._options.breaker
+        if breaker is None:
+            return True
+        closes_at = breaker.closes_at()
+        return closes_at is None or now >= closes_at
+
+    def _may_send(self, now: float) -> bool:
+        breaker = self._options.breaker
+        self._look_again_at = None
+        if breaker is None or breaker.try_pass(self, now):
+            return True
+        if not self._flying:
+            self._look_again_at = now + breaker.open_s / 4
+        return False
+
+    def _give_up(self, now: float) -> None:
+        """What an open breaker keeps from being sent fails at once without ``retry``, with it after its patience."""
+        breaker, retry = self._options.breaker, self._options.retry
+        closes_at = None if breaker is None else breaker.closes_at()
+        if closes_at is None or now >= closes_at or not self._queue:
+            return
+        error = Unavailable("the circuit breaker is open: the node has only failed", retry_after_s=closes_at - now)
+        if retry is None:
+            queue, self._queue = self._queue, deque()
+            for index in queue:
+                self._give(index, error)
+        elif now - self._moved_at > retry.patience_s:
+            self.fail(error)
+
+    def close(self) -> None:
+        """The consumer has gone: nothing more is sent, received or given."""
+        self.fail(ClosedError("the stream of results was closed"))
+        if self._options.breaker is not None:
+            self._options.breaker.give_back(self)
