@@ -13,7 +13,7 @@ from ..paths import places
 if TYPE_CHECKING:
     from ..node.node import EngineKind
 
-_FILES = ("tls_cert", "tls_key")
+_FILES = ("tls_cert", "tls_key", "http_root")
 
 
 @click.command()
@@ -32,6 +32,7 @@ _FILES = ("tls_cert", "tls_key")
 @click.option("--http-host", multiple=True, metavar="NAME", help="A name HTTP is reached by; may be repeated.")
 @click.option("--http-origin", multiple=True, metavar="ORIGIN", help="A web page that may use HTTP; may be repeated.")
 @click.option("--http-open", is_flag=True, help="Let everybody on this machine use HTTP without a token.")
+@click.option("--http-root", metavar="DIRECTORY", help="Serve the web pages in there too, to everybody.")
 @click.option(
     "--engine",
     type=click.Choice(["sqlite", "memory"]),
@@ -48,7 +49,7 @@ def serve(background: bool, ready_fd: int | None, engine: EngineKind, **listenin
 
     Without --listen it is reached on its unix socket only, by you. Whoever comes over TCP needs a token of
     `holdfast token mint`. The same holds for --http, unless --http-open lets everybody in; web pages are let in
-    from --http-origin only.
+    from --http-origin only, and those of --http-root: what `holdfast token link` is for.
     """
     where = places()
     if background and ready_fd is None:

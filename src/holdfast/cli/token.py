@@ -1,4 +1,4 @@
-"""``holdfast token``: mint, ls, revoke."""
+"""``holdfast token``: mint, link, ls, revoke."""
 
 from __future__ import annotations
 
@@ -7,9 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ..errors import UsageError
 from .common import DURATION, JOB, age_text, format_option, print_json, print_json_lines, print_table, reach_node
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from ..security.model import TokenInfo
 
 _HEAD = ("ID", "SUBJECT", "SCOPES", "ONLY", "ROLE", "AGE", "STATE")
@@ -50,6 +53,48 @@ def mint(subject: str, scopes: tuple[str, ...], job: str, channel: str, role: An
         print_json({"token": minted.token, **_as_dict(minted.info)})
     else:
         click.echo(minted.token)
+
+
+@token.command()
+@click.argument("token_id", metavar="[ID]", default="")
+@click.option("--sub", "subject", metavar="NAME", help="Who will be logged in.")
+@click.option("--scope", "scopes", metavar="SCOPE", multiple=True, help="What it allows; several, or repeated.")
+@click.option("--job", default="", type=JOB, help="Only this job, and its channels.")
+@click.option("--channel", default="", metavar="[PROCESS/]NAME", help="Only this channel.")
+@click.option("--role", type=click.Choice(["submitter", "executor", "reader"]), help="Side of a channel.")
+@click.option("--ttl", type=DURATION, default="12h", show_default=True, help="How long the login is good at most.")
+@click.option("--to", default="", metavar="/PAGE", help="The page of --http-root the browser goes on to.")
+@click.option("--base", default="", metavar="URL", help="The node's address as the browser knows it, behind a proxy.")
+@format_option("url", "json")
+def link(token_id: str, to: str, base: str, form: str, **wanted: Any) -> None:
+    """Make a link that logs one browser in, and print it.
+
+    It is good once, for five minutes. The browser gets the rights of the token ID of `token ls`, or of a new one
+    made for it with the options of `token mint`, and keeps them until that ends or is revoked. Hand the link to
+    nobody else: who opens it first is in.
+
+    The node needs `serve --http`; with --http-root it serves the page that the browser shows then.
+    """
+    if bool(token_id) == bool(wanted["subject"] or wanted["scopes"]):
+        raise UsageError("token link: give the ID of a token, or --sub and --scope for a new one", field="token_id")
+    with reach_node() as node:
+        if not token_id:
+            token_id = _mint_for_browser(node.tokens.mint, **wanted)
+        made = node.tokens.link(token_id, to)
+    url = base.rstrip("/") + made.path if base else made.url
+    if form == "json":
+        print_json({"url": url, "token_id": made.token_id, "expires_at": made.expires_at})
+    else:
+        click.echo(url)
+
+
+def _mint_for_browser(
+    mint: Callable[..., Any], subject: str | None, scopes: tuple[str, ...], ttl: float, role: Any, **bounds: str
+) -> str:
+    """The id of a token that nobody will ever see."""
+    words = " ".join(scopes).replace(",", " ").split()
+    info: TokenInfo = mint(subject or "", words, ttl_s=ttl, role=role or "", **bounds).info
+    return info.id
 
 
 @token.command("ls")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 from ..rpc.commands import invoke, invoke_blocking
 from ..security.api import TokensApi
 from ..security.identity import Role
-from ..security.model import MintedToken, TokenInfo, TokenSpec
+from ..security.model import LoginLink, MintedToken, TokenInfo, TokenSpec
 
 if TYPE_CHECKING:
     from ..rpc.blocking import BlockingConnection
@@ -69,6 +69,14 @@ class Tokens:
         """Make the token of that id worthless, at once, and close its connections.  Idempotent.  NotFound."""
         return await self._link.again(lambda link: invoke(link, TokensApi.revoke, token_id))
 
+    async def link(self, token_id: str, to: str = "") -> LoginLink:
+        """Make a link that logs one browser in with the rights of the token of that id: good once, for minutes.
+
+        ``to``: the page of the node's own (``serve --http-root``) the browser goes on to.  Raises NotFound,
+        UsageError for a token that is good no more and for a node where nobody logs in, LimitExceeded.
+        """
+        return await self._link.once(lambda link: invoke(link, TokensApi.link, token_id, to))
+
 
 class SyncTokens:
     """The blocking twin of :class:`Tokens`."""
@@ -97,3 +105,7 @@ class SyncTokens:
     def revoke(self, token_id: str) -> TokenInfo:
         """As :meth:`Tokens.revoke`."""
         return self._node.again(lambda: invoke_blocking(self._node.connection(), TokensApi.revoke, token_id))
+
+    def link(self, token_id: str, to: str = "") -> LoginLink:
+        """As :meth:`Tokens.link`."""
+        return self._node.once(lambda: invoke_blocking(self._node.connection(), TokensApi.link, token_id, to))

@@ -8,7 +8,8 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Mount, Route, Router
 
 from ..errors import HoldfastError, NotFound
-from .gate import peer_of
+from .gate import proof_of
+from .login import LoginPages
 from .problems import problem
 from .reading import STREAMS
 from .shield import Shield
@@ -19,26 +20,39 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.types import ASGIApp, Receive, Scope, Send
 
-    from .gate import Gate
+    from .gate import Entrance, Gate
     from .guard import Guard
     from .metrics import Metrics
+    from .pages import WebRoot
 
 
 _NO_STORE = {"cache-control": "no-store"}
 
 
 def make_app(
-    *, streams: ASGIApp, guard: Guard, gate: Gate, probe: Callable[[], Awaitable[None]], metrics: Metrics
+    *,
+    streams: ASGIApp,
+    guard: Guard,
+    gate: Gate,
+    probe: Callable[[], Awaitable[None]],
+    metrics: Metrics,
+    entrance: Entrance | None = None,
+    root: WebRoot | None = None,
 ) -> ASGIApp:
-    """``probe`` proves that the node can write, or raises."""
+    """``probe`` proves that the node can write, or raises.
+
+    ``entrance``: how browsers log in; None where nobody has to.  ``root``: what is at all other paths.
+    """
     pages = _Pages(gate, probe, metrics)
+    home = root.home if root is not None else ""
     routes = [
+        *(LoginPages(gate, entrance, home).routes() if entrance is not None else ()),
         Route("/healthz", pages.healthz),
         Route("/readyz", pages.readyz),
         Route("/metrics", pages.show_metrics),
         Mount(STREAMS.rstrip("/"), metrics.counting(streams)),
     ]
-    return Shield(Router(routes, redirect_slashes=False, default=_unknown), guard)
+    return Shield(Router(routes, redirect_slashes=False, default=root or _unknown), guard)
 
 
 class _Pages:
@@ -63,7 +77,7 @@ class _Pages:
 
     async def show_metrics(self, request: Request) -> Response:
         """For Prometheus."""
-        self._gate.authorize(self._gate.authenticate(request.headers, peer_of(request)), "read", "node/metrics")
+        self._gate.authorize(self._gate.authenticate(proof_of(request)), "read", "node/metrics")
         body, content_type = self._metrics.render()
         return Response(body, headers={**_NO_STORE, "content-type": content_type})
 

@@ -78,17 +78,36 @@ class Guard:
         """Whether the page a request comes from, if it comes from one, may use us."""
         if origin is None or "*" in self._origins or origin.lower() in self._origins:
             return True
-        return _same_origin(origin, scheme, host)
+        return same_origin(origin, scheme, host)
 
     def shares_with(self, origin: str | None) -> bool:
         """Whether the answer is marked as readable for the page."""
         return origin is not None and ("*" in self._origins or origin.lower() in self._origins)
 
 
-def _same_origin(origin: str, scheme: str, host: str) -> bool:
+def same_origin(origin: str, scheme: str, host: str) -> bool:
+    """Whether a page of ``origin`` is one of the node's own, which was asked by ``scheme`` at ``host``.
+
+    Where the node has a public name, a proxy may have taken TLS off on the way: its own pages are ``https`` then.
+    """
     origin_scheme, separator, rest = origin.lower().partition("://")
     theirs, ours = parse_authority(rest), parse_authority(host)
-    if not separator or origin_scheme != scheme or theirs is None or ours is None:
+    if not separator or theirs is None or ours is None:
         return False
-    default = _PORTS.get(scheme)
+    if origin_scheme != scheme and (origin_scheme != "https" or is_local(ours.host)):
+        return False
+    default = _PORTS.get(origin_scheme)
     return theirs.host == ours.host and (theirs.port or default) == (ours.port or default)
+
+
+def is_own_page(method: str, origin: str | None, site: str | None, scheme: str, host: str) -> bool:
+    """Whether a browser sends this for a page of the node's own, or because its user typed the address.
+
+    ``site`` is Sec-Fetch-Site, which not every browser sends to every address.  What changes something must say where
+    it comes from.  Pages of another port of this machine are not ours, though cookies reach them.
+    """
+    if site is not None and site not in ("same-origin", "none"):
+        return False
+    if origin is None:
+        return method in ("GET", "HEAD")
+    return same_origin(origin, scheme, host)

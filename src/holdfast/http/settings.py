@@ -19,6 +19,8 @@ class HttpSettings(NamedTuple):
     """Web pages that may use it; ``*`` for all."""
     open: bool = False
     """Nobody needs a token."""
+    root: str = ""
+    """Directory of files served to everybody at all paths that are not the door's own; empty: none."""
 
 
 def parse_listen(text: str) -> tuple[str, int]:

@@ -30,6 +30,8 @@ _ANSWER_HEADERS = (
     "stream-closed, stream-cursor, stream-expires-at, stream-next-offset, stream-sse-data-encoding, stream-ttl, "
     "stream-up-to-date"
 )
+_CONTENT_POLICY = "default-src 'none'; frame-ancestors 'none'; sandbox"
+"""What somebody wrote into a stream is shown at most: as a page of ours it could act for whoever is logged in."""
 _PREFLIGHT_AGE_S = "600"
 
 
@@ -82,7 +84,8 @@ class Shield:
 
     def _mark(self, headers: MutableHeaders, origin: str | None) -> None:
         headers["x-content-type-options"] = "nosniff"
-        headers["referrer-policy"] = "no-referrer"
+        headers.setdefault("referrer-policy", "no-referrer")
+        headers.setdefault("content-security-policy", _CONTENT_POLICY)
         headers.add_vary_header("Origin")
         if origin is not None and self._guard.shares_with(origin):
             headers["access-control-allow-origin"] = origin

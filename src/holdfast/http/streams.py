@@ -12,7 +12,7 @@ from starlette.responses import Response
 from ..durable.model import Added
 from ..errors import ClosedError, Fenced, Gone, HoldfastError, NotFound, SequenceGap
 from .bodies import read_body
-from .gate import peer_of
+from .gate import proof_of
 from .offsets import cursor_at, offset_of
 from .problems import problem
 from .reading import STREAMS, moment_of, parse_addition, parse_creation, parse_read
@@ -72,14 +72,14 @@ class StreamEndpoint:
 
     async def _answer(self, request: Request) -> Response | None:
         path = request.scope["path"].removeprefix(STREAMS)
-        peer = peer_of(request)
-        identity = request.scope["identity"] = self.gate.authenticate(request.headers, peer)
+        proof = proof_of(request)
+        identity = request.scope["identity"] = self.gate.authenticate(proof)
         action = _ACTIONS.get(request.method)
         mounted, rest = self._mounts.find(path)
         if action is None or action not in mounted.actions:
             return _not_allowed(mounted)
         prefix = "streams" if mounted is self._mounts.root else path.partition("/")[0]
-        store = mounted.seen_by(identity, peer)
+        store = mounted.seen_by(identity, proof.peer)
         try:
             await self._authorize(identity, action, store, prefix, rest)
         except NotFound:  # somebody else's must look as none

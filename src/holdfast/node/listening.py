@@ -34,6 +34,8 @@ class ListenOptions(NamedTuple):
     """Web pages that may use it; ``*``: all."""
     http_open: bool = False
     """Let everybody in who reaches it, without a token."""
+    http_root: str = ""
+    """Directory of web pages it serves beside; empty: none."""
 
 
 class Certificate(NamedTuple):
@@ -70,14 +72,15 @@ def addresses(options: ListenOptions) -> list[Address]:
 def http_settings(options: ListenOptions) -> HttpSettings | None:
     """The HTTP door as it was asked for; UsageError for options that are wrong or do not go together."""
     if not options.http:
-        if options.http_host or options.http_origin or options.http_open:
-            raise UsageError("http: --http-host, --http-origin and --http-open need --http HOST:PORT", field="http")
+        if options.http_host or options.http_origin or options.http_open or options.http_root:
+            flags = "--http-host, --http-origin, --http-open and --http-root"
+            raise UsageError(f"http: {flags} need --http HOST:PORT", field="http")
         return None
     host, port = parse_listen(options.http)
     if not (is_loopback(host) or options.insecure_listen):
         what = f"{host} would carry tokens in the clear; listen on this machine behind a proxy with TLS"
         raise UsageError(f"http: {what}, or use --insecure-listen if the network is yours", field="http")
-    return HttpSettings(host, port, options.http_host, options.http_origin, options.http_open)
+    return HttpSettings(host, port, options.http_host, options.http_origin, options.http_open, options.http_root)
 
 
 def certificate(options: ListenOptions, found: list[Address], state_dir: str, wall: float) -> Certificate | None:

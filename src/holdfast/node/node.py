@@ -15,6 +15,7 @@ from ..channels.router import ChannelRouter
 from ..channels.service import ChannelsService
 from ..engine.memory import MemoryEngine
 from ..engine.sqlite import SqliteEngine
+from ..errors import UsageError
 from ..jobs import api as jobs_api
 from ..jobs.birth import Midwife
 from ..jobs.controller import JobController
@@ -188,8 +189,14 @@ class Node:
         channels = ChannelsService(self.channels, channel_caller, connection, self._limits)
         caller.dispatcher.add(channels_api.COMMANDS, channels)
         caller.dispatcher.add(status_api.COMMANDS, _StatusService(self))
-        caller.dispatcher.add(tokens_api.COMMANDS, TokensService(self.authority, caller.identity))
+        caller.dispatcher.add(tokens_api.COMMANDS, TokensService(self.authority, caller.identity, self._login_url))
         return caller
+
+    def _login_url(self) -> str:
+        """Where browsers log in; UsageError if they cannot."""
+        if self.web is None:
+            raise UsageError("http: this node has no HTTP door; start it with --http HOST:PORT")
+        return self.web.login_url
 
     async def drain(self, timeout_s: float) -> None:
         """Accept nothing new and let calls under way finish, for ``timeout_s`` at most."""

@@ -25,6 +25,7 @@ PERMITS: dict[str, Permit] = {
     "tokens.mint": Permit("tokens.manage"),
     "tokens.list": Permit("tokens.manage"),
     "tokens.revoke": Permit("tokens.manage"),
+    "tokens.link": Permit("tokens.manage"),
     "jobs.list": Permit("jobs.list"),
     "jobs.start": Permit("jobs.start"),
     "jobs.get": Permit("jobs.read", "job"),

@@ -1,11 +1,11 @@
-"""Bearer tokens at the HTTP door: the node's authority says who, its policy says what."""
+"""Tokens and logins at the HTTP door: the node's authority says who, its policy says what."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, cast
 
 from ..errors import HoldfastError, NotFound, PermissionDenied, Unauthenticated
+from ..http.gate import Admission, Proof, Visitor
 from ..security.policy import Action, allow
 
 if TYPE_CHECKING:
@@ -33,20 +33,39 @@ _ACTIONS: dict[str, dict[str, Action]] = {
 
 
 class TokenGate:
-    """Implements :class:`~holdfast.http.gate.Gate`."""
+    """Implements :class:`~holdfast.http.gate.Gate` and :class:`~holdfast.http.gate.Entrance`."""
 
     def __init__(self, authority: Authority) -> None:
         self._authority = authority
+        self.cookie_name = f"holdfast-{authority.node_id}"
+        """Its own for each node: cookies of one host go to all its ports."""
 
-    def authenticate(self, headers: Mapping[str, str], peer: str) -> Identity:
-        """Whose token ``Authorization: Bearer`` carries; Unauthenticated without a good one."""
-        scheme, _, token = headers.get("authorization", "").partition(" ")
-        if scheme.lower() != "bearer" or not token.strip():
+    def authenticate(self, proof: Proof) -> Identity:
+        """Whose token, or else whose login, it is; Unauthenticated without a good one.
+
+        PermissionDenied for a cookie that a page of somebody else made the browser send.
+        """
+        if proof.bearer:
+            return self._authority.authenticate(proof.bearer, proof.peer)
+        cookie = proof.cookies.get(self.cookie_name)
+        if cookie is None:
             raise Unauthenticated("a bearer token is needed: Authorization: Bearer …")
-        return self._authority.authenticate(token.strip(), peer)
+        identity = self._identify(cookie, proof.peer)
+        if not proof.own_page:
+            error = PermissionDenied("Origin: a login is for pages of this node only")
+            self._audit(identity, "http.login", "", error)
+            raise error
+        return identity
+
+    def _identify(self, cookie: str, peer: str) -> Identity:
+        try:
+            return self._authority.logins.identify(cookie)
+        except Unauthenticated as error:
+            self._authority.audit.denied(None, "authenticate", "", str(error), peer)
+            raise
 
     def check_in_force(self, identity: object) -> None:
-        """Unauthenticated once the token has expired or was revoked."""
+        """Unauthenticated once the token has expired or was revoked, or the login has ended."""
         self._authority.check_in_force(cast("Identity", identity))
 
     def authorize(self, identity: object, action: HttpAction, resource: str) -> None:
@@ -65,3 +84,27 @@ class TokenGate:
 
     def _audit(self, caller: Identity, action: str, resource: str, error: HoldfastError) -> None:
         self._authority.audit.denied(caller, action, resource, str(error))
+
+    # logging in
+
+    def look(self, code: str) -> Visitor:
+        """See :meth:`Entrance.look`."""
+        identity = self._authority.logins.look(code)
+        return Visitor(identity.subject, identity.expires_at)
+
+    async def enter(self, code: str, peer: str) -> Admission:
+        """See :meth:`Entrance.enter`."""
+        entered = await self._authority.logins.enter(code, peer)
+        return Admission(entered.cookie, entered.max_age_s, entered.identity.subject, entered.page)
+
+    async def leave(self, identity: object, peer: str) -> None:
+        """See :meth:`Entrance.leave`."""
+        caller = cast("Identity", identity)
+        await self._authority.logins.leave(caller, peer)
+
+    def link(self, identity: object, page: str) -> tuple[str, float]:
+        """See :meth:`Entrance.link`; a login cannot make another, or it would never end."""
+        caller = cast("Identity", identity)
+        if caller.login:
+            raise PermissionDenied("a login cannot make a link; show the token itself")
+        return self._authority.logins.link(caller, caller, page)

@@ -8,12 +8,14 @@ import structlog
 
 from ..durable.store import Mounts
 from ..durable.streams import DurableStreams
+from ..errors import UsageError
 from ..http.app import make_app
 from ..http.door import HttpDoor
 from ..http.gate import Gate, OpenGate
 from ..http.guard import Guard
 from ..http.live import Lasting
 from ..http.metrics import Figure, Metrics
+from ..http.pages import WebRoot
 from ..http.streams import StreamEndpoint
 from .channel_streams import ChannelStreams
 from .figures import job_figures
@@ -57,18 +59,29 @@ class Web:
         self.mounts = Mounts(self.streams, _RESERVED)
         self.mounts.mount("jobs", JobOutputs(jobs, engine.log))
         self.mounts.mount("channels", ChannelStreams(channels, engine.log, authority.audit))
-        gate: Gate = OpenGate() if settings.open else TokenGate(authority)
+        entrance = None if settings.open else TokenGate(authority)
+        gate: Gate = entrance or OpenGate()
+        root = WebRoot(settings.root, limits.http_root_bytes_max) if settings.root else None
         self._lasting = Lasting()
         endpoint = StreamEndpoint(self.mounts, gate, self._lasting, clock=clock, limits=limits)
         guard = Guard(hosts=(settings.host, *settings.hosts), origins=settings.origins)
         metrics = Metrics(self._figures)
-        app = make_app(streams=endpoint, guard=guard, gate=gate, probe=engine.probe, metrics=metrics)
+        app = make_app(
+            streams=endpoint, guard=guard, gate=gate, probe=engine.probe, metrics=metrics, entrance=entrance, root=root
+        )
         self._door = HttpDoor(app, settings, self._lasting, clock=clock, limits=limits)
 
     @property
     def url(self) -> str:
         """Where it listens."""
         return self._door.url
+
+    @property
+    def login_url(self) -> str:
+        """Where browsers log in; UsageError if nobody has to."""
+        if self._settings.open:
+            raise UsageError("http: nobody needs to log in at this node: it was started with --http-open")
+        return self.url
 
     async def open(self) -> None:
         """Load the streams and listen.  BusyError if the address is taken, CorruptionError, StorageError."""

@@ -75,6 +75,18 @@ class AuditLog:
         """``by`` revoked a token."""
         self._write("token.revoked", by, {"token": token_id})
 
+    def linked(self, by: Identity, bearer: Identity) -> None:
+        """``by`` made a link that lets one browser in as ``bearer``."""
+        self._write("login.linked", by, {"token": bearer.token_id, "subject": bearer.subject})
+
+    def logged_in(self, who: Identity, peer: str) -> None:
+        """A browser used its link."""
+        self._write("login.entered", who, {"peer": peer}, expires_at=who.expires_at)
+
+    def logged_out(self, who: Identity, peer: str) -> None:
+        """A browser gave its login up."""
+        self._write("login.left", who, {"peer": peer})
+
     def _too_many(self) -> bool:
         second = int(self._clock.now())
         if second != self._second:

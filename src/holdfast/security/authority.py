@@ -13,6 +13,7 @@ from ..ids import check_name, is_id, new_id
 from .audit import AuditLog
 from .identity import ROLES, SCOPES, Identity
 from .keys import NodeKey, load_key
+from .logins import Code, Logins
 from .model import MintedToken, TokenInfo, TokenSpec
 from .store import TokenStore
 from .tokens import decode_token, encode_token
@@ -46,6 +47,8 @@ class Authority:
         self._clock = clock
         self._limits = limits
         self._key: NodeKey
+        self.logins = Logins(kv, self.audit, self._store.is_revoked, clock=clock, limits=limits)
+        """Browsers, which come with a cookie."""
         self.on_revoked: Callable[[str], None] = lambda _token_id: None
         """Told the id of each token that is revoked."""
 
@@ -57,6 +60,12 @@ class Authority:
         self.audit.open()
         await self._store.load()
         await self._store.forget(self._clock.wall() - _FORGET_S)
+        await self.logins.load()
+
+    @property
+    def node_id(self) -> str:
+        """Names the node in its tokens."""
+        return self._key.node_id
 
     def close(self) -> None:
         """Let go of the audit log; idempotent."""
@@ -74,11 +83,13 @@ class Authority:
         return identity
 
     def check_in_force(self, identity: Identity) -> None:
-        """Unauthenticated if the token that made it so has expired or was revoked since."""
+        """Unauthenticated if the token, or the login, that made it so has expired or was revoked since."""
         if identity.expires_at and self._clock.wall() >= identity.expires_at:
             raise Unauthenticated("the token has expired")
         if self._store.is_revoked(identity.token_id):
             raise Unauthenticated("the token was revoked")
+        if identity.login:
+            self.logins.check_in_force(identity.login)
 
     async def mint(self, by: Identity, spec: TokenSpec) -> MintedToken:
         """See :meth:`TokensApi.mint`."""
@@ -119,6 +130,26 @@ class Authority:
         """What is known of minted tokens, oldest first."""
         return self._store.all()
 
+    def link(self, by: Identity, token_id: str, page: str) -> tuple[TokenInfo, Code]:
+        """See :meth:`TokensApi.link`."""
+        info = self._store.get(token_id)
+        if info is None:
+            check_token_id(token_id)
+            raise NotFound(kind="token", name=token_id)
+        if info.revoked_at or self._clock.wall() >= info.expires_at:
+            what = "was revoked" if info.revoked_at else "has expired"
+            raise UsageError(f"token_id: the token {what}; nobody can log in with it", field="token_id")
+        bearer = Identity(
+            subject=info.subject,
+            scopes=frozenset(info.scopes),
+            job=info.job,
+            channel=info.channel,
+            role=info.role,
+            token_id=info.id,
+            expires_at=info.expires_at,
+        )
+        return info, self.logins.link(by, bearer, page)
+
     async def revoke(self, by: Identity, token_id: str) -> TokenInfo:
         """See :meth:`TokensApi.revoke`."""
         info = self._store.get(token_id) or self._of_job(token_id)
@@ -130,12 +161,11 @@ class Authority:
             await self._store.put(info)
         finally:
             self.on_revoked(token_id)
+        await self.logins.end_of_token(token_id)
         return info
 
     def _of_job(self, token_id: str) -> TokenInfo:
-        job_id = token_id.removeprefix(_JOB_PREFIX)
-        if not is_id(job_id):  # a token given instead of its id must not come back in an error
-            raise UsageError("token_id: that is not a token's id", field="token_id")
+        job_id = check_token_id(token_id)
         if not token_id.startswith(_JOB_PREFIX):
             raise NotFound(kind="token", name=token_id)
         expires_at = self._clock.wall() + _JOB_TTL_S
@@ -164,6 +194,14 @@ class Authority:
             token_id=new_id(),
             expires_at=float(issued_at + math.ceil(spec.ttl_s)),
         )
+
+
+def check_token_id(token_id: str) -> str:
+    """``token_id`` without a job's prefix; UsageError if it is none."""
+    bare = token_id.removeprefix(_JOB_PREFIX)
+    if not is_id(bare):  # a token given instead of its id must not come back in an error
+        raise UsageError("token_id: that is not a token's id", field="token_id")
+    return bare
 
 
 def _channel(job: str, channel: str) -> str:

@@ -41,6 +41,8 @@ class Identity(NamedTuple):
     """The node's owner, on the unix socket: may all."""
     expires_at: float = 0.0
     """Seconds since the epoch; 0.0: never."""
+    login: str = ""
+    """The browser's login it came with, if it did not show the token itself; no secret."""
 
     @property
     def name(self) -> str:

@@ -46,3 +46,17 @@ class MintedToken:
 
     token: str = field(repr=False)
     info: TokenInfo
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoginLink:
+    """A way in for a browser, good once and not for long."""
+
+    url: str = field(repr=False)
+    """For the browser's address line, where the node serves HTTP itself."""
+    path: str = field(repr=False)
+    """The same below whatever other address the node is reached by."""
+    token_id: str = ""
+    """The token whose rights the browser gets."""
+    expires_at: float = 0.0
+    """When the link is worthless, used or not."""

@@ -1,12 +1,16 @@
-"""An HTTP door over a memory engine, in the test's own event loop, and a client that sees every byte."""
+"""An HTTP door over a memory engine in the test's own loop with a client that sees every byte; and a real node's."""
 
 from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+import urllib.error
+import urllib.request
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any, NamedTuple, Self
+
+import pytest
 
 from holdfast.clock import RealClock
 from holdfast.durable.store import Mounts
@@ -21,6 +25,7 @@ from holdfast.http.metrics import Metrics
 from holdfast.http.settings import HttpSettings
 from holdfast.http.streams import StreamEndpoint
 from holdfast.limits import LIMITS, Limits
+from holdfast.testing import NodeBox
 
 STREAMS = "/v1/stream/"
 
@@ -168,3 +173,63 @@ async def site(limits: Limits = LIMITS, guard: Guard | None = None) -> AsyncIter
         yield made
     finally:
         await made.close()
+
+
+class Got(NamedTuple):
+    """An answer."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+
+class _NoRedirect(urllib.request.HTTPRedirectHandler):
+    def redirect_request(self, *_: Any) -> None:
+        return None
+
+
+_ASKER = urllib.request.build_opener(_NoRedirect)
+
+
+class Web:
+    """A node with an HTTP door, asked with one token or another."""
+
+    def __init__(self, box: NodeBox, *options: str) -> None:
+        self.box = box
+        self.options = ("--http", "127.0.0.1:0", *options)
+        self.start()
+
+    def start(self) -> None:
+        self.box.start_node(*self.options)
+        self.url = self.box.listening("http")
+
+    def mint(self, *scopes: str, more: tuple[str, ...] = ()) -> str:
+        wanted = [part for scope in scopes for part in ("--scope", scope)]
+        return self.box.run("token", "mint", "--sub", "ann", *wanted, *more).stdout.decode().strip()
+
+    def ask(self, method: str, path: str, token: str = "", body: bytes | None = None, **headers: str) -> Got:
+        request = urllib.request.Request(self.url + path, method=method, data=body)
+        if token:
+            request.add_header("Authorization", f"Bearer {token}")
+        for name, value in headers.items():
+            request.add_header(name.replace("_", "-"), value)
+        try:
+            with _ASKER.open(request, timeout=30) as answer:
+                return Got(answer.status, {k.lower(): v for k, v in answer.headers.items()}, answer.read())
+        except urllib.error.HTTPError as error:
+            with error:
+                return Got(error.code, {k.lower(): v for k, v in error.headers.items()}, error.read())
+
+
+@pytest.fixture
+def make_web(box: NodeBox) -> Callable[..., Web]:
+    return lambda *options: Web(box, *options)
+
+
+def code(got: Got) -> str:
+    return str(json.loads(got.body)["code"])
+
+
+def audited(box: NodeBox) -> list[dict[str, Any]]:
+    lines = (box.state_dir / "audit.log").read_text().splitlines()
+    return [event for event in map(json.loads, lines) if event["event"] == "denied"]

@@ -3,68 +3,16 @@
 from __future__ import annotations
 
 import json
-import urllib.error
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 
 from holdfast.http.offsets import offset_of
 from holdfast.testing import NodeBox, wait_until
-
-
-class Got(NamedTuple):
-    """An answer."""
-
-    status: int
-    headers: dict[str, str]
-    body: bytes
-
-
-class Web:
-    """A node with an HTTP door, asked with one token or another."""
-
-    def __init__(self, box: NodeBox, *options: str) -> None:
-        self.box = box
-        self.options = ("--http", "127.0.0.1:0", *options)
-        self.start()
-
-    def start(self) -> None:
-        self.box.start_node(*self.options)
-        self.url = self.box.listening("http")
-
-    def mint(self, *scopes: str, more: tuple[str, ...] = ()) -> str:
-        wanted = [part for scope in scopes for part in ("--scope", scope)]
-        return self.box.run("token", "mint", "--sub", "ann", *wanted, *more).stdout.decode().strip()
-
-    def ask(self, method: str, path: str, token: str = "", body: bytes | None = None, **headers: str) -> Got:
-        request = urllib.request.Request(self.url + path, method=method, data=body)
-        if token:
-            request.add_header("Authorization", f"Bearer {token}")
-        for name, value in headers.items():
-            request.add_header(name.replace("_", "-"), value)
-        try:
-            with urllib.request.urlopen(request, timeout=30) as answer:
-                return Got(answer.status, {k.lower(): v for k, v in answer.headers.items()}, answer.read())
-        except urllib.error.HTTPError as error:
-            with error:
-                return Got(error.code, {k.lower(): v for k, v in error.headers.items()}, error.read())
-
-
-@pytest.fixture
-def make_web(box: NodeBox) -> Callable[..., Web]:
-    return lambda *options: Web(box, *options)
-
-
-def code(got: Got) -> str:
-    return str(json.loads(got.body)["code"])
-
-
-def audited(box: NodeBox) -> list[dict[str, Any]]:
-    lines = (box.state_dir / "audit.log").read_text().splitlines()
-    return [event for event in map(json.loads, lines) if event["event"] == "denied"]
+from tests.integration.http.conftest import Web, audited, code
 
 
 def test_nothing_is_allowed_without_a_token_though_we_are_on_the_same_machine(make_web: Callable[..., Web]) -> None:

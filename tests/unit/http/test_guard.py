@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from holdfast.http.guard import Authority, Guard, is_local, parse_authority
+from holdfast.http.guard import Authority, Guard, is_local, is_own_page, parse_authority, same_origin
 
 
 @pytest.mark.parametrize(
@@ -100,3 +100,38 @@ def test_no_text_is_local_unless_it_is_a_loopback_address_or_localhost(text: str
     if Guard().allows_host(text):
         host = text.rpartition(":")[0] or text
         assert host.lower().startswith(("localhost", "127.", "[")) or text.lower() == "localhost"
+
+
+def test_behind_a_proxy_that_takes_tls_off_our_own_pages_are_https() -> None:
+    assert same_origin("https://node.example", "http", "node.example")
+    assert same_origin("https://node.example:8443", "http", "node.example:8443")
+    assert not same_origin("https://node.example:8443", "http", "node.example")
+    assert not same_origin("http://node.example", "https", "node.example")
+    assert not same_origin("https://localhost", "http", "localhost")
+
+
+OURS = "http://localhost:4437"
+
+
+@pytest.mark.parametrize(
+    ("method", "origin", "site", "own"),
+    [
+        ("GET", None, None, True),
+        ("GET", None, "same-origin", True),
+        ("GET", None, "none", True),
+        ("HEAD", None, None, True),
+        ("POST", OURS, "same-origin", True),
+        ("POST", OURS, None, True),
+        ("POST", None, None, False),
+        ("DELETE", None, "same-origin", False),
+        ("GET", None, "same-site", False),
+        ("GET", None, "cross-site", False),
+        ("POST", OURS, "cross-site", False),
+        ("POST", "http://localhost:4438", None, False),
+        ("GET", "http://localhost:4438", None, False),
+        ("POST", "null", "same-origin", False),
+        ("POST", "https://localhost:4437", None, False),
+    ],
+)
+def test_a_cookie_speaks_for_our_own_pages(method: str, origin: str | None, site: str | None, own: bool) -> None:
+    assert is_own_page(method, origin, site, "http", "localhost:4437") is own

@@ -11,12 +11,13 @@ import pytest
 from holdfast.clock import VirtualClock
 from holdfast.engine.memory import MemoryEngine
 from holdfast.errors import NotFound, PermissionDenied, Unauthenticated
+from holdfast.http.gate import Proof
 from holdfast.limits import LIMITS
 from holdfast.node.token_gate import TokenGate
 from holdfast.security.authority import Authority
 from holdfast.security.identity import Identity
 
-READER = Identity("ann", frozenset({"streams:read", "jobs:read"}), token_id="t")
+READER = Identity("ann", frozenset({"streams:read", "jobs:read"}), token_id="t", expires_at=1_800_000_000.0)
 BOUND = Identity("bob", frozenset({"jobs:read", "streams:read"}), job="j1", token_id="u")
 
 
@@ -35,10 +36,43 @@ def gate(tmp_path: Path) -> Iterator[TokenGate]:
     made[0].close()
 
 
-@pytest.mark.parametrize("header", [None, "", "Bearer", "Bearer ", "Basic YTpi", "Bearer nonsense", "token"])
-def test_only_a_good_bearer_token_is_proof(gate: TokenGate, header: str | None) -> None:
+@pytest.mark.parametrize("proof", [Proof(), Proof(bearer="nonsense"), Proof(cookies={"holdfast": "x"}, own_page=True)])
+def test_only_a_good_bearer_token_is_proof(gate: TokenGate, proof: Proof) -> None:
     with pytest.raises(Unauthenticated):
-        gate.authenticate({} if header is None else {"authorization": header}, "peer")
+        gate.authenticate(proof)
+
+
+def log_in(gate: TokenGate) -> str:
+    """The cookie of a browser that is logged in as READER."""
+    code, _ = gate.link(READER, "")
+    return asyncio.run(gate.enter(code, "peer")).cookie
+
+
+def test_a_cookie_counts_for_pages_of_the_node_only(gate: TokenGate, tmp_path: Path) -> None:
+    cookies = {gate.cookie_name: log_in(gate)}
+    assert gate.authenticate(Proof(cookies=cookies, own_page=True)).scopes == READER.scopes
+    with pytest.raises(PermissionDenied, match=r"^Origin: "):
+        gate.authenticate(Proof(cookies=cookies, peer="p"))
+    assert '"http.login"' in (tmp_path / "audit.log").read_text()
+
+
+def test_a_cookie_of_another_node_is_none(gate: TokenGate) -> None:
+    with pytest.raises(Unauthenticated):
+        gate.authenticate(Proof(cookies={"holdfast-0123456789abcdef": log_in(gate)}, own_page=True))
+
+
+def test_who_shows_a_bad_token_gets_nothing_for_a_good_cookie(gate: TokenGate) -> None:
+    with pytest.raises(Unauthenticated):
+        gate.authenticate(Proof(bearer="nonsense", cookies={gate.cookie_name: log_in(gate)}, own_page=True))
+
+
+def test_a_login_makes_no_link(gate: TokenGate) -> None:
+    identity = gate.authenticate(Proof(cookies={gate.cookie_name: log_in(gate)}, own_page=True))
+    with pytest.raises(PermissionDenied, match="token itself"):
+        gate.link(identity, "")
+    asyncio.run(gate.leave(identity, "peer"))
+    with pytest.raises(Unauthenticated):
+        gate.check_in_force(identity)
 
 
 def test_resources_are_asked_of_the_policy_by_their_kind(gate: TokenGate) -> None:

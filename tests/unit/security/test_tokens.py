@@ -43,6 +43,7 @@ identities = st.builds(
     token_id=st.text("0123456789", min_size=1, max_size=12),
     local=st.just(False),
     expires_at=st.integers(NOW + 1, NOW + 10**9).map(float),
+    login=st.just(""),
 )
 
 
