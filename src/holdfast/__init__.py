@@ -29,11 +29,17 @@ if TYPE_CHECKING:
     from .client.current import CurrentJob, current_job
     from .client.jobs import Job, JobOutput, Jobs
     from .client.output import OutputChunk
+    from .client.streams import Stream, StreamProducer, Streams
+    from .client.streams_pieces import StreamChunk
+    from .client.streams_reading import StreamReading
     from .client.subscription import Subscription
     from .client.sync import SyncJob, SyncJobs, SyncNode, SyncOutput, connect_sync
     from .client.sync_channels import SyncChannel, SyncChannels
     from .client.sync_current import SyncCurrentJob, current_job_sync
+    from .client.sync_streams import SyncStream, SyncStreamProducer, SyncStreams
+    from .client.sync_streams_reading import SyncStreamReading
     from .client.sync_subscription import SyncSubscription
+    from .durable.model import ProducerMark, StreamAppended, StreamInfo
     from .errors import (
         AlreadyExists,
         BusyError,
@@ -60,6 +66,7 @@ if TYPE_CHECKING:
         SequenceConflict,
         SlowConsumer,
         StorageError,
+        StreamReplaced,
         SubscriberTooSlow,
         TooManyChannels,
         Unauthenticated,
@@ -79,11 +86,17 @@ _HOMES = {
     "client.current": ("CurrentJob", "current_job"),
     "client.jobs": ("Job", "JobOutput", "Jobs"),
     "client.output": ("OutputChunk",),
+    "client.streams": ("Stream", "StreamProducer", "Streams"),
+    "client.streams_pieces": ("StreamChunk",),
+    "client.streams_reading": ("StreamReading",),
     "client.subscription": ("Subscription",),
     "client.sync": ("SyncJob", "SyncJobs", "SyncNode", "SyncOutput", "connect_sync"),
     "client.sync_channels": ("SyncChannel", "SyncChannels"),
     "client.sync_current": ("SyncCurrentJob", "current_job_sync"),
+    "client.sync_streams": ("SyncStream", "SyncStreamProducer", "SyncStreams"),
+    "client.sync_streams_reading": ("SyncStreamReading",),
     "client.sync_subscription": ("SyncSubscription",),
+    "durable.model": ("ProducerMark", "StreamAppended", "StreamInfo"),
     "errors": (
         "AlreadyExists",
         "BusyError",
@@ -110,6 +123,7 @@ _HOMES = {
         "SequenceConflict",
         "SlowConsumer",
         "StorageError",
+        "StreamReplaced",
         "SubscriberTooSlow",
         "TooManyChannels",
         "Unauthenticated",
@@ -161,6 +175,7 @@ __all__ = [
     "NotFound",
     "OutputChunk",
     "PermissionDenied",
+    "ProducerMark",
     "ProtocolError",
     "RateLimited",
     "Refused",
@@ -168,6 +183,14 @@ __all__ = [
     "SequenceConflict",
     "SlowConsumer",
     "StorageError",
+    "Stream",
+    "StreamAppended",
+    "StreamChunk",
+    "StreamInfo",
+    "StreamProducer",
+    "StreamReading",
+    "StreamReplaced",
+    "Streams",
     "SubscriberTooSlow",
     "Subscription",
     "SyncChannel",
@@ -177,6 +200,10 @@ __all__ = [
     "SyncJobs",
     "SyncNode",
     "SyncOutput",
+    "SyncStream",
+    "SyncStreamProducer",
+    "SyncStreamReading",
+    "SyncStreams",
     "SyncSubscription",
     "TooManyChannels",
     "Unauthenticated",

@@ -12,6 +12,7 @@ from .channels import Channels
 from .credentials import GetTokenSoon, target
 from .jobs import Jobs
 from .link import Link
+from .streams import Streams
 
 if TYPE_CHECKING:
     from .tokens import Tokens
@@ -27,6 +28,7 @@ class Node:
         self._link = link
         self.channels = Channels(link)
         self.jobs = Jobs(link, self.channels)
+        self.streams = Streams(link)
 
     async def __aenter__(self) -> Self:
         await self._link.connection()

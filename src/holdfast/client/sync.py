@@ -28,6 +28,7 @@ from .spec import JobOptions, make_spec
 
 if TYPE_CHECKING:
     from .sync_channels import SyncChannel, SyncChannels
+    from .sync_streams import SyncStreams
     from .tokens import SyncTokens
 
 T = TypeVar("T")
@@ -50,6 +51,7 @@ class SyncNode:
         self._clock = RealClock()
         self._backoff = Backoff(random_fraction, LIMITS)
         self._channels: SyncChannels | None = None
+        self._streams: SyncStreams | None = None
         self.jobs = SyncJobs(self)
 
     def __enter__(self) -> Self:
@@ -75,6 +77,15 @@ class SyncNode:
 
             self._channels = SyncChannels(self)
         return self._channels
+
+    @property
+    def streams(self) -> SyncStreams:
+        """The node's durable streams."""
+        if self._streams is None:
+            from .sync_streams import SyncStreams
+
+            self._streams = SyncStreams(self)
+        return self._streams
 
     @property
     def tokens(self) -> SyncTokens:

@@ -6,9 +6,10 @@ Positions are counts from 0: bytes of a byte stream, messages of a JSON stream.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from ..engine.base import LogMode, Producer
+if TYPE_CHECKING:  # clients import this, and no engine
+    from ..engine.base import LogMode, Producer
 
 JSON_TYPE = "application/json"
 DEFAULT_TYPE = "application/octet-stream"
@@ -38,8 +39,15 @@ class StreamInfo:
     tail: int
     closed: bool = False
     ttl_s: int | None = None
+    """It ends so many seconds after its last read or write."""
     expires_at_s: float | None = None
-    """Unix time."""
+    """It ends then.  Unix time."""
+    oldest: int = 0
+    """The first position that can be read."""
+    created_at: float = 0.0
+    """Unix time; 0: not known."""
+    source: str = ""
+    """The path it was forked from."""
 
     @property
     def mode(self) -> LogMode:
@@ -113,3 +121,45 @@ class Page(NamedTuple):
     def finished(self) -> bool:
         """There will never be anything more to read."""
         return self.closed and self.end >= self.tail
+
+
+# what travels over RPC beside StreamInfo
+
+
+@dataclass(frozen=True, slots=True)
+class ProducerMark:
+    """Which append of which producer this is, so that trying again appends nothing."""
+
+    id: str
+    epoch: int = 0
+    """Which life of the producer; a higher one fences off the lower ones."""
+    sequence: int = 0
+    """Its how-manieth append in this life, from 0, without holes."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StreamCreated:
+    """The stream that was asked for."""
+
+    info: StreamInfo
+    created: bool
+    """Whether it was made now; if not, it was there and had been made alike."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StreamAppended:
+    """What became of an append."""
+
+    tail: int
+    """The position after it; where the stream ends now, if it was there before."""
+    closed: bool = False
+    duplicate: bool = False
+    """It was there already, from an earlier try; nothing was appended."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StreamStart:
+    """Where a reader begins, in a stream as it stood then."""
+
+    info: StreamInfo
+    position: int

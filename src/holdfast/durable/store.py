@@ -93,6 +93,10 @@ class Mounts:
         """Let ``store`` answer for all paths whose first segment is ``segment``; it gets the rest of the path."""
         self._mounts[segment] = store
 
+    def is_reserved(self, path: str) -> bool:
+        """Whether the path is not one of ``root``'s."""
+        return path.partition("/")[0] in self._mounts
+
     def find(self, path: str) -> tuple[StreamStore, str]:
         """The store of ``path``, and the path within it.  NotFound under a reserved segment."""
         segment, _, rest = path.partition("/")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from functools import partial
+from heapq import nsmallest
 from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
@@ -118,13 +119,27 @@ class DurableStreams:
             closed=stat.closed,
             ttl_s=meta.ttl_s,
             expires_at_s=meta.expires_at_s,
+            oldest=stat.oldest - first_of(stat),
+            created_at=meta.created_at_s,
+            source=meta.source or "",
         )
 
-    async def find_all(self, prefix: str = "") -> list[StreamInfo]:
-        """All streams whose path starts with ``prefix``, by path."""
-        stats = await self._log.list(_LOGS + prefix)
-        streams = [(self._streams.get(stat.name.removeprefix(_LOGS)), stat) for stat in stats]
-        return [self._info(stream, stat) for stream, stat in streams if stream is not None and not self._over(stream)]
+    async def find_all(
+        self,
+        prefix: str = "",
+        after: str = "",
+        limit: int | None = None,
+        wanted: Callable[[str], bool] = lambda _path: True,
+    ) -> list[StreamInfo]:
+        """The streams whose path starts with ``prefix``, by path: the first ``limit`` wanted ones after ``after``."""
+        paths = (path for path in self._streams if path.startswith(prefix) and path > after and wanted(path))
+        found = []
+        for path in sorted(paths) if limit is None else nsmallest(limit, paths):
+            try:
+                found.append(await self.info(path))
+            except (NotFound, Gone):
+                continue  # it ended meanwhile
+        return found
 
     async def read(self, path: str, where: Where, max_bytes: int) -> Page:
         """See :meth:`StreamStore.read`."""

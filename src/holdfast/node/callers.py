@@ -9,7 +9,7 @@ from ..errors import HoldfastError, LimitExceeded, NotFound, PermissionDenied, U
 from ..rpc.dispatch import Dispatcher
 from ..security.door import Door
 from ..security.policy import RULES, allow, allow_to_speak
-from .permits import PERMITS, Permit
+from .permits import PERMITS, Permit, meant
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -99,14 +99,18 @@ class Caller:
 
     def _check(self, permit: Permit, request: RequestReceived) -> None:
         shown, speaker = _text(request, permit.parameter), _text(request, permit.speaker)
+        is_path = permit.parameter == "path"
+        permit, named = meant(permit, shown)
         try:
             self._callers.authority.check_in_force(self.identity)
-            allow(self.identity, permit.action, self._resource(permit, shown), shown)
+            allow(self.identity, permit.action, self._resource(permit, named), shown)
             allow_to_speak(self.identity, speaker)
         except (Unauthenticated, PermissionDenied, NotFound) as error:
             self._callers.authority.audit.denied(self.identity, permit.action, shown, str(error), self.peer)
             if isinstance(error, Unauthenticated):
                 self._loop.call_soon(self.connection.close, error)  # after the answer
+            if is_path and isinstance(error, NotFound):  # the answer for a path that is nothing at all
+                raise NotFound(kind="stream", name=shown) from None
             raise
 
     def _resource(self, permit: Permit, shown: str) -> str:

@@ -170,8 +170,16 @@ class LiveMessages:
 
 
 def _info(channel: Channel, stat: LogStat) -> StreamInfo:
-    made = f"{channel.record.created_at:.6f}"
-    return StreamInfo(path=channel.id, id=made, content_type=JSON_TYPE, tail=stat.tail - 1, closed=stat.closed)
+    created_at = channel.record.created_at
+    return StreamInfo(
+        path=channel.id,
+        id=f"{created_at:.6f}",
+        content_type=JSON_TYPE,
+        tail=stat.tail - 1,
+        closed=stat.closed,
+        oldest=stat.oldest - 1,
+        created_at=created_at,
+    )
 
 
 def _page(start: int, pieces: list[Piece], stat: LogStat, max_bytes: int) -> Page:

@@ -48,7 +48,9 @@ class JobOutputs:
         """The output as it stands; closed once all of it is in the log."""
         job_id = self._job_id(path)
         stat = await self._log.stat(log_name(job_id))
-        return StreamInfo(path=path, id=job_id, content_type=DEFAULT_TYPE, tail=stat.tail, closed=stat.closed)
+        return StreamInfo(
+            path=path, id=job_id, content_type=DEFAULT_TYPE, tail=stat.tail, closed=stat.closed, oldest=stat.oldest
+        )
 
     async def read(self, path: str, where: Where, max_bytes: int) -> Page:
         """See :meth:`StreamStore.read`."""

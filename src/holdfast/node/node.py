@@ -13,6 +13,10 @@ from .._version import __version__
 from ..channels import api as channels_api
 from ..channels.router import ChannelRouter
 from ..channels.service import ChannelsService
+from ..durable import api as streams_api
+from ..durable.readers import Readers
+from ..durable.service import Streams, StreamsService
+from ..durable.streams import DurableStreams
 from ..engine.memory import MemoryEngine
 from ..engine.sqlite import SqliteEngine
 from ..errors import UsageError
@@ -33,6 +37,7 @@ from ..status.model import NodeInfo
 from .callers import Caller, Callers
 from .channels import ChannelCaller, JobChannels
 from .listening import Certificate, ListenOptions, addresses, certificate, http_settings, tls_context
+from .streams import PathCaller, mount
 
 if TYPE_CHECKING:
     from ..clock import Clock
@@ -68,6 +73,7 @@ class Node:
         self._started_at = clock.wall()
         self.jobs: JobController
         self.channels: ChannelRouter
+        self.streams: Streams
         self.authority: Authority
         self.certificate: Certificate | None = None
         """What TLS clients are shown; None: there is no TLS."""
@@ -115,6 +121,7 @@ class Node:
         )
         self._stack.push_async_callback(self.jobs.close)
         await self.jobs.open()
+        await self._open_streams()
         server = await serve_unix(
             socket_path,
             make_authenticator=lambda uid: unix_door(self.authority, os.geteuid(), uid),
@@ -147,6 +154,14 @@ class Node:
         await self.authority.open()
         self._callers = Callers(self.authority, self._resolve_job, wall=self._clock.wall, limits=self._limits)
 
+    async def _open_streams(self) -> None:
+        own = DurableStreams(self._engine, clock=self._clock, limits=self._limits)
+        self._stack.push_async_callback(own.close)
+        await own.open()
+        mounts = mount(own, self.jobs, self.channels, self._engine.log, self.authority.audit)
+        self.streams = Streams(own, mounts, Readers(self._limits))
+        self._stack.push_async_callback(self.streams.readers.close)
+
     async def _listen(self, listen: list[Address]) -> None:
         """Let token bearers in over TCP; each address has its own count of connections, apart from the owner's."""
         self.certificate = certificate(self._options, listen, self._places.state_dir, self._clock.wall())
@@ -166,7 +181,7 @@ class Node:
         from .web import Web  # 150 ms that a node without HTTP need not wait for
 
         web = Web(
-            settings, self._engine, self.jobs, self.channels, self.authority, clock=self._clock, limits=self._limits
+            settings, self._engine, self.jobs, self.streams, self.authority, clock=self._clock, limits=self._limits
         )
         await web.open()
         self.web = web
@@ -188,6 +203,10 @@ class Node:
         channel_caller = ChannelCaller(caller.identity, self.authority.audit, caller.peer)
         channels = ChannelsService(self.channels, channel_caller, connection, self._limits)
         caller.dispatcher.add(channels_api.COMMANDS, channels)
+        path_caller = PathCaller(caller.identity, self.authority.audit, caller.peer)
+        streams = StreamsService(self.streams, path_caller, connection, self._limits)
+        caller.on_closed.append(streams.close)
+        caller.dispatcher.add(streams_api.COMMANDS, streams)
         caller.dispatcher.add(status_api.COMMANDS, _StatusService(self))
         caller.dispatcher.add(tokens_api.COMMANDS, TokensService(self.authority, caller.identity, self._login_url))
         return caller

@@ -51,4 +51,25 @@ PERMITS: dict[str, Permit] = {
     "channels.set_process_executor": Permit("channels.manage_process", "process"),
     "channels.close_process": Permit("channels.manage_process", "process"),
     "channels.cleanup_process": Permit("channels.manage_process", "process"),
+    "streams.list": Permit("streams.list"),
+    "streams.info": Permit("streams.read", "path"),
+    "streams.read": Permit("streams.read", "path"),
+    "streams.create": Permit("streams.write", "path"),
+    "streams.append": Permit("streams.write", "path"),
+    "streams.append_stream": Permit("streams.write", "path"),
+    "streams.remove": Permit("streams.write", "path"),
 }
+
+_MOUNTED = {"jobs": Permit("jobs.read", "path"), "channels": Permit("channels.read", "path")}
+"""What reading takes below the first segments that are not free-standing streams."""
+
+
+def meant(permit: Permit, shown: str) -> tuple[Permit, str]:
+    """What the command does and to what, where a path may stand for the output of a job, or for a channel."""
+    if permit.action != "streams.read":
+        return permit, shown
+    first, _, rest = shown.partition("/")
+    mounted = _MOUNTED.get(first)
+    if mounted is None:
+        return permit, shown
+    return mounted, rest.partition("/")[0] if first == "jobs" else rest

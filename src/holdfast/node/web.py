@@ -6,8 +6,6 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from ..durable.store import Mounts
-from ..durable.streams import DurableStreams
 from ..errors import UsageError
 from ..http.app import make_app
 from ..http.door import HttpDoor
@@ -17,16 +15,14 @@ from ..http.live import Lasting
 from ..http.metrics import Figure, Metrics
 from ..http.pages import WebRoot
 from ..http.streams import StreamEndpoint
-from .channel_streams import ChannelStreams
 from .figures import job_figures
-from .job_outputs import JobOutputs
 from .token_gate import TokenGate
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from ..channels.router import ChannelRouter
     from ..clock import Clock
+    from ..durable.service import Streams
     from ..engine.base import Engine
     from ..http.settings import HttpSettings
     from ..jobs.controller import JobController
@@ -34,9 +30,6 @@ if TYPE_CHECKING:
     from ..security.authority import Authority
 
 _logger = structlog.get_logger("holdfast.node")
-
-_RESERVED = ("jobs", "channels", "__ds")
-"""First segments of paths that are not free-standing streams."""
 
 
 class Web:
@@ -47,7 +40,7 @@ class Web:
         settings: HttpSettings,
         engine: Engine,
         jobs: JobController,
-        channels: ChannelRouter,
+        streams: Streams,
         authority: Authority,
         *,
         clock: Clock,
@@ -55,15 +48,12 @@ class Web:
     ) -> None:
         self._settings = settings
         self._jobs = jobs
-        self.streams = DurableStreams(engine, clock=clock, limits=limits)
-        self.mounts = Mounts(self.streams, _RESERVED)
-        self.mounts.mount("jobs", JobOutputs(jobs, engine.log))
-        self.mounts.mount("channels", ChannelStreams(channels, engine.log, authority.audit))
+        self._streams = streams
         entrance = None if settings.open else TokenGate(authority)
         gate: Gate = entrance or OpenGate()
         root = WebRoot(settings.root, limits.http_root_bytes_max) if settings.root else None
         self._lasting = Lasting()
-        endpoint = StreamEndpoint(self.mounts, gate, self._lasting, clock=clock, limits=limits)
+        endpoint = StreamEndpoint(streams.mounts, gate, self._lasting, clock=clock, limits=limits)
         guard = Guard(hosts=(settings.host, *settings.hosts), origins=settings.origins)
         metrics = Metrics(self._figures)
         app = make_app(
@@ -84,13 +74,8 @@ class Web:
         return self.url
 
     async def open(self) -> None:
-        """Load the streams and listen.  BusyError if the address is taken, CorruptionError, StorageError."""
-        await self.streams.open()
-        try:
-            await self._door.open()
-        except BaseException:
-            await self.streams.close()
-            raise
+        """Listen.  BusyError if the address is taken."""
+        await self._door.open()
         _logger.info("node.listening", url=self.url)
         if self._settings.open:
             _logger.warning("http.open", url=self.url, meaning="nobody needs a token")
@@ -102,12 +87,12 @@ class Web:
     async def close(self) -> None:
         """Stop listening."""
         await self._door.close()
-        await self.streams.close()
 
     def _figures(self) -> Iterator[Figure]:
         yield from job_figures(self._jobs)
         gauges = {
-            "holdfast_streams": ("Free-standing durable streams.", len(self.streams)),
+            "holdfast_streams": ("Free-standing durable streams.", len(self._streams.own)),
+            "holdfast_stream_readers": ("Streams being read over RPC.", len(self._streams.readers)),
             "holdfast_http_connections": ("Open HTTP connections.", self._door.connections),
             "holdfast_http_live_readers": ("Long polls and event streams under way.", len(self._lasting)),
         }
