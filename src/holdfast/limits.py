@@ -77,6 +77,8 @@ class Limits(NamedTuple):
     """How long a keeper whose command ended waits for a node."""
     stop_grace_s: float = 10.0
     """From TERM to KILL when a job is stopped."""
+    keeper_answer_s: float = 10.0
+    """How long a keeper may take to answer, or a killed command to end; milliseconds are usual."""
     job_reconnect_s: float = 1.0
     """First wait before a node dials a keeper again."""
     job_output_bytes_max: int = GIB
@@ -228,6 +230,29 @@ class Limits(NamedTuple):
     """gRPC calls under way at once on one connection; more wait for one to end."""
 
     # groups: what is on the way between peers
+    group_content_bytes_max: int = MIB
+    """Content of one message of a group."""
+    group_id_bytes_max: int = 1 * KIB
+    """Name of a group's channel, id of a participant or of a message."""
+    group_hint_bytes_max: int = 4 * KIB
+    """A retrieval hint."""
+    group_entries_max: int = 2_000
+    """History entries, or repair requests, in one message."""
+    group_channels_max: int = 10_000
+    """Channels of one participant."""
+    group_outgoing_max: int = 100_000
+    """Messages of one participant in one channel that nobody has acknowledged; then none can be added."""
+    group_incoming_max: int = 10_000
+    """Messages of one channel waiting for what they depend on; then others that would have to wait are refused."""
+    group_missing_max: int = 20_000
+    """Messages waited for in one channel; then a message that makes it more is refused."""
+    group_peers_max: int = 1_000
+    """Participants a channel keeps figures of; the one not heard for longest goes first."""
+    group_clock_ahead_max: int = 2**36
+    """How far a message's clock may be ahead of the time, in its ticks: 2 years of milliseconds, and more messages than
+    anybody sends in a second-based clock.  Beyond, one hostile message would take all clocks to their end."""
+    group_inbox_messages_max: int = 10_000
+    """Messages of a group waiting to be read by a program; then packets are left alone until there is room."""
     group_wire_bytes_max: int = 2 * MIB
     """One message on the wire, with its filter and its causal history; larger ones are not put together."""
     group_datagram_bytes: int = 1400
@@ -278,6 +303,8 @@ class Limits(NamedTuple):
     """Artifacts on their way in."""
     upload_retention_s: float = DAY_S
     """How long an upload waits for its next part."""
+    blob_meta_bytes_max: int = 128 * KIB
+    """What its owner keeps with one blob."""
     blob_part_bytes: int = 256 * KIB
     """A larger blob is stored in parts of this size, each with a checksum of its own."""
 
@@ -333,6 +360,7 @@ def check_limits(limits: Limits) -> Limits:
     assert limits.group_wire_bytes_max <= limits.group_parts_bytes_max
     assert limits.group_datagram_bytes <= limits.group_send_burst_bytes <= limits.group_send_queue_bytes_max
     assert limits.record_bytes_max < limits.record_item_bytes_max
+    assert limits.record_meta_bytes_max + KIB <= limits.blob_meta_bytes_max
     assert limits.record_item_bytes_max + KIB <= limits.record_batch_bytes_max <= limits.record_stream_bytes_max
     assert limits.artifact_part_bytes_max * 3 // 2 <= limits.frame_bytes_max
     assert limits.records_page_bytes * 3 // 2 <= limits.frame_bytes_max

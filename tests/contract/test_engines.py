@@ -84,3 +84,7 @@ class TestWatching(contract.WatchContract):
 
 class TestBus(contract.BusContract):
     """The bus."""
+
+
+class TestBlobs(contract.BlobContract):
+    """Blobs."""

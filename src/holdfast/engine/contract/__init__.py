@@ -19,6 +19,7 @@ In a test module, give a fixture ``engine_factory`` (see :class:`EngineFactory`)
     class TestKeys(contract.KeyContract): ...
     class TestWatching(contract.WatchContract): ...
     class TestBus(contract.BusContract): ...
+    class TestBlobs(contract.BlobContract): ...
 
 Needs pytest and hypothesis.  For readable failures call
 ``pytest.register_assert_rewrite("holdfast.engine.contract")`` first.
@@ -26,6 +27,7 @@ Needs pytest and hypothesis.  For readable failures call
 
 from __future__ import annotations
 
+from .blobs import BlobContract
 from .bus import BusContract
 from .following import FollowContract
 from .forks import ForkContract
@@ -39,6 +41,7 @@ from .runs import RunsContract
 from .support import EngineFactory
 
 __all__ = [
+    "BlobContract",
     "BusContract",
     "EngineFactory",
     "FollowContract",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ...errors import ClosedError, StorageError
+from ..blobs import Blobs
 from ..bus import LocalBus
 from ..logs import Logs
 from ..values import Values
@@ -12,7 +13,7 @@ from .store import MemoryStore
 class MemoryEngine:
     """Keeps all in memory, as long as the object lives: it can be stopped and started again, as a node is.
 
-    ``max_bytes`` bounds the payload of all logs and values; what goes beyond fails with StorageError, as on
+    ``max_bytes`` bounds the payload of all logs, values and blobs; what goes beyond fails with StorageError, as on
     a full disk.  Nothing it does takes time or depends on anything but its calls, so simulations that use
     it are deterministic.
     """
@@ -21,6 +22,7 @@ class MemoryEngine:
         self._store = MemoryStore(max_bytes)
         self._log: Logs | None = None
         self._kv: Values | None = None
+        self._blobs: Blobs | None = None
         self._bus: LocalBus | None = None
 
     @property
@@ -38,6 +40,13 @@ class MemoryEngine:
         return self._kv
 
     @property
+    def blobs(self) -> Blobs:
+        """The blobs; ClosedError before :meth:`start`."""
+        if self._blobs is None:
+            raise ClosedError("the engine was not started")
+        return self._blobs
+
+    @property
     def bus(self) -> LocalBus:
         """The bus; ClosedError before :meth:`start`."""
         if self._bus is None:
@@ -49,6 +58,7 @@ class MemoryEngine:
         if self._log is None:
             self._log = self._store.logs = Logs(self._store, self._store.states(), evict=False)
             self._kv = Values(self._store, self._store.revision)
+            self._blobs = Blobs(self._store)
             self._bus = LocalBus()
 
     async def stop(self) -> None:
@@ -61,6 +71,9 @@ class MemoryEngine:
             self._log.stop()
             self._kv.stop()
             self._log = self._kv = None
+        if self._blobs is not None:
+            self._blobs.stop()
+            self._blobs = None
 
     async def probe(self) -> None:
         """StorageError if ``max_bytes`` is reached."""

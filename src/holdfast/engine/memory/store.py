@@ -9,15 +9,17 @@ from ...errors import Conflict, HoldfastError, StorageError, UsageError
 from ..base import Change, Hole, Item, LogMode, Piece
 from ..logs import Logs
 from ..state import Append, Control, LogState
+from .objects import MemoryObjects
 
 
-class MemoryStore:
-    """Implements :class:`~holdfast.engine.store.Store` and :class:`~holdfast.engine.values.ValueStore`.
+class MemoryStore(MemoryObjects):
+    """Implements :class:`~holdfast.engine.store.Store`, :class:`~holdfast.engine.values.ValueStore` and the blobs.
 
     The payload of the logs stays in their caches, which are never cut here.
     """
 
     def __init__(self, max_bytes: int | None) -> None:
+        super().__init__(self._take)
         self.max_bytes = max_bytes
         self.used_bytes = 0
         self.revision = 0

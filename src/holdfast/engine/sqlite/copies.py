@@ -11,6 +11,7 @@ from ...errors import AlreadyExists, StorageError
 from ..checks import POSITION_MAX
 from ..state import Share
 from .database import path_in, sync_directory
+from .objects import check_blobs
 from .shares import Shares
 
 
@@ -19,7 +20,7 @@ def check(connection: sqlite3.Connection) -> list[str]:
     connection.execute("BEGIN")
     try:
         wrong = [line for (line,) in connection.execute("PRAGMA integrity_check") if line != "ok"]
-        return wrong or list(_check_logs(connection))
+        return wrong or [*_check_logs(connection), *check_blobs(connection)]
     except sqlite3.DatabaseError as error:
         return [str(error)]
     finally:

@@ -10,6 +10,7 @@ from typing import TypeVar
 
 from ...errors import ClosedError, StorageError
 from ...limits import LIMITS, Limits
+from ..blobs import Blobs
 from ..bus import LocalBus
 from ..logs import Logs
 from ..values import Values
@@ -22,7 +23,7 @@ Result = TypeVar("Result")
 
 
 class SqliteEngine:
-    """Logs and keys in one directory, in one SQLite database.
+    """Logs, keys and blobs in one directory, in one SQLite database.
 
     What the ack levels mean here, each tested by cutting the power under it:
 
@@ -50,6 +51,7 @@ class SqliteEngine:
         self._store: SqliteStore | None = None
         self._log: Logs | None = None
         self._kv: Values | None = None
+        self._blobs: Blobs | None = None
         self._bus: LocalBus | None = None
 
     @property
@@ -65,6 +67,13 @@ class SqliteEngine:
         if self._kv is None:
             raise ClosedError("the engine is not running")
         return self._kv
+
+    @property
+    def blobs(self) -> Blobs:
+        """The blobs; ClosedError before :meth:`start` and after :meth:`stop`."""
+        if self._blobs is None:
+            raise ClosedError("the engine is not running")
+        return self._blobs
 
     @property
     def bus(self) -> LocalBus:
@@ -91,6 +100,7 @@ class SqliteEngine:
         store.reader.start()
         store.logs = self._log = Logs(store, opened.states, limits=self._limits)
         self._kv = Values(store, opened.revision)
+        self._blobs = Blobs(store, limits=self._limits)
         self._bus = LocalBus(limits=self._limits)
         self._store = store
 
@@ -102,6 +112,9 @@ class SqliteEngine:
         if self._bus is not None:
             self._bus.stop()
             self._bus = None
+        if self._blobs is not None:
+            self._blobs.stop()
+            self._blobs = None
         self._log.stop()
         self._kv.stop()
         self._log = self._kv = None

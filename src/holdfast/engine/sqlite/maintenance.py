@@ -109,6 +109,11 @@ class Maintenance:
         """Note a commit of something else."""
         self._grow(_ROW_OVERHEAD_BYTES)
 
+    def grew(self, wal_bytes: int) -> None:
+        """Note a commit of so many bytes of something else."""
+        self._grow(wal_bytes)
+        self._vacuum = True
+
     def trimmed(self, log_id: int) -> None:
         """Note a log with rows to remove."""
         self._reclaims[log_id] = None

@@ -57,6 +57,25 @@ MIGRATIONS: Sequence[str] = (
     ) WITHOUT ROWID;
     CREATE INDEX share_owner ON share (owner);
     """,
+    """
+    CREATE TABLE blob (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        place INTEGER,                         -- the first 8 bytes of the digest; NULL: its parts are still coming
+        digest BLOB NOT NULL,
+        size INTEGER NOT NULL,
+        meta BLOB NOT NULL,
+        data BLOB                              -- NULL: in parts
+    );
+    CREATE INDEX blob_place ON blob (place);
+    CREATE TABLE blob_part (
+        id INTEGER PRIMARY KEY,
+        blob INTEGER NOT NULL,
+        part INTEGER NOT NULL,
+        crc INTEGER NOT NULL,
+        data BLOB NOT NULL
+    );
+    CREATE UNIQUE INDEX blob_part_place ON blob_part (blob, part);
+    """,
 )
 """Step N leads from version N to N + 1.  A released step is never changed."""
 

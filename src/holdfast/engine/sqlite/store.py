@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
-from ..base import Change, Item, LogMode, Piece
+from ...errors import CorruptionError
+from ..base import Blob, BlobStat, Change, Item, LogMode, Piece
 from ..logs import Logs
 from ..state import LogState, Operation
 from .keys import read_item, read_snapshot
+from .objects import read_contents, read_page, read_range, read_stats
 from .reader import Reader, fetch
 from .writer import Outcome, Writer
 
 
 class SqliteStore:
-    """Implements :class:`~holdfast.engine.store.Store` and :class:`~holdfast.engine.values.ValueStore`."""
+    """Implements ``Store`` for logs, ``ValueStore`` for keys and ``BlobKeeper`` for blobs."""
 
     logs: Logs
     writer: Writer
@@ -87,3 +89,49 @@ class SqliteStore:
     async def snapshot(self, prefix: str) -> tuple[int, list[Item]]:
         """The revision of the store and all items under ``prefix``."""
         return await self.reader.call(partial(read_snapshot, prefix=prefix))
+
+    # -- blobs ------------------------------------------------------------------------------------------------
+
+    def storing(self, blobs: Sequence[Blob]) -> Callable[[], list[bool]]:
+        """Store those that are not there."""
+        return self.writer.objects.storing(blobs)
+
+    def opening(self) -> Callable[[], int]:
+        """Begin one that comes in parts."""
+        return self.writer.objects.opening()
+
+    def adding(self, number: int, part: int, data: bytes) -> Callable[[], None]:
+        """Store a part."""
+        return self.writer.objects.adding(number, part, data)
+
+    def publishing(self, number: int, digest: bytes, size: int, meta: bytes) -> Callable[[], bool]:
+        """Make it a blob."""
+        return self.writer.objects.publishing(number, digest, size, meta)
+
+    def dropping(self, number: int) -> Callable[[], None]:
+        """Forget its parts."""
+        return self.writer.objects.dropping(number)
+
+    def annotating(self, metas: Sequence[tuple[bytes, bytes]]) -> Callable[[], list[bool]]:
+        """Replace metas."""
+        return self.writer.objects.annotating(metas)
+
+    def erasing(self, digests: Sequence[bytes]) -> Callable[[], list[bool]]:
+        """Remove blobs."""
+        return self.writer.objects.erasing(digests)
+
+    async def blob_stats(self, digests: Sequence[bytes]) -> list[BlobStat | None]:
+        """What is known of each."""
+        return await self.reader.call(partial(read_stats, digests=digests))
+
+    async def blob_contents(self, digests: Sequence[bytes]) -> list[bytes | CorruptionError | None]:
+        """Each blob, whole and verified."""
+        return await self.reader.call(partial(read_contents, digests=digests))
+
+    async def blob_range(self, digest: bytes, offset: int, length: int) -> bytes:
+        """Part of a blob."""
+        return await self.reader.call(partial(read_range, digest=digest, offset=offset, length=length))
+
+    async def blob_page(self, after: bytes, limit: int) -> list[BlobStat]:
+        """Blobs by digest."""
+        return await self.reader.call(partial(read_page, after=after, limit=limit))

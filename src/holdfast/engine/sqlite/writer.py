@@ -22,6 +22,7 @@ from .database import Database
 from .keys import Keys
 from .lock import DirectoryLock
 from .maintenance import Aside, Maintenance
+from .objects import Objects
 from .rows import Rows
 
 Result = TypeVar("Result")
@@ -48,6 +49,7 @@ class Writer:
 
     rows: Rows
     keys: Keys
+    objects: Objects
     maintenance: Maintenance
 
     def __init__(
@@ -151,6 +153,7 @@ class Writer:
             self.rows = Rows(database.connection)
             self.keys = Keys(database.connection)
             self.maintenance = Maintenance(database, self.rows, self._limits, self._aside)
+            self.objects = Objects(database.connection, self._limits.blob_part_bytes, self.maintenance.grew)
             return Opened(self.rows.load(), self.keys.revision)
         except sqlite3.Error as error:
             database.connection.close()
