@@ -188,6 +188,8 @@ class Limits(NamedTuple):
     """What is on its way to the client of a session; the rest waits in the logs, or in its buffer."""
     session_read_bytes: int = 128 * KIB
     """What is read at once from a log for a session."""
+    session_unacknowledged_max: int = 10_000
+    """Messages of durable sources that a client has and did not acknowledge; more are read when it has."""
     session_linger_s: float = 5.0
     """How long a feed that no session is bound to any more goes on, in case one comes back."""
     session_commands_max: int = 4_096
@@ -285,6 +287,12 @@ class Limits(NamedTuple):
     """Requests of one stream that a node has read and not answered; beyond, it does not read."""
     record_streams_max: int = 64
     """Streams of records open on one connection."""
+    record_concurrency_items: int = 1_024
+    """Items a client's stream of records has taken whose results were not used yet, unless told otherwise."""
+    record_concurrency_bytes: int = 8 * MIB
+    """The same in bytes of items and answers; then it takes no more, and what comes out of order is asked for again."""
+    record_answer_s: float = 60.0
+    """A stream of records that gives a client no answer for so long, while some are due, counts as cut."""
     records_page_max: int = 1_000
     """Records, tags or changes in the answer to one question; more comes with the next."""
     records_page_bytes: int = 512 * KIB

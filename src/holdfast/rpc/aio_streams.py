@@ -93,6 +93,12 @@ class AsyncReader:
                 return item
             await self._hint.wait()
 
+    def take(self, max_bytes: int = LIMITS.packet_bytes_max) -> Item | None:
+        """As :meth:`read` without the wait: None if there is nothing now.  For who watches the stream himself."""
+        if self._interruption is not None:
+            raise self._interruption
+        return self._take(max_bytes)
+
     def acknowledge(self, offset: int) -> None:
         """All below ``offset`` is safe here (``manual_ack`` only).  UsageError beyond what was read."""
         self._started().acknowledge(offset)
@@ -202,6 +208,28 @@ class AsyncWriter:
             self._written += taken
             left = left[taken:]
             self._acted()
+
+    def offer(self, data: bytes | memoryview) -> int:
+        """Give what the stream has room for now; how much that was.  Never waits; raises as :meth:`write`."""
+        self._check_link()
+        taken = self._writer.write(data)
+        if taken:
+            self._written += taken
+            self._acted()
+        return taken
+
+    def finish(self, error: str = "") -> None:
+        """No more will be written; with ``error`` the reader sees it after the last byte.  Does not wait.  Idempotent.
+
+        The stream is watched no more; what is left is still sent while the connection lives.
+        """
+        if self._connection.closed_by is None and not self._writer.cancelled and not self._writer.ended:
+            if error:
+                self._writer.close_with_error(error)
+            else:
+                self._writer.close()
+            self._acted()
+        self._connection.unwatch_stream(self.stream_id)
 
     async def skip(self, length: int) -> None:
         """Leave out ``length`` bytes as a gap, after what was written has been read.  Raises as :meth:`write`.
