@@ -314,11 +314,21 @@ class Manager:
             self.check_attached(session, attachment)
         except HoldfastError as error:
             return [Answer(ticket, error=error)]
+        return [*self._detach(session, None, now), Answer(ticket, session)]
+
+    def receive_cut(self, session_id: str, attachment: int, error: HoldfastError | None, now: float) -> list[Effect]:
+        """The client of this attachment is gone, or is to be let go with ``error``."""
+        session = self.sessions.get(session_id)
+        if session is None or session.attachment != attachment:
+            return []
+        return self._detach(session, error, now)
+
+    def _detach(self, session: Session, error: HoldfastError | None, now: float) -> list[Effect]:
         session.attachment = 0
         session.client = ""
         self.attached -= 1
         self._arm(session, now)
-        return [EndDelivery(session, None), Answer(ticket, session)]
+        return [EndDelivery(session, error)]
 
     def check_attached(self, session: Session, attachment: int) -> None:
         """ClientNotAttached if nobody is, or, with ``attachment``, somebody else is."""

@@ -35,8 +35,8 @@ class Sink(Protocol):
         """There is a durable subject that the pattern matches; once for each, those there at the beginning too."""
         ...
 
-    def moved(self, subject: str) -> None:
-        """A durable subject has more than before."""
+    def moved(self, subject: str, tail: int) -> None:
+        """A durable subject has more than before: it reaches to ``tail`` now."""
         ...
 
     def ended(self, subject: str) -> None:
@@ -49,6 +49,10 @@ class Sink(Protocol):
 
     def messages(self, batch: Sequence[Message]) -> None:
         """Messages of feeds, in order; a batch costs little more than one message."""
+        ...
+
+    def packed(self, batch: Sequence[tuple[str, bytes]]) -> None:
+        """The same for messages that are packed already (``packing.pack``), each with its subject."""
         ...
 
     def gap(self, subject: str, reason: str) -> None:
@@ -88,6 +92,10 @@ class Provider(Protocol):
 
     async def stop(self) -> None:
         """Let go of everything; all streams are closed before.  Idempotent."""
+        ...
+
+    def durable(self, pattern: str) -> bool:
+        """Whether all subjects that ``pattern`` can match are durable, so that nothing of them is ever missed."""
         ...
 
     async def subjects(self, pattern: str) -> Sequence[SubjectInfo]:
@@ -163,6 +171,10 @@ class BaseProvider:
 
     async def stop(self) -> None:
         """Nothing to let go of."""
+
+    def durable(self, pattern: str) -> bool:
+        """No: they are feeds."""
+        return False
 
     async def subjects(self, pattern: str) -> Sequence[SubjectInfo]:
         """There is no list."""

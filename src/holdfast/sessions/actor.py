@@ -1,0 +1,372 @@
+"""The sessions of a node: one task that takes commands from a bounded mailbox, and does what the core decided.
+
+No locks: whatever changes sessions, feeds or providers is a command; what takes time (opening a feed, storing a
+session) runs beside it and comes back as another one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import structlog
+
+from ..errors import ClosedError, HoldfastError, InternalError, NotFound, UsageError
+from ..subjects import check_pattern, check_subject
+from .effects import Answer, Effect
+from .manager import Manager
+from .model import ProviderInfo, Removal, SessionInfo, SessionStats, SubjectInfo
+from .patterns import provider_of
+from .performing import Performer
+from .providers import registry
+from .providers.base import Context
+from .state import Session
+from .store import SessionStore
+
+if TYPE_CHECKING:
+    from ..clock import Clock
+    from ..engine.base import Engine
+    from ..limits import Limits
+    from .access import Caller
+    from .model import Change, Message, PatternSpec
+    from .outflow import Carrier
+    from .providers.base import Provider
+
+_logger = structlog.get_logger("holdfast.sessions")
+
+Command = Callable[[float], list[Effect]]
+"""Called with ``now`` in the one task."""
+
+
+class Sessions:
+    """All sessions and providers of one node.  Each method says in :class:`SessionsApi` what it does."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        *,
+        clock: Clock,
+        limits: Limits,
+        restore: Callable[[Mapping[str, Any]], Caller],
+        new_id: Callable[[], str],
+        state_dir: str = "",
+    ) -> None:
+        """``restore`` makes a caller again of what its ``grant`` gave; ``new_id`` gives the ids of sessions."""
+        self.core = Manager(limits)
+        self._store = SessionStore(engine)
+        self._clock = clock
+        self._limits = limits
+        self._restore = restore
+        self._new_id = new_id
+        self._context = Context(clock, limits, state_dir)
+        self._mailbox: deque[Command] = deque()
+        self._hint = asyncio.Event()
+        self._room = asyncio.Event()
+        self._room.set()
+        self._task: asyncio.Task[None] | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_at = 0.0
+        self._closed = False
+        self._performer = Performer(self, self._store, clock=clock, limits=limits)
+        self._added: dict[str, tuple[str, dict[str, str]]] = {}
+        """Kind and options of the providers that somebody added."""
+        self._failed: dict[str, str] = {}
+        """Those of them that did not start again with the node, and why."""
+
+    # life
+
+    async def open(self, built_in: Mapping[str, Provider]) -> None:
+        """Start the node's own providers, those that were added, and load every session."""
+        self._task = asyncio.create_task(self._run(), name="sessions")
+        for name, provider in built_in.items():
+            await self._add(name, provider, built_in=True)
+        loaded = await self._store.load_all()
+        for name, stored in loaded.providers.items():
+            self._added[name] = (stored.kind, stored.options)
+            try:
+                await self._add(name, registry.make(stored.kind, name, stored.options, self._context))
+            except HoldfastError as error:
+                self._failed[name] = str(error)
+                _logger.error("provider.not_started_again", provider=name, kind=stored.kind, error=str(error))
+        for session_id, found in loaded.sessions.items():
+            session = Session(session_id, self._restore(found.grant), found.idle_after, found.created_at)
+            session.version = found.version
+            session.patterns = {spec.pattern: spec for spec in found.patterns}
+            self._performer.recover(session, loaded.cursors.get(session_id, {}))
+            self._post(partial(self.core.receive_recovered, session))
+        if loaded.sessions:
+            _logger.info("sessions.recovered", sessions=len(loaded.sessions))
+
+    async def close(self) -> None:
+        """Stop all providers, and let what is being stored finish.  Sessions stay as they are stored."""
+        if self._closed:
+            return
+        self._closed = True
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._performer.close()
+        await self._store.settle()
+
+    def spawn(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
+        """Run ``work`` as a task that :meth:`close` cancels and awaits."""
+        task = asyncio.create_task(work, name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    # the actor
+
+    async def _run(self) -> None:
+        mailbox = self._mailbox
+        turn = 0
+        while True:
+            while mailbox:
+                self._handle(mailbox.popleft())
+                turn += 1
+                if turn % 64 == 0:
+                    self._note_room()
+                    await asyncio.sleep(0)
+            self._note_room()
+            self._hint.clear()
+            self._arm()
+            await self._hint.wait()
+
+    def _note_room(self) -> None:
+        if len(self._mailbox) < self._limits.session_commands_max:
+            self._room.set()
+
+    def _handle(self, command: Command) -> None:
+        try:
+            for effect in command(self._clock.now()):
+                self._performer.perform(effect)
+        except Exception:
+            _logger.exception("sessions.command_failed")
+
+    def _post(self, command: Command) -> None:
+        """Have the task take ``command``; for what comes from inside, which must not wait."""
+        self._mailbox.append(command)
+        self._hint.set()
+
+    post = _post
+
+    async def _ask(self, command: Callable[[asyncio.Future[Any], float], list[Effect]]) -> Any:
+        """Have the task take ``command``, and wait for its answer."""
+        while len(self._mailbox) >= self._limits.session_commands_max:
+            self._room.clear()
+            await self._room.wait()
+        if self._closed:
+            raise ClosedError("the node is going")
+        answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        self._post(lambda now: self._guarded(command, answer, now))
+        return await answer
+
+    def _guarded(
+        self, command: Callable[[asyncio.Future[Any], float], list[Effect]], answer: asyncio.Future[Any], now: float
+    ) -> list[Effect]:
+        try:
+            return command(answer, now)
+        except Exception as error:
+            _logger.exception("sessions.command_failed")
+            return [Answer(answer, error=InternalError(f"the manager of sessions failed: {error}"))]
+
+    def _arm(self) -> None:
+        deadline = self.core.next_deadline()
+        if deadline is None or (self._timer is not None and self._timer_at <= deadline):
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer_at = deadline
+        delay = max(0.0, deadline - self._clock.now())
+        self._timer = asyncio.get_running_loop().call_later(delay, self._tick)
+
+    def _tick(self) -> None:
+        self._timer = None
+        self._post(self.core.handle_timer)
+
+    # providers
+
+    async def add_provider(self, name: str, kind: str, options: Mapping[str, str]) -> ProviderInfo:
+        """See :meth:`SessionsApi.add_provider`."""
+        provider = registry.make(kind, name, options, self._context)
+        await self._add(name, provider)
+        self._added[name] = (kind, dict(options))
+        self._failed.pop(name, None)
+        try:
+            await self._store.put_provider(name, kind, options)
+        except HoldfastError:
+            await self.remove_provider(name, "it could not be stored")
+            raise
+        return next(info for info in self.providers() if info.name == name)
+
+    async def _add(self, name: str, provider: Provider, *, built_in: bool = False) -> None:
+        def command(answer: asyncio.Future[Any], _now: float) -> list[Effect]:
+            effects = self.core.receive_add_provider(answer, name, built_in=built_in)
+            if not any(isinstance(effect, Answer) for effect in effects):
+                self._performer.providers[name] = provider
+            return effects
+
+        await self._ask(command)
+
+    async def remove_provider(self, name: str, reason: str = "") -> Removal:
+        """See :meth:`SessionsApi.remove_provider`."""
+        if name in self._failed:
+            removal = Removal(name=name, sessions=0)
+        else:
+            removal = await self._ask(lambda answer, now: self.core.receive_remove_provider(answer, name, reason, now))
+        self._failed.pop(name, None)
+        if self._added.pop(name, None) is not None:
+            await self._store.forget_provider(name)
+        return removal
+
+    def providers(self) -> list[ProviderInfo]:
+        """See :meth:`SessionsApi.providers`."""
+        found = []
+        for name in sorted({*self.core.providers, *self._failed}):
+            kind, options = self._added.get(name, (name, {}))
+            entry = self.core.providers.get(name)
+            feeds = self.core.feeds.of(name)
+            bound = {session_id for feed in feeds for session_id in feed.sessions}
+            found.append(
+                ProviderInfo(
+                    name=name,
+                    kind=kind,
+                    options=options,
+                    built_in=entry is not None and entry.built_in,
+                    feeds=len(feeds),
+                    sessions=len(bound),
+                    state="running" if entry is not None else "failed",
+                    error=self._failed.get(name, ""),
+                )
+            )
+        return found
+
+    def provider(self, name: str) -> Provider:
+        """A running provider.  NotFound(kind="provider")."""
+        entry = self.core.providers.get(name)
+        if entry is None or entry.state != "running":
+            raise NotFound(f"there is no provider {name!r}", kind="provider", name=name)
+        return self._performer.providers[name]
+
+    # sessions
+
+    async def new(self, caller: Caller, patterns: Sequence[PatternSpec], idle_after: float) -> SessionInfo:
+        """See :meth:`SessionsApi.new`."""
+        if idle_after != idle_after or idle_after in (float("inf"), float("-inf")):  # noqa: PLR0124 - NaN
+            raise UsageError(f"idle_after: {idle_after} is no number of seconds", field="idle_after")
+        session_id, wall = self._new_id(), self._clock.wall()
+        session = await self._ask(
+            lambda answer, now: self.core.receive_new_session(
+                answer, session_id, caller, idle_after, patterns, now, wall
+            )
+        )
+        return self._info(session)
+
+    async def attach(self, caller: Caller, session_id: str, carrier: Carrier, *, client: str, steal: bool) -> Session:
+        """See :meth:`SessionsApi.attach`; the session as it is then."""
+        session: Session = await self._ask(
+            lambda answer, _now: self.core.receive_attach(
+                answer, caller, session_id, client or caller.subject, (carrier, caller), steal=steal
+            )
+        )
+        return session
+
+    def recovery(self, session: Session) -> str:
+        """What a restart of the node has lost for the session, told once; empty: nothing."""
+        outlet = self._performer.outlets[session.id]
+        why, outlet.recovered_why = outlet.recovered_why, ""
+        return why
+
+    async def detach(self, caller: Caller, session_id: str, attachment: int = 0) -> SessionInfo:
+        """See :meth:`SessionsApi.detach`."""
+        session = await self._ask(
+            lambda answer, now: self.core.receive_detach(answer, caller, session_id, attachment, now)
+        )
+        return self._info(session)
+
+    async def configure(
+        self,
+        caller: Caller,
+        session_id: str,
+        patterns: Sequence[PatternSpec],
+        *,
+        dry_run: bool = False,
+        expected_version: int = 0,
+    ) -> Change:
+        """See :meth:`SessionsApi.configure`."""
+        change: Change = await self._ask(
+            lambda answer, now: self.core.receive_configure(
+                answer, caller, session_id, patterns, now, dry_run=dry_run, expected_version=expected_version
+            )
+        )
+        return change
+
+    async def ack(self, caller: Caller, session_id: str, attachment: int, count: int) -> None:
+        """See :meth:`SessionsApi.ack`."""
+        session = self.core.find(caller, session_id)
+        if count < 0:
+            raise UsageError(f"count: {count} is negative", field="count")
+        self.core.check_attached(session, attachment)
+        await self._performer.acknowledge(session, count)
+
+    async def end(self, caller: Caller, session_id: str, reason: str = "") -> None:
+        """See :meth:`SessionsApi.close`."""
+        await self._ask(lambda answer, now: self.core.receive_close(answer, caller, session_id, reason, now))
+
+    def info(self, caller: Caller, session_id: str) -> SessionInfo:
+        """See :meth:`SessionsApi.info`."""
+        return self._info(self.core.find(caller, session_id), cursors=True)
+
+    def list(self, caller: Caller, after: str) -> list[SessionInfo]:
+        """See :meth:`SessionsApi.list`."""
+        found = sorted(
+            session.id
+            for session in self.core.sessions.values()
+            if session.born and session.id > after and (caller.reaches_all or session.owner == caller.subject)
+        )
+        return [self._info(self.core.sessions[session_id]) for session_id in found[: self._limits.channels_page_max]]
+
+    def _info(self, session: Session, *, cursors: bool = False) -> SessionInfo:
+        expires = session.expires_at
+        return self._performer.info(
+            session,
+            expires_at=0.0 if expires is None else self._clock.wall() + expires - self._clock.now(),
+            cursors=cursors,
+        )
+
+    # messages, and what there is
+
+    async def publish(self, caller: Caller, message: Message) -> int:
+        """See :meth:`SessionsApi.publish`; the caller has been let in."""
+        check_subject(message.subject)
+        return await self.provider(provider_of(message.subject)).send(message, caller)
+
+    async def subjects(self, caller: Caller, pattern: str) -> Sequence[SubjectInfo]:
+        """See :meth:`SessionsApi.subjects`."""
+        name = provider_of(check_pattern(pattern))
+        provider = self.provider(name)
+        caller.check(name)
+        found = await provider.subjects(pattern)
+        return [info for info in found if caller.reads_all(name) or caller.reads(info.subject)]
+
+    def stats(self) -> SessionStats:
+        """See :meth:`SessionsApi.stats`."""
+        delivered, lost = self._performer.counts()
+        return SessionStats(
+            sessions=len(self.core.sessions),
+            attached=self.core.attached,
+            providers=len(self.core.providers),
+            feeds=len(self.core.feeds),
+            delivered=delivered,
+            lost=lost,
+            reaped=self.core.reaped,
+        )

@@ -1,0 +1,109 @@
+"""One followed pattern: what its provider says, handed to every session that has it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from .model import Message
+from .packing import pack
+from .patterns import provider_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from .model import SubjectInfo
+    from .outlet import Outlet
+    from .providers.base import Provider, Stream
+
+
+class Tail:
+    """How far a durable source goes."""
+
+    __slots__ = ("ended", "subject", "tail")
+
+    def __init__(self, subject: str, tail: int, *, ended: bool) -> None:
+        self.subject = subject
+        self.tail = tail
+        self.ended = ended
+
+
+class Batch:
+    """Messages of a feed, packed once for all who get them."""
+
+    __slots__ = ("blob", "items")
+
+    def __init__(self, items: Sequence[tuple[str, bytes]]) -> None:
+        self.items = items
+        self.blob = items[0][1] if len(items) == 1 else b"".join([data for _, data in items])
+
+
+class LiveFeed:
+    """Implements :class:`~holdfast.sessions.providers.base.Sink`.
+
+    A message costs what the sessions cost that get it; those of other patterns cost nothing.
+    """
+
+    def __init__(self, pattern: str, wall: Callable[[], float], on_failed: Callable[[LiveFeed, str], None]) -> None:
+        self.pattern = pattern
+        self.provider_name = provider_of(pattern)
+        self.provider: Provider | None = None
+        """None while it is not open."""
+        self.stream: Stream | None = None
+        self.tails: dict[str, Tail] = {}
+        """Its durable sources."""
+        self.outlets: dict[Outlet, None] = {}
+        """Who gets its messages."""
+        self.attached: dict[Outlet, None] = {}
+        """Those of them that have a client now."""
+        self._wall = wall
+        self._on_failed = on_failed
+
+    # what the provider says
+
+    def found(self, subject: SubjectInfo) -> None:
+        """See :meth:`Sink.found`."""
+        tail = self.tails[subject.subject] = Tail(subject.subject, subject.tail, ended=subject.ended)
+        for outlet in list(self.attached):
+            outlet.source_found(self, tail)
+
+    def moved(self, subject: str, tail: int) -> None:
+        """See :meth:`Sink.moved`."""
+        known = self.tails.get(subject)
+        if known is not None:
+            known.tail = tail
+            for outlet in list(self.attached):
+                outlet.source_moved(subject)
+
+    def ended(self, subject: str) -> None:
+        """See :meth:`Sink.ended`."""
+        known = self.tails.get(subject)
+        if known is not None:
+            known.ended = True
+            for outlet in list(self.attached):
+                outlet.source_moved(subject)
+
+    def gone(self, subject: str, reason: str) -> None:
+        """See :meth:`Sink.gone`."""
+        if self.tails.pop(subject, None) is not None:
+            for outlet in list(self.outlets):
+                outlet.source_gone(self, subject, reason)
+
+    def messages(self, batch: Sequence[Message]) -> None:
+        """See :meth:`Sink.messages`."""
+        if self.outlets and batch:
+            self.packed([(message.subject, pack(message)) for message in batch])
+
+    def packed(self, batch: Sequence[tuple[str, bytes]]) -> None:
+        """See :meth:`Sink.packed`."""
+        if self.outlets and batch:
+            ready = Batch(batch)
+            for outlet in list(self.outlets):
+                outlet.offer(self, ready)
+
+    def gap(self, subject: str, reason: str) -> None:
+        """See :meth:`Sink.gap`."""
+        self.messages([Message(subject, time=self._wall(), kind="gap", detail={"reason": reason})])
+
+    def failed(self, reason: str) -> None:
+        """See :meth:`Sink.failed`."""
+        self._on_failed(self, reason)
