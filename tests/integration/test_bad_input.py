@@ -92,7 +92,7 @@ def test_a_full_state_directory_loses_nothing(box: NodeBox) -> None:
     box.run("run", "-d", "-T", "--name", "x", "--", sys.executable, "-c", program)
     errors = box.directory / "node.err"
     wait_until(lambda: "not_stored" in errors.read_text(), "the node says that it cannot store")
-    assert box.inspect("x")["state"] == "running"
+    assert box.inspect("x")["state"] == "draining"
     assert b"x" in box.run("ps").stdout
     done = box.run("run", "-d", "--name", "y", "--", "true", code=None)
     assert done.returncode in (0, 125)

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 from click.shell_completion import CompletionItem
 
-from ..errors import HoldfastError, UsageError
+from ..errors import HoldfastError, NotFound, UsageError
 from ..quantities import parse_duration
 
 if TYPE_CHECKING:
-    from ..client.sync import SyncNode
+    from ..client.sync import SyncJob, SyncNode
     from ..jobs.model import JobInfo
+    from ..rpc.blocking import BlockingConnection
     from ..status.model import NodeInfo
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -120,14 +121,28 @@ def age_text(since: float) -> str:
 
 
 def state_text(info: JobInfo) -> str:
-    """The state as a person reads it: ``running``, ``exited 0``, ``killed 9``, ``gone``."""
-    if info.state != "done":
-        return info.state if info.link in ("connected", "stalled") else f"{info.state} ({info.link})"
+    """The state as a person reads it: ``running``, ``exited 0``, ``killed 9``, ``gone``; in brackets what is odd."""
+    if info.state in ("draining", "done"):
+        return f"{ending_text(info)} (draining)" if info.state == "draining" else ending_text(info)
+    return info.state if info.link == "connected" else f"{info.state} ({info.link})"
+
+
+def ending_text(info: JobInfo) -> str:
+    """How the command ended: ``exited 0``, ``killed 9``, ``gone``."""
     if info.exit_signal is not None:
         return f"killed {info.exit_signal}"
     if info.exit_code is not None:
         return f"exited {info.exit_code}"
     return info.done_reason
+
+
+def check_not_removed(connection: BlockingConnection, job: SyncJob) -> None:
+    """The job's output broke off.  NotFound if the link is well and the job is what is gone."""
+    if connection.closed_by is None:
+        try:
+            job.refresh()
+        except NotFound:
+            raise NotFound(f"job {job.name or job.id} was removed", kind="job", name=job.id) from None
 
 
 def exit_code_of_job(info: JobInfo) -> int:

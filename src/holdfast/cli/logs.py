@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ..errors import EXIT_LINK_LOST, DisconnectedError, Unavailable
-from .common import JOB, reach_node
+from .common import JOB, check_not_removed, reach_node
 from .screen import Screen, say
 
 if TYPE_CHECKING:
@@ -39,10 +39,12 @@ def logs(job: str, follow: bool, from_offset: int | None, tail: int | None) -> i
             start = offset_of_last_lines(found, tail)
         screen = Screen()
         screen.offset = start
+        connection = node.connection()
         try:
             for chunk in found.output(start, follow=follow):
                 screen.show(chunk)
         except (DisconnectedError, Unavailable) as error:
+            check_not_removed(connection, found)
             say(f"{error}")
             rest = f"holdfast logs {'-f ' if follow else ''}--from {screen.offset} {found.name or found.id}"
             say(f"the link is lost, what the job prints is kept; {rest}")

@@ -19,12 +19,15 @@ from .common import (
     reach_node,
     state_text,
 )
+from .screen import say
 
 if TYPE_CHECKING:
     from ..jobs.model import JobInfo
 
 _HEAD = ("ID", "NAME", "STATE", "AGE", "OUTPUT", "GAP", "COMMAND")
 _COMMAND_WIDTH_MAX = 60
+_RUNNING = ("starting", "running")
+_NAMED_MAX = 3
 
 
 @click.command()
@@ -34,7 +37,7 @@ _COMMAND_WIDTH_MAX = 60
 def ps(quiet: bool, running: bool, form: str) -> None:
     """List jobs."""
     with reach_node() as node:
-        infos = [job.info for job in node.jobs.list() if not (running and job.info.state == "done")]
+        infos = [job.info for job in node.jobs.list() if not running or job.info.state in _RUNNING]
     if quiet:
         for info in infos:
             click.echo(info.id)
@@ -47,6 +50,18 @@ def ps(quiet: bool, running: bool, form: str) -> None:
             click.echo(info.name or info.id)
     else:
         print_table(_HEAD, [_row(info) for info in infos], right=frozenset({3, 4}))
+        _tell_troubles(infos)
+
+
+def _tell_troubles(infos: list[JobInfo]) -> None:
+    """One line a cause, on standard error: a full disk is the same for all."""
+    troubled: dict[str, list[str]] = {}
+    for info in infos:
+        if info.trouble:
+            troubled.setdefault(info.trouble, []).append(info.name or info.id)
+    for trouble, names in troubled.items():
+        more = f" and {len(names) - _NAMED_MAX} more" if len(names) > _NAMED_MAX else ""
+        say(f"{', '.join(names[:_NAMED_MAX])}{more}: {trouble}")
 
 
 def _row(info: JobInfo) -> tuple[str, ...]:

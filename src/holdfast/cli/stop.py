@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 import click
 
 from ..errors import HoldfastError, exit_code_of
-from .common import DURATION, JOB, reach_node
+from ..quantities import format_size
+from .common import DURATION, JOB, ending_text, reach_node
+from .screen import say
 
 if TYPE_CHECKING:
     from ..client.sync import SyncNode
@@ -40,13 +42,17 @@ def each(jobs: Iterable[str], act: Callable[[SyncNode, str], None]) -> int:
 def stop(jobs: tuple[str, ...], grace: float) -> int:
     """Stop jobs: TERM, a grace period, KILL.
 
-    Returns when each has ended. Its output stays until `holdfast rm`.
+    Returns when each has ended. Its output stays until `holdfast rm`; what of it cannot be stored now is told on
+    standard error, and waits.
     """
     return each(jobs, lambda node, job: _stop(node, job, grace))
 
 
 def _stop(node: SyncNode, job: str, grace: float) -> None:
-    node.jobs.get(job).stop(grace)
+    info = node.jobs.get(job).stop(grace)
+    if info.state != "done":
+        words = f"job {job} has ended ({ending_text(info)}); {format_size(info.pending_bytes)} of its output wait"
+        say(f"{words} to be stored: {info.trouble or 'they are on their way'}")
 
 
 @click.command()
@@ -62,7 +68,10 @@ def kill(jobs: tuple[str, ...], name: str) -> int:
 
 @click.command()
 @click.argument("jobs", metavar="JOB...", nargs=-1, required=True, type=JOB)
-@click.option("-f", "--force", is_flag=True, help="Kill a job that still runs.")
+@click.option("-f", "--force", is_flag=True, help="Kill what still runs, whether it answers or not.")
 def rm(jobs: tuple[str, ...], force: bool) -> int:
-    """Forget ended jobs and their output."""
+    """Forget ended jobs and their output.
+
+    With --force also those that run, or whose output is not stored yet: what is left of them is killed.
+    """
     return each(jobs, lambda node, job: node.jobs.get(job).remove(force=force))

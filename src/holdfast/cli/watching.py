@@ -16,7 +16,7 @@ from ..jobs.api import JobsApi
 from ..limits import LIMITS
 from ..rpc.commands import command_of, invoke_blocking
 from . import terminal
-from .common import exit_code_of_job
+from .common import check_not_removed, exit_code_of_job
 from .keys import DetachWatch, parse_detach_keys, spell_keys
 from .screen import Screen, say
 
@@ -71,11 +71,13 @@ def watch(node: SyncNode, job: SyncJob, options: WatchOptions) -> int:
     """Watch until the job ends, the user detaches or the link is lost; the exit code for each.  Blocks."""
     screen = Screen()
     name = job.name or job.id
+    connection = node.connection()
     try:
-        detached = _Watch(node.connection(), job, options, screen).run()
+        detached = _Watch(connection, job, options, screen).run()
         if not detached:
             return exit_code_of_job(job.wait())
     except (DisconnectedError, Unavailable) as error:
+        check_not_removed(connection, job)
         say(f"{error}")
         say(f"the link is lost, job {name} runs on; holdfast attach --from {screen.offset} {name}")
         return EXIT_LINK_LOST

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import structlog
@@ -17,10 +16,9 @@ from ..errors import (
     BusyError,
     Conflict,
     DeadlineExceeded,
-    DisconnectedError,
     HoldfastError,
     LimitExceeded,
-    Unavailable,
+    NotFound,
     UsageError,
 )
 from .directory import JobDirectory
@@ -30,6 +28,7 @@ from .model import JobInfo, JobSpec
 from .observer import JobObserver, NoObserver
 from .record import JobStore, log_name
 from .starting import MintToken, Starter
+from .stopping import Stopper, kill_processes
 from .validate import check_spec, check_window_size, signal_number
 
 if TYPE_CHECKING:
@@ -60,6 +59,7 @@ class JobController:
     ) -> None:
         self._store = JobStore(engine)
         self._starter = Starter(self._store, midwife, places, clock=clock, limits=limits, mint_token=mint_token)
+        self._stopper = Stopper(self._store, limits)
         self._clock = clock
         self._limits = limits
         self._jobs = JobDirectory()
@@ -77,7 +77,7 @@ class JobController:
             stats = await self._store.log.list(log_name(record.info.id))
             job = Job(record, stats[0] if stats else None)
             self._jobs.add(job)
-            if record.info.state == "starting" and record.info.pid == 0:
+            if record.info.state == "starting" and not record.info.pid:
                 await self._starter.resolve(job)
             if not (job.done and job.record.released):
                 self._connect(job)
@@ -168,10 +168,14 @@ class JobController:
 
     async def call_keeper(self, job: Job, method: str, params: dict[str, object], attachment: bytes = b"") -> Reply:
         """Call a running job's keeper; Conflict once the job has ended."""
-        entry = self._links.get(job.id)
-        if job.done or entry is None:
+        link = self._link(job)
+        if job.ended or link is None:
             raise Conflict(f"job {job.id} has ended", expected="running", actual=job.record.info.state)
-        return await entry[0].call(method, params, attachment)
+        return await link.call(method, params, attachment)
+
+    def _link(self, job: Job) -> KeeperLink | None:
+        entry = self._links.get(job.id)
+        return None if entry is None else entry[0]
 
     async def signal(self, job: Job, name: str) -> JobInfo:
         """See :meth:`JobsApi.signal`."""
@@ -184,13 +188,15 @@ class JobController:
         if not job.record.info.tty:
             raise UsageError(f"job {job.id} has no terminal to resize", field="job")
         await self.call_keeper(job, "keeper.resize", {"rows": rows, "columns": columns})
-        job.record = job.record.changed(rows=rows, columns=columns)
+        job.change(rows=rows, columns=columns)
 
     async def wait(self, job: Job, timeout_s: float | None) -> JobInfo:
         """See :meth:`JobsApi.wait`."""
         try:
             async with asyncio.timeout(timeout_s):
                 while not job.done:
+                    if job.removed:
+                        raise NotFound(f"job {job.id} was removed while it was waited for", kind="job", name=job.id)
                     await job.changed()
         except TimeoutError:
             raise DeadlineExceeded(
@@ -205,41 +211,47 @@ class JobController:
         """See :meth:`JobsApi.stop`."""
         if not 0 <= grace_s <= 3600:
             raise UsageError(f"grace_s: {grace_s} is not between 0 and 3600", field="grace_s")
-        if not job.done:
-            record = job.record.changed(stop_requested=True)
-            await self._store.put(record)
-            job.record = record
-            await self._terminate(job, grace_s)
-        return await self.wait(job, None)
-
-    async def _terminate(self, job: Job, grace_s: float) -> None:
-        """Tell the keeper, if it can be reached; if not, its link does when it is back."""
-        if job.link == "connected":
-            with suppress(DisconnectedError, Unavailable, Conflict):
-                await self.call_keeper(job, "keeper.terminate", {"grace_s": grace_s})
+        await self._stopper.stop(job, self._link(job), grace_s)
+        return job.info()
 
     async def remove(self, job: Job, *, force: bool) -> None:
         """See :meth:`JobsApi.remove`."""
-        if not job.done:
-            if not force:
-                raise BusyError(f"job {job.id} is still running; stop it first, or use force", holder=job.id)
-            await self.stop(job, 0.0)
-        await self._forget(job)
+        if not job.done and not force:
+            raise _still_needed(job)
+        async with job.removal:
+            if job.removed:
+                raise NotFound(kind="job", name=job.id)
+            await self._forget(job)
         _logger.info("job.removed", job=job.id, name=job.record.info.name, output_bytes=job.tail)
 
     async def _forget(self, job: Job) -> None:
+        """Whatever still runs of it is killed; StorageError if the engine cannot forget it, which is tried again."""
+        if not job.done:
+            await self._stopper.kill(job, self._link(job))
         entry = self._links.pop(job.id, None)
-        if entry is not None:  # done, but its keeper was not released yet
-            await asyncio.wait([entry[1]], timeout=self._limits.job_reconnect_s)
+        if entry is not None:
+            if job.done:  # its keeper is about to be released
+                await asyncio.wait([entry[1]], timeout=self._limits.job_reconnect_s)
             entry[1].cancel()
+            if not job.record.released:
+                await kill_processes(job.record.info)
             await asyncio.gather(entry[1], return_exceptions=True)
+        self._jobs.remove(job)  # first, so that whoever watched its output and asks why it broke off hears why
+        try:
+            await self._erase(job)
+        except BaseException:
+            self._jobs.add(job)
+            if not (job.done and job.record.released):
+                self._connect(job)
+            raise
+
+    async def _erase(self, job: Job) -> None:
         if job.record.info.channels:
             await self._observer.removed(job.id)
         await self._store.forget(job.record)
         for directory in self._starter.directories(job):
             shutil.rmtree(directory, ignore_errors=True)
         job.removed = True
-        self._jobs.remove(job)
         job.notify()
 
     # output
@@ -276,11 +288,22 @@ class JobController:
             ended = job.record.info.ended_at
             if job.done and ended and now - ended > self._limits.job_retention_s:
                 try:
-                    await self._forget(job)
+                    async with job.removal:
+                        if not job.removed:
+                            await self._forget(job)
                 except HoldfastError as error:
                     _logger.error("job.not_pruned", job=job.id, error=str(error))
                 else:
                     _logger.info("job.pruned", job=job.id, name=job.record.info.name, ended_at=ended)
+
+
+def _still_needed(job: Job) -> BusyError:
+    if job.ended:
+        pending = job.info().pending_bytes
+        words = f"has ended, but {pending} bytes of its output are not stored yet; --force loses them"
+    else:
+        words = "is still running; stop it first, or use --force"
+    return BusyError(f"job {job.id} {words}", holder=job.id)
 
 
 async def _counted(job: Job, viewer: Viewer) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..rpc.states import Link
 from .model import JobInfo, LinkState
@@ -23,18 +23,27 @@ _LINK_STATES: dict[Link, LinkState] = {
 
 
 class Job:
-    """A cache a restart rebuilds: whatever matters is in ``record`` (stored) or in the log."""
+    """A cache a restart rebuilds: whatever matters is in ``record`` (stored) or in the log.
+
+    The record changes here first, in one step, and is stored then: two who change it at once lose nothing of
+    each other's.
+    """
 
     __slots__ = (
         "_changed",
         "connecting",
         "connection",
         "hole_bytes",
+        "keeper_total",
         "oldest",
         "output_ended",
         "record",
+        "removal",
         "removed",
+        "stop_grace_s",
         "tail",
+        "trouble",
+        "unstored",
         "viewers",
     )
 
@@ -47,6 +56,16 @@ class Job:
         if stat is not None:
             self.take_stat(stat)
         self.removed = False
+        self.removal = asyncio.Lock()
+        """Held by who forgets the job: that is done once."""
+        self.unstored = False
+        """Whether the record was changed since it was last stored."""
+        self.keeper_total = 0
+        """Offset after the last byte of output its keeper has, as it last told."""
+        self.stop_grace_s: float | None = None
+        """With how much grace it was asked to end, if this node was asked."""
+        self.trouble = ""
+        """Why its output cannot be stored, or its keeper not be reached, while that lasts."""
         self._changed = asyncio.Event()
 
     @property
@@ -57,6 +76,11 @@ class Job:
     def done(self) -> bool:
         """Ended, with all its output in the log."""
         return self.record.info.state == "done"
+
+    @property
+    def ended(self) -> bool:
+        """Its command has ended; its output may still be on its way."""
+        return self.record.info.state in ("draining", "done")
 
     @property
     def link(self) -> LinkState:
@@ -73,9 +97,17 @@ class Job:
             output_bytes=self.tail,
             oldest_offset=self.oldest,
             gap_bytes=self.hole_bytes,
+            pending_bytes=0 if self.output_ended else max(0, self.keeper_total - self.tail),
+            trouble=self.trouble,
             output_ended=self.output_ended,
             viewers=self.viewers,
         )
+
+    def change(self, *, released: bool | None = None, **info_fields: Any) -> None:
+        """Change the record, for all to see at once.  It is not stored by that."""
+        self.record = self.record.changed(released=released, **info_fields)
+        self.unstored = True
+        self.notify()
 
     def take_stat(self, stat: LogStat) -> None:
         """Note what the output log says of itself."""

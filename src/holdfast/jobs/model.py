@@ -8,8 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-JobState = Literal["starting", "running", "done"]
-"""``starting``: the keeper is being born.  ``running``: its command runs, or may.  ``done``: it ended."""
+JobState = Literal["starting", "running", "draining", "done"]
+"""``starting``: the keeper is being born.  ``running``: its command runs, or may.  ``draining``: the command has
+ended, and not all of its output is in the node's log yet.  ``done``: it has ended, and its output is complete."""
 
 DoneReason = Literal["", "exited", "terminated", "startup-error", "gone"]
 """``exited``: by itself.  ``terminated``: because we were asked to stop or kill it.  ``startup-error``: it never
@@ -43,6 +44,8 @@ class JobSpec:
     """Give the command a terminal; False: pipes, with standard error told apart."""
     rows: int = 24
     columns: int = 80
+    umask: int = 0o022
+    """The command's file mode mask, 0 to 0o777."""
     on_full: OnFull = "block"
     channels: list[str] = field(default_factory=list)
     """Names of the channels to make with it; they close when it ends."""
@@ -74,20 +77,23 @@ class JobInfo:
     on_full: OnFull = "block"
     rows: int = 24
     columns: int = 80
-    pid: int = 0
-    """Process id of the command; it never changes in a job's life."""
-    pid_started: float = 0.0
+    pid: int | None = None
+    """Process id of the command; it never changes in a job's life.  None: none was started."""
+    pid_started: float | None = None
     """Start time of ``pid`` in seconds since boot (Linux) or the epoch: guards against a reused pid."""
-    keeper_pid: int = 0
-    keeper_started: float = 0.0
+    keeper_pid: int | None = None
+    keeper_started: float | None = None
     exit_code: int | None = None
     exit_signal: int | None = None
     error: str = ""
     """Why a startup-error or a gone job is so."""
+    trouble: str = ""
+    """What keeps the node from storing its output or from reaching its keeper, while it lasts."""
     created_at: float = 0.0
-    """Seconds since the Unix epoch, as all times here; 0.0: not yet."""
-    started_at: float = 0.0
-    ended_at: float = 0.0
+    """Seconds since the Unix epoch, as all times here."""
+    started_at: float | None = None
+    ended_at: float | None = None
+    """When the command ended; None: it has not."""
     usage: Usage | None = None
     output_bytes: int = 0
     """Offset after the last byte of output that the node has, gaps included."""
@@ -95,6 +101,8 @@ class JobInfo:
     """First offset that can still be read."""
     gap_bytes: int = 0
     """Bytes of output lost, all gaps together."""
+    pending_bytes: int = 0
+    """Bytes of output that wait at its keeper for the node to store them, as the keeper last told."""
     output_ended: bool = False
     """The output has ended and all of it is in the node's log."""
     viewers: int = 0

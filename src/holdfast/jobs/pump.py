@@ -78,11 +78,15 @@ class OutputPump:
             return
         error = future.exception()
         if error is not None:
-            self._failure = self._failure or error
-            self._reader.interrupt(error if isinstance(error, StorageError) else DisconnectedError(str(error)))
+            if self._failure is None:  # what comes after it fails because of it
+                self._failure = error
+                self._job.keeper_total = max(self._job.keeper_total, self._next)
+                self._reader.interrupt(error if isinstance(error, StorageError) else DisconnectedError(str(error)))
             return
         tail = future.result()
         self._job.tail = max(self._job.tail, tail)
+        if self._job.tail >= self._job.keeper_total:
+            self._job.trouble = ""  # all that waited is stored
         self._reader.acknowledge(tail)
         self._trim_if_over()
         self._job.notify()

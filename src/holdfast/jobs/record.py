@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from ..engine.base import Engine, KeyValue, Log
 from ..errors import CorruptionError
 from .model import JobInfo
+
+if TYPE_CHECKING:
+    from .job import Job
 
 _RECORDS = "jobs/"
 _NAMES = "job-names/"
@@ -51,6 +54,13 @@ class JobStore:
     async def put(self, record: JobRecord) -> None:
         """Store the record as it is now."""
         await self._kv.put(_RECORDS + record.info.id, self._encoder.encode(record))
+
+    async def save(self, job: Job) -> None:
+        """Store the job's record as it is now; a job that was changed meanwhile stays *unstored*."""
+        record = job.record
+        await self.put(record)
+        if job.record is record:
+            job.unstored = False
 
     async def load_all(self) -> list[JobRecord]:
         """Every stored record, oldest first.  CorruptionError for one that cannot be read."""

@@ -4,22 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .keeper.records import read_final
 from .keeper.segments import read_segments
 from .record import log_name
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from typing import Any
-
     from ..engine.base import Log
     from .job import Job
 
 
-async def salvage(job: Job, log: Log, runtime_dir: str, spill_dir: str) -> Mapping[str, Any] | None:
-    """Bring what is on disk of the job's output into its log; the exit record, if the keeper wrote one.
+async def salvage(job: Job, log: Log, spill_dir: str, total: int) -> None:
+    """Bring what is on disk of the job's output into its log; ``total`` is where the keeper said that it ends.
 
-    Offsets stay what they were: what is missing in between, or before the end the keeper told, becomes a gap.
+    Offsets stay what they were: what is missing in between, or before that end, becomes a gap.
     May be repeated after a crash in the middle: it goes on at the log's tail.  Raises StorageError, and
     OSError for a spill file that cannot be read.
     """
@@ -34,7 +30,5 @@ async def salvage(job: Job, log: Log, runtime_dir: str, spill_dir: str) -> Mappi
             tail = piece.offset
         await log.append(name, piece.data[tail - piece.offset :], tag=piece.tag, expected_tail=tail)
         tail = end
-    final = read_final(runtime_dir)
-    if final is not None and final.total > tail:
-        await log.skip(name, final.total - tail, expected_tail=tail)
-    return final.exit if final is not None else None
+    if total > tail:
+        await log.skip(name, total - tail, expected_tail=tail)
