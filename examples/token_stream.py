@@ -16,17 +16,19 @@ ANSWER = (
     "A holdfast keeps kelp attached to the rock while the water around it moves. It has no roots to feed it: it only "
     "holds on. When a storm tears at the blades, the holdfast stays, and the blades grow again from there. "
 ) * 3
+PACE_S = 0.005
+"""From one token to the next."""
 KILL_AFTER = 40
 """Tokens that the second viewer gets before it is killed."""
 
 
-def agent() -> None:
+def agent(pace_s: float = PACE_S) -> None:
     """The job: writes its answer as a language model would, a word at a time."""
     with holdfast.current_job_sync() as job:
         answer = job.channel("tokens")
         for word in ANSWER.split():
             answer.append(word + " ")
-            time.sleep(0.005)
+            time.sleep(pace_s)
         answer.end()
 
 
@@ -99,6 +101,8 @@ if __name__ == "__main__":
     match sys.argv[1:]:
         case ["agent"]:
             agent()
+        case ["agent", pace_s]:
+            agent(float(pace_s))
         case ["view", channel, after]:
             view(channel, int(after))
         case _:

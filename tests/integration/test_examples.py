@@ -30,5 +30,5 @@ def test_it_does_what_it_says(node_box: NodeBox, name: str) -> None:
 
 
 def test_every_example_is_run_somewhere() -> None:
-    elsewhere = {"demo.py"}  # make demo, and tools/clean_clone.sh
+    elsewhere = {"demo.py", "tokens_in_a_browser.py"}  # make demo, tools/clean_clone.sh; test_browser_example.py
     assert {path.name for path in EXAMPLES.glob("*.py")} == set(LAST_WORDS) | elsewhere

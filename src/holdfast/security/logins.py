@@ -149,7 +149,7 @@ class Logins:
         await self._kv.put(_PREFIX + key, self._encoder.encode(login))
         if self._is_over(login):  # revoked while it was stored
             await self._kv.delete(_PREFIX + key)
-            raise Unauthenticated("the token was revoked")
+            raise Unauthenticated("the login has ended already")
         self._logins[key] = login
         identity = _identity_of(key, login)
         self._audit.logged_in(identity, peer)

@@ -148,8 +148,8 @@ def test_links_and_logins_get_too_old(make_web: Callable[..., Web]) -> None:
     web.box.kill_node()
     del web.box.env["HOLDFAST_LIMIT_LOGIN_LINK_S"]
     web.start()
-    cookie = cookie_of(enter(web, link(web.box).code))
-    assert web.ask("GET", STREAM, Cookie=cookie).status == 401
+    got = enter(web, link(web.box).code)  # on a slow disk it is over before it has begun
+    assert got.status == 403 or web.ask("GET", STREAM, Cookie=cookie_of(got)).status == 401
 
 
 def test_a_login_outlives_the_node_and_ends_when_it_is_left(web: Web) -> None:
