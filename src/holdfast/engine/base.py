@@ -387,10 +387,12 @@ class BlobStore(Protocol):
         """
         ...
 
-    async def get_many(self, digests: Sequence[bytes]) -> list[bytes | CorruptionError | None]:
+    async def get_many(
+        self, digests: Sequence[bytes], *, max_bytes: int = 1 << 62
+    ) -> list[bytes | CorruptionError | None]:
         """The blobs, each whole and verified, None where there is none, and the error of one that is damaged.
 
-        For what fits the memory.
+        Gives the first so many of them that fit ``max_bytes``, but at least one.
         """
         ...
 

@@ -55,8 +55,8 @@ class BlobKeeper(Protocol):
         """What is known of each."""
         ...
 
-    async def blob_contents(self, digests: Sequence[bytes]) -> list[bytes | CorruptionError | None]:
-        """Each blob, whole and verified."""
+    async def blob_contents(self, digests: Sequence[bytes], max_bytes: int) -> list[bytes | CorruptionError | None]:
+        """The first so many blobs that fit, at least one, each whole and verified."""
         ...
 
     async def blob_range(self, digest: bytes, offset: int, length: int) -> bytes:
@@ -171,7 +171,7 @@ class Blobs:
         left = stat.size - offset
         wanted = left if length is None else min(checks.check_position(length, "length"), left)
         if wanted == stat.size:
-            (found,) = await self._keeper.blob_contents([digest])
+            (found,) = await self._keeper.blob_contents([digest], 1)
             if found is None:
                 raise _not_found(digest)
             if isinstance(found, CorruptionError):
@@ -179,10 +179,12 @@ class Blobs:
             return found
         return await self._keeper.blob_range(digest, offset, wanted) if wanted else b""
 
-    async def get_many(self, digests: Sequence[bytes]) -> list[bytes | CorruptionError | None]:
+    async def get_many(
+        self, digests: Sequence[bytes], *, max_bytes: int = 1 << 62
+    ) -> list[bytes | CorruptionError | None]:
         """See :meth:`holdfast.engine.base.BlobStore.get_many`."""
         self._check(digests)
-        return await self._keeper.blob_contents(digests)
+        return await self._keeper.blob_contents(digests, checks.check_max_bytes(max_bytes)) if digests else []
 
     async def stat(self, digest: bytes) -> BlobStat:
         """What is known of one.  NotFound(kind="blob")."""

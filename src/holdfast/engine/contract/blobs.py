@@ -61,6 +61,9 @@ class BlobContract:
         assert await blobs.get_many(digests) == [None, *(blob.data for blob in wanted), None, given[0].data]
         stats = await blobs.stat_many(digests)
         assert [stat and stat.meta for stat in stats] == [None, *(blob.meta for blob in wanted), None, given[0].meta]
+        assert await blobs.get_many(digests, max_bytes=1) == [None]
+        assert await blobs.get_many(digests[1:], max_bytes=1) == [blob.data for blob in wanted[:1]]
+        assert await blobs.get_many(digests[1:], max_bytes=4) == [blob.data for blob in wanted[:2]]
         assert await blobs.put_many([]) == []
         assert await blobs.get_many([]) == []
 

@@ -99,9 +99,16 @@ class MemoryObjects:
         """What is known of each."""
         return [None if (blob := self._blobs.get(digest)) is None else _stat(blob) for digest in digests]
 
-    async def blob_contents(self, digests: Sequence[bytes]) -> list[bytes | CorruptionError | None]:
-        """Each blob."""
-        return [None if (blob := self._blobs.get(digest)) is None else _verified(blob) for digest in digests]
+    async def blob_contents(self, digests: Sequence[bytes], max_bytes: int) -> list[bytes | CorruptionError | None]:
+        """The first so many blobs."""
+        found: list[bytes | CorruptionError | None] = []
+        for digest in digests:
+            blob = self._blobs.get(digest)
+            max_bytes -= 0 if blob is None else len(blob.data)
+            if found and max_bytes < 0:
+                break
+            found.append(None if blob is None else _verified(blob))
+        return found
 
     async def blob_range(self, digest: bytes, offset: int, length: int) -> bytes:
         """Part of a blob."""

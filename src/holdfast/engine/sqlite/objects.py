@@ -172,19 +172,42 @@ def read_stats(connection: sqlite3.Connection, digests: Sequence[bytes]) -> list
     return [found.get(digest) for digest in digests]
 
 
-def read_contents(connection: sqlite3.Connection, digests: Sequence[bytes]) -> list[bytes | CorruptionError | None]:
-    """Each blob, whole and verified."""
-    found: dict[bytes, bytes | CorruptionError] = {}
+def read_contents(
+    connection: sqlite3.Connection, digests: Sequence[bytes], max_bytes: int
+) -> list[bytes | CorruptionError | None]:
+    """The first so many blobs that fit, at least one, each whole and verified."""
     connection.execute("BEGIN")
     try:
-        for number, digest, size, data in connection.execute(
-            "SELECT id, digest, size, data FROM blob WHERE place IN (SELECT value FROM json_each(?))",
-            (_places(digests),),
-        ).fetchall():
-            found[digest] = _verified(digest, _joined(connection, number, size) if data is None else data)
+        sizes = {
+            digest: (number, size)
+            for number, digest, size in connection.execute(
+                "SELECT id, digest, size FROM blob WHERE place IN (SELECT value FROM json_each(?))", (_places(digests),)
+            )
+        }
+        places = [sizes.get(digest, (0, 0)) for digest in _fitting(digests, sizes, max_bytes)]
+        data = dict(
+            connection.execute(
+                "SELECT id, data FROM blob WHERE id IN (SELECT value FROM json_each(?))",
+                (dumps([number for number, _ in places if number]),),
+            ).fetchall()
+        )
+        for number, size in places:
+            if number and data[number] is None:
+                data[number] = _joined(connection, number, size)
     finally:
         connection.execute("ROLLBACK")
-    return [found.get(digest) for digest in digests]
+    return [
+        _verified(digest, data[number]) if number else None
+        for digest, (number, _) in zip(digests, places, strict=False)
+    ]
+
+
+def _fitting(digests: Sequence[bytes], sizes: dict[bytes, tuple[int, int]], max_bytes: int) -> Iterator[bytes]:
+    for position, digest in enumerate(digests):
+        max_bytes -= sizes.get(digest, (0, 0))[1]
+        if position and max_bytes < 0:
+            return
+        yield digest
 
 
 def _joined(connection: sqlite3.Connection, number: int, size: int) -> bytes:

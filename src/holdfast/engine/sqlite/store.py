@@ -124,9 +124,9 @@ class SqliteStore:
         """What is known of each."""
         return await self.reader.call(partial(read_stats, digests=digests))
 
-    async def blob_contents(self, digests: Sequence[bytes]) -> list[bytes | CorruptionError | None]:
-        """Each blob, whole and verified."""
-        return await self.reader.call(partial(read_contents, digests=digests))
+    async def blob_contents(self, digests: Sequence[bytes], max_bytes: int) -> list[bytes | CorruptionError | None]:
+        """The first so many blobs."""
+        return await self.reader.call(partial(read_contents, digests=digests, max_bytes=max_bytes))
 
     async def blob_range(self, digest: bytes, offset: int, length: int) -> bytes:
         """Part of a blob."""
