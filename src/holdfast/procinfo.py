@@ -43,6 +43,40 @@ def process_alive(pid: int, started: float) -> bool:
     return not started or process_start_time(pid) == started
 
 
+SOFT_LIMITS = ("as", "core", "cpu", "data", "fsize", "memlock", "nofile", "nproc", "rss", "stack")
+"""The resource limits that a command inherits from who started it, as `ulimit` and setrlimit(2) know them."""
+UNLIMITED = -1
+
+
+def own_umask() -> int:
+    """This process's file mode mask.  Safe with threads on Linux."""
+    if sys.platform == "linux":
+        fd = os.open("/proc/self/status", os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            lines = os.read(fd, 4096).splitlines()
+        finally:
+            os.close(fd)
+        for line in lines:
+            if line.startswith(b"Umask:"):
+                return int(line[6:], 8)
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return mask
+
+
+def own_soft_limits() -> dict[str, int]:
+    """This process's soft resource limits by name; :data:`UNLIMITED` for none.  Those that the system knows."""
+    import resource
+
+    found = {}
+    for name in SOFT_LIMITS:
+        number = getattr(resource, "RLIMIT_" + name.upper(), None)
+        if number is not None:
+            soft = resource.getrlimit(number)[0]
+            found[name] = UNLIMITED if soft == resource.RLIM_INFINITY else soft
+    return found
+
+
 def _stat_fields(pid: int) -> list[str]:
     """``/proc/<pid>/stat`` from its third field (the state) on; empty if there is no such process."""
     try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import signal
 import subprocess
 
@@ -132,6 +133,17 @@ def test_environment_and_directory(node_box: NodeBox) -> None:
     words = done.stdout.split()
     assert words[:3] == [b"1", b"yes", b"/tmp"]
     assert words[3].decode() in node_box.run("ps", "-q").stdout.decode()
+
+
+def test_umask_and_soft_limits_are_the_callers(node_box: NodeBox) -> None:
+    def set_ours() -> None:
+        os.umask(0o027)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (123, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+        resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
+
+    command = node_box.command("run", "-T", "--", "sh", "-c", "umask; ulimit -n; ulimit -c")
+    done = subprocess.run(command, env=node_box.env, capture_output=True, check=True, preexec_fn=set_ours)
+    assert done.stdout == b"0027\n123\n0\n"
 
 
 def test_run_passes_its_input_on(node_box: NodeBox) -> None:

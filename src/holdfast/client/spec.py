@@ -8,6 +8,7 @@ from typing import TypedDict, Unpack
 
 from ..errors import UsageError
 from ..jobs.model import JobSpec, OnFull
+from ..procinfo import own_soft_limits, own_umask
 
 
 class JobOptions(TypedDict, total=False):
@@ -24,6 +25,10 @@ class JobOptions(TypedDict, total=False):
     rows: int
     columns: int
     """Size of the terminal, by default 24 x 80."""
+    umask: int
+    """File mode mask of the command; default: this process's own."""
+    ulimits: Mapping[str, int]
+    """Soft resource limits of the command by name, such as ``nofile``; -1: none.  Default: this process's own."""
     on_full: OnFull
     """When nobody takes the output and the spill is full: the command waits (``block``, the default), or the
     oldest output is lost as a counted gap (``drop-oldest``)."""
@@ -34,15 +39,20 @@ class JobOptions(TypedDict, total=False):
 
 
 def make_spec(command: Sequence[str], **options: Unpack[JobOptions]) -> JobSpec:
-    """The JobSpec for ``command``: in this process's directory and environment unless told otherwise.
+    """The JobSpec for ``command``; where it does not say otherwise, it is run as this process is.
 
-    UsageError if ``command`` is one string: there is no shell to split it; if the current directory is gone; if
-    a word, the directory or a variable is not UTF-8.
+    That is in its directory, with its environment, umask and soft resource limits.  TypeError for an unknown
+    option.  UsageError if ``command`` is one string: there is no shell to split it; if the current directory is
+    gone; if a word, the directory or a variable is not UTF-8.
     """
     if isinstance(command, str):
         raise UsageError(
             'command: must be a list of arguments, like ["sh", "-c", "..."], not one string', field="command"
         )
+    for name in options:
+        if name not in JobOptions.__annotations__:
+            known = ", ".join(JobOptions.__annotations__)
+            raise TypeError(f"start() got an unexpected keyword argument {name!r}; it takes {known}")
     cwd = options.pop("cwd", None)
     env = options.pop("env", None)
     words = [os.fspath(part) for part in command]
@@ -52,7 +62,13 @@ def make_spec(command: Sequence[str], **options: Unpack[JobOptions]) -> JobSpec:
         command=words,
         cwd=_directory(cwd),
         env=_environment(os.environ if env is None else env),
-        **{"tty": False, **options, "channels": list(options.get("channels", ()))},  # type: ignore[arg-type]
+        **{  # type: ignore[arg-type]
+            "tty": False,
+            "umask": own_umask(),
+            **options,
+            "ulimits": dict(options["ulimits"]) if "ulimits" in options else own_soft_limits(),
+            "channels": list(options.get("channels", ())),
+        },
     )
 
 

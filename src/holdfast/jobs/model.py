@@ -46,6 +46,9 @@ class JobSpec:
     columns: int = 80
     umask: int = 0o022
     """The command's file mode mask, 0 to 0o777."""
+    ulimits: dict[str, int] = field(default_factory=dict)
+    """The command's soft resource limits by name, such as ``nofile``; -1: none.  The node's hard limits hold; what is
+    not named is as the node has it."""
     on_full: OnFull = "block"
     channels: list[str] = field(default_factory=list)
     """Names of the channels to make with it; they close when it ends."""

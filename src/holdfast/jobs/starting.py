@@ -117,6 +117,8 @@ class Starter:
             tty=spec.tty,
             rows=spec.rows,
             columns=spec.columns,
+            umask=spec.umask,
+            ulimits=dict(spec.ulimits),
             on_full=spec.on_full,
             ring_bytes=self._limits.ring_bytes,
             spill_bytes_max=spec.spill_bytes_max or self._limits.spill_bytes_max,

@@ -8,8 +8,11 @@ import signal
 from ..errors import LimitExceeded, UsageError
 from ..ids import check_name
 from ..limits import Limits
+from ..procinfo import SOFT_LIMITS, UNLIMITED
 from .model import JobSpec
 
+_UMASK_MAX = 0o777
+_ULIMIT_MAX = (1 << 63) - 1
 _SIDE_MAX = 65_535  # struct winsize holds unsigned shorts
 
 
@@ -28,6 +31,12 @@ def check_spec(spec: JobSpec, limits: Limits) -> JobSpec:
     _check_texts(spec)
     _check_size(spec, limits)
     check_window_size(spec.rows, spec.columns, "spec.")
+    if not 0 <= spec.umask <= _UMASK_MAX:
+        raise UsageError(f"spec.umask: {spec.umask} is not between 0 and {_UMASK_MAX} (0o777)", field="spec.umask")
+    for name, value in spec.ulimits.items():
+        if name not in SOFT_LIMITS or not UNLIMITED <= value <= _ULIMIT_MAX:
+            known = ", ".join(SOFT_LIMITS)
+            raise UsageError(f"spec.ulimits: {name}={value} is none of {known} from -1 on", field="spec.ulimits")
     if not 0 <= spec.spill_bytes_max <= limits.spill_bytes_max:
         raise LimitExceeded(name="spill_bytes_max", limit=limits.spill_bytes_max, value=spec.spill_bytes_max)
     return spec

@@ -9,6 +9,7 @@ import pytest
 
 from holdfast.client.spec import make_spec
 from holdfast.errors import UsageError
+from holdfast.procinfo import own_soft_limits
 
 NOT_UTF8 = os.fsdecode(b"\xff")
 
@@ -41,3 +42,19 @@ def test_a_directory_that_is_gone_is_named(tmp_path: Path, monkeypatch: pytest.M
 
 def test_a_job_does_not_get_the_callers_token() -> None:
     assert make_spec(["true"], env={"HOLDFAST_TOKEN": "x", "A": "b"}).env == {"A": "b"}
+
+
+def test_an_unknown_option_is_named_as_python_does() -> None:
+    with pytest.raises(TypeError, match=r"start\(\) got an unexpected keyword argument 'nmae'; it takes name, cwd"):
+        make_spec(["true"], nmae="x")  # type: ignore[call-arg]
+
+
+def test_umask_and_limits_are_the_callers_unless_told() -> None:
+    mask = os.umask(0o137)
+    try:
+        assert make_spec(["true"]).umask == 0o137
+    finally:
+        os.umask(mask)
+    assert make_spec(["true"]).ulimits == own_soft_limits()
+    told = make_spec(["true"], umask=0o77, ulimits={"nofile": 7})
+    assert (told.umask, told.ulimits) == (0o77, {"nofile": 7})

@@ -35,6 +35,10 @@ def test_a_good_one_is_given_back() -> None:
         (replace(GOOD, env={"A": "\0"}), "spec.env"),
         (replace(GOOD, rows=0), "spec.rows"),
         (replace(GOOD, columns=65_536), "spec.columns"),
+        (replace(GOOD, umask=0o1000), "spec.umask"),
+        (replace(GOOD, umask=-1), "spec.umask"),
+        (replace(GOOD, ulimits={"colour": 1}), "spec.ulimits"),
+        (replace(GOOD, ulimits={"nofile": -2}), "spec.ulimits"),
     ],
 )
 def test_a_bad_field_is_named(bad: JobSpec, field: str) -> None:

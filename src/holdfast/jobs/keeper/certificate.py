@@ -50,6 +50,8 @@ class Certificate(NamedTuple):
     handshake_s: float = LIMITS.handshake_s
     umask: int = 0o022
     """The command's file mode mask; the keeper's own is 077."""
+    ulimits: dict[str, int] = {}  # noqa: RUF012 - as above
+    """The command's soft resource limits by name; -1: none."""
 
     def __repr__(self) -> str:
         return f"Certificate(job={self.job!r}, command={self.command!r}, secret=...)"
@@ -132,6 +134,13 @@ def _environment(name: str, value: Any) -> dict[str, str]:
     return value
 
 
+def _ulimits(name: str, value: Any) -> dict[str, int]:
+    if not isinstance(value, dict):
+        raise _refuse(name, "an object of whole numbers")
+    check = _integer(-1, (1 << 63) - 1)
+    return {key: check(f"{name}.{key}", number) for key, number in value.items()}
+
+
 def _directory(name: str, value: Any) -> str:
     if not _text(name, value).startswith("/"):
         raise _refuse(name, "an absolute path")
@@ -189,5 +198,6 @@ _CHECKS: dict[str, Callable[[str, Any], Any]] = {
     "input_hold_s": _seconds,
     "handshake_s": _seconds,
     "umask": _integer(0, 0o777),
+    "ulimits": _ulimits,
 }
 assert set(_CHECKS) == set(Certificate._fields)

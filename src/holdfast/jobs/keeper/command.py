@@ -10,11 +10,13 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import resource
 import signal
 import termios
 from typing import NamedTuple, NoReturn
 
 from ...errors import CommandNotExecutable, CommandNotFound, HoldfastError, UsageError
+from ...procinfo import UNLIMITED
 from .certificate import Certificate
 from .daemon import reset_signals
 
@@ -212,6 +214,7 @@ def _become(certificate: Certificate, ends: _Ends, go_read: int, error_write: in
         os.chdir(certificate.cwd)
         stage = b"exec"
         os.umask(certificate.umask)
+        _set_soft_limits(certificate.ulimits)
         os.closerange(3, error_write)
         os.closerange(error_write + 1, _DESCRIPTORS_MAX)
         os.execvpe(certificate.command[0], certificate.command, certificate.env)
@@ -221,6 +224,23 @@ def _become(certificate: Certificate, ends: _Ends, go_read: int, error_write: in
         os.write(error_write, b"%s %d" % (stage, errno.EINVAL))
     finally:
         os._exit(127)
+
+
+def _set_soft_limits(limits: dict[str, int]) -> None:
+    """Give this process these soft limits, none above its hard limit.  What the system refuses stays as it is."""
+    for name, wanted in limits.items():
+        number = getattr(resource, "RLIMIT_" + name.upper(), None)
+        if number is None:
+            continue
+        hard = resource.getrlimit(number)[1]
+        if hard != resource.RLIM_INFINITY and (wanted == UNLIMITED or wanted > hard):
+            soft = hard
+        else:
+            soft = resource.RLIM_INFINITY if wanted == UNLIMITED else wanted
+        try:
+            resource.setrlimit(number, (soft, hard))
+        except (OSError, ValueError):
+            pass
 
 
 def _signal_group(group: int, number: int) -> None:

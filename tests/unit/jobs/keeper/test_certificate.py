@@ -79,6 +79,8 @@ def body(**changes: Any) -> bytes:
         ({"retention_s": float("inf")}, "retention_s"),
         ({"grace_s": -1}, "grace_s"),
         ({"umask": 0o1000}, "umask"),
+        ({"ulimits": [1]}, "ulimits"),
+        ({"ulimits": {"nofile": -2}}, "ulimits.nofile"),
         ({"colour": "red"}, "colour"),
     ],
 )

@@ -17,8 +17,8 @@ print("\\n".join(sorted(set(sys.modules) - before)))
 """
 STDLIB = """
 __future__ array bisect collections contextlib copyreg enum errno fcntl functools gc genericpath heapq
-itertools json keyword math operator os posixpath re reprlib select selectors signal socket stat struct termios types
-typing warnings
+itertools json keyword math operator os posixpath re reprlib resource select selectors signal socket stat struct termios
+types typing warnings
 """
 """``re``, ``collections``, ``functools`` and ``contextlib`` come with ``typing`` and ``json``."""
 OURS = "_version clock errors jobs limits paths procinfo rpc streams"
