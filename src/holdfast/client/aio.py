@@ -12,6 +12,7 @@ from .channels import Channels
 from .credentials import GetTokenSoon, target
 from .jobs import Jobs
 from .link import Link
+from .records import Records
 from .streams import Streams
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ class Node:
         self._link = link
         self.channels = Channels(link)
         self.jobs = Jobs(link, self.channels)
+        self.records = Records(link)
         self.streams = Streams(link)
 
     async def __aenter__(self) -> Self:

@@ -28,6 +28,7 @@ from .spec import JobOptions, make_spec
 
 if TYPE_CHECKING:
     from .sync_channels import SyncChannel, SyncChannels
+    from .sync_records import SyncRecords
     from .sync_streams import SyncStreams
     from .tokens import SyncTokens
 
@@ -51,6 +52,7 @@ class SyncNode:
         self._clock = RealClock()
         self._backoff = Backoff(random_fraction, LIMITS)
         self._channels: SyncChannels | None = None
+        self._records: SyncRecords | None = None
         self._streams: SyncStreams | None = None
         self.jobs = SyncJobs(self)
 
@@ -86,6 +88,15 @@ class SyncNode:
 
             self._streams = SyncStreams(self)
         return self._streams
+
+    @property
+    def records(self) -> SyncRecords:
+        """The node's records."""
+        if self._records is None:
+            from .sync_records import SyncRecords
+
+            self._records = SyncRecords(self)
+        return self._records
 
     @property
     def tokens(self) -> SyncTokens:

@@ -124,8 +124,11 @@ class RecordWorld:
             core.opening()
             self._dial()
         link = self._link
-        while link is not None and link.room and (items := core.to_send(min(link.room, BATCH_ITEMS), BATCH_BYTES, now)):
-            link.send(items)
+        while link is not None and link.room:
+            indexes, bodies = core.to_send(min(link.room, BATCH_ITEMS), BATCH_BYTES, now)
+            if not indexes:
+                break
+            link.send(list(zip(indexes, bodies, strict=True)))
         if core.ready and not self._consuming:
             self._consuming = True
             self.world.soon(self._consume)

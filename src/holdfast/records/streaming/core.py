@@ -210,28 +210,36 @@ class StreamCore(Generic[R]):
         if self._bodies and self._open_at - self._moved_at > retry.patience_s:
             self.fail(error)
 
-    def to_send(self, items_max: int, bytes_max: int, now: float) -> list[tuple[int, bytes]]:
-        """Items to be sent now, at most so many; at least one, if there is any, however large it is."""
+    def to_send(self, items_max: int, bytes_max: int, now: float) -> tuple[list[int], list[bytes]]:
+        """Indexes and bodies to be sent now, at most so many; at least one, if there is any, however large it is."""
+        indexes: list[int] = []
+        chosen: list[bytes] = []
         if not self._open:
-            return []
+            return indexes, chosen
         self._wake_later(now)
         self._note_high()
-        chosen: list[tuple[int, bytes]] = []
         queue, flying, bodies = self._queue, self._flying, self._bodies
         count = min(items_max, self._allowance - len(flying), len(queue))
         size = 0
-        while len(chosen) < count:
+        while len(indexes) < count:
             index = queue[0]
             body = bodies[index]
             size += len(body)
-            if (chosen and size > bytes_max) or not self._may_send(now):
+            if (indexes and size > bytes_max) or not self._may_send(now):
                 break
             queue.popleft()
             flying[index] = None
-            chosen.append((index, body))
-            self.metrics.sent_bytes += len(body)
+            indexes.append(index)
+            chosen.append(body)
+        self.metrics.sent_bytes += sum(map(len, chosen))
         self.metrics.in_flight = len(flying)
-        return chosen
+        return indexes, chosen
+
+    def body(self, index: int) -> bytes:
+        """The body of an item that is under way.  ProtocolError if it is not."""
+        if index not in self._flying:
+            raise _not_under_way(index)
+        return self._bodies[index]
 
     @property
     def backlogged(self) -> bool:
@@ -247,7 +255,7 @@ class StreamCore(Generic[R]):
         count = 0
         for index, result, size in answers:
             if index not in flying:
-                raise ProtocolError(f"an answer to item {index}, which is not under way", reason="answer")
+                raise _not_under_way(index)
             del flying[index]
             count += 1
             metrics.received_bytes += size
@@ -262,7 +270,7 @@ class StreamCore(Generic[R]):
     def receive_error(self, index: int, error: HoldfastError, now: float) -> None:
         """An item was answered with an error: that is its result, or it is tried again.  Raises as :meth:`receive`."""
         if index not in self._flying:
-            raise ProtocolError(f"an answer to item {index}, which is not under way", reason="answer")
+            raise _not_under_way(index)
         del self._flying[index]
         retry = self._options.retry
         tried = self._tries.get(index, 0) + 1
@@ -459,3 +467,7 @@ class StreamCore(Generic[R]):
         self.fail(ClosedError("the stream of results was closed"))
         if self._options.breaker is not None:
             self._options.breaker.give_back(self)
+
+
+def _not_under_way(index: int) -> ProtocolError:
+    return ProtocolError(f"an answer to item {index}, which is not under way", reason="answer")

@@ -1,0 +1,190 @@
+"""Groups of a node, as both SDKs show them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Literal, TypedDict, Unpack
+
+from ..rpc.commands import invoke, invoke_blocking
+from ..sync.api import GroupsApi
+from ..sync.groups import GroupInfo, GroupSent, GroupSnapshot, GroupSpec, group_channel
+from .tokens import BlockingLink
+
+if TYPE_CHECKING:
+    from .channels import Channel, Channels
+    from .link import Link
+    from .sync_channels import SyncChannel, SyncChannels
+
+
+class GroupOptions(TypedDict, total=False):
+    """Over what a group talks, one of ``multicast``, ``listen`` and ``bus``, and how; see :class:`GroupSpec`."""
+
+    multicast: str
+    listen: str
+    peers: Sequence[str]
+    bus: bool
+    interface: str
+    ttl: int
+    profile: str
+    dialect: Literal["spec", "nim"]
+
+
+def make_spec(name: str, me: str, options: GroupOptions) -> GroupSpec:
+    """What a node is asked to take part in."""
+    peers = list(options.get("peers", ()))
+    rest = {key: value for key, value in options.items() if key != "peers"}
+    return replace(GroupSpec(name=name, me=me, peers=peers), **rest)  # type: ignore[arg-type]  # a TypedDict's values
+
+
+class Groups:
+    """The groups of a node."""
+
+    def __init__(self, link: Link, channels: Channels) -> None:
+        self._link = link
+        self._channels = channels
+
+    async def create(self, name: str, me: str, **options: Unpack[GroupOptions]) -> NodeGroup:
+        """Let the node take part in the group ``name`` as ``me``, from now on; durable on return.
+
+        Raises AlreadyExists, UsageError, LimitExceeded (groups_max), Unavailable for an address that cannot be
+        listened at.  DisconnectedError: the link broke meanwhile and it may take part.
+        """
+        spec = make_spec(name, me, options)
+        await self._link.once(lambda link: invoke(link, GroupsApi.create, spec))
+        return self.group(name)
+
+    async def get(self, name: str) -> NodeGroup:
+        """The group of that name.  NotFound if the node has none."""
+        await self._link.again(lambda link: invoke(link, GroupsApi.status, name))
+        return self.group(name)
+
+    def group(self, name: str) -> NodeGroup:
+        """The group of that name, without asking whether it is there."""
+        return NodeGroup(self._link, self._channels, name)
+
+    async def list(self) -> list[GroupInfo]:
+        """All groups of the node, by name."""
+        return await self._link.again(lambda link: invoke(link, GroupsApi.list))
+
+
+class NodeGroup:
+    """One group of a node.  What it delivers is in its :attr:`channel`."""
+
+    def __init__(self, link: Link, channels: Channels, name: str) -> None:
+        self.name = name
+        self._link = link
+        self._channels = channels
+
+    @property
+    def channel(self) -> Channel:
+        """The channel with the group's messages in causal order; subscribe to it, or append to it to send."""
+        return self._channels.channel(group_channel(self.name))
+
+    async def send(self, content: bytes | str, *, ephemeral: bool = False) -> GroupSent:
+        """Send a message: on disk, in the channel and on its way on return.
+
+        Raises NotFound, ClosedError for a group that was left, UsageError for empty content, LimitExceeded.
+        DisconnectedError: the link broke meanwhile and it may have been sent.
+        """
+        body = content.encode() if isinstance(content, str) else content
+        return await self._link.once(lambda link: invoke(link, GroupsApi.send, self.name, body, ephemeral))
+
+    async def join(self) -> GroupInfo:
+        """Take part again, from where it was left.  Idempotent."""
+        return await self._link.again(lambda link: invoke(link, GroupsApi.join, self.name))
+
+    async def leave(self) -> GroupInfo:
+        """Take no part for now; channel and state stay.  Idempotent."""
+        return await self._link.again(lambda link: invoke(link, GroupsApi.leave, self.name))
+
+    async def set_peers(self, peers: Sequence[str]) -> GroupInfo:
+        """Send to these addresses, and hear these only."""
+        return await self._link.again(lambda link: invoke(link, GroupsApi.set_peers, self.name, list(peers)))
+
+    async def status(self) -> GroupInfo:
+        """The group as it stands."""
+        return await self._link.again(lambda link: invoke(link, GroupsApi.status, self.name))
+
+    async def snapshot(self, limit: int = 100) -> GroupSnapshot:
+        """The newest messages in the order all peers agree on, and what is waited for."""
+        return await self._link.again(lambda link: invoke(link, GroupsApi.snapshot, self.name, limit))
+
+    async def remove(self, *, keep_channel: bool = False) -> None:
+        """Leave, and let the node forget the group, and its channel unless that is to be kept."""
+        await self._link.once(lambda link: invoke(link, GroupsApi.remove, self.name, keep_channel))
+
+
+class SyncGroups:
+    """The blocking twin of :class:`Groups`."""
+
+    def __init__(self, node: BlockingLink, channels: SyncChannels) -> None:
+        self._node = node
+        self._channels = channels
+
+    def create(self, name: str, me: str, **options: Unpack[GroupOptions]) -> SyncNodeGroup:
+        """As :meth:`Groups.create`."""
+        spec = make_spec(name, me, options)
+        self._node.once(lambda: invoke_blocking(self._node.connection(), GroupsApi.create, spec))
+        return self.group(name)
+
+    def get(self, name: str) -> SyncNodeGroup:
+        """The group of that name.  NotFound if the node has none."""
+        self._node.again(lambda: invoke_blocking(self._node.connection(), GroupsApi.status, name))
+        return self.group(name)
+
+    def group(self, name: str) -> SyncNodeGroup:
+        """The group of that name, without asking whether it is there."""
+        return SyncNodeGroup(self._node, self._channels, name)
+
+    def list(self) -> list[GroupInfo]:
+        """All groups of the node, by name."""
+        return self._node.again(lambda: invoke_blocking(self._node.connection(), GroupsApi.list))
+
+
+class SyncNodeGroup:
+    """The blocking twin of :class:`NodeGroup`."""
+
+    def __init__(self, node: BlockingLink, channels: SyncChannels, name: str) -> None:
+        self.name = name
+        self._node = node
+        self._channels = channels
+
+    @property
+    def channel(self) -> SyncChannel:
+        """The channel with the group's messages in causal order."""
+        return self._channels.channel(group_channel(self.name))
+
+    def send(self, content: bytes | str, *, ephemeral: bool = False) -> GroupSent:
+        """As :meth:`NodeGroup.send`."""
+        body = content.encode() if isinstance(content, str) else content
+        return self._node.once(
+            lambda: invoke_blocking(self._node.connection(), GroupsApi.send, self.name, body, ephemeral)
+        )
+
+    def join(self) -> GroupInfo:
+        """Take part again, from where it was left.  Idempotent."""
+        return self._node.again(lambda: invoke_blocking(self._node.connection(), GroupsApi.join, self.name))
+
+    def leave(self) -> GroupInfo:
+        """Take no part for now; channel and state stay.  Idempotent."""
+        return self._node.again(lambda: invoke_blocking(self._node.connection(), GroupsApi.leave, self.name))
+
+    def set_peers(self, peers: Sequence[str]) -> GroupInfo:
+        """Send to these addresses, and hear these only."""
+        wanted = list(peers)
+        return self._node.again(
+            lambda: invoke_blocking(self._node.connection(), GroupsApi.set_peers, self.name, wanted)
+        )
+
+    def status(self) -> GroupInfo:
+        """The group as it stands."""
+        return self._node.again(lambda: invoke_blocking(self._node.connection(), GroupsApi.status, self.name))
+
+    def snapshot(self, limit: int = 100) -> GroupSnapshot:
+        """As :meth:`NodeGroup.snapshot`."""
+        return self._node.again(lambda: invoke_blocking(self._node.connection(), GroupsApi.snapshot, self.name, limit))
+
+    def remove(self, *, keep_channel: bool = False) -> None:
+        """As :meth:`NodeGroup.remove`."""
+        self._node.once(lambda: invoke_blocking(self._node.connection(), GroupsApi.remove, self.name, keep_channel))
