@@ -160,6 +160,17 @@ def test_the_last_writer_decides_the_size(node_box: NodeBox, terminals: list[Ter
     second = Terminal(node_box, "attach", "c", rows=50, columns=120)
     terminals.append(second)
     wait_until(lambda: node_box.inspect("c")["rows"] == 50, "the second size")
+    second.expect(b"attached to c")
+    for typist, keys, size in ((first, b"one\r", 10), (second, b"two\r", 50), (first, b"three\r", 10)):
+        typist.type(keys)
+        typist.expect(keys.rstrip() + b"\r\n")
+        info = node_box.inspect("c")
+        assert (info["rows"], info["columns"]) == (size, {10: 40, 50: 120}[size])
+    watcher = Terminal(node_box, "attach", "-r", "c", rows=5, columns=7)
+    terminals.append(watcher)
+    watcher.expect(b"three")
+    watcher.type(b"nothing")
+    assert node_box.inspect("c")["rows"] == 10
 
 
 def test_a_node_killed_under_a_terminal_gives_75_and_the_terminal_back(

@@ -202,7 +202,9 @@ class _Watch:
         data, self._typed = self._typed[:_TYPED_BYTES_MAX], self._typed[_TYPED_BYTES_MAX:]
         eof = self._eof_due and not self._typed
         self._sequence += 1
-        arguments = command_of(JobsApi.send).arguments((self._job.id, data, self._session, self._sequence, eof), {})
+        size = terminal.size() if self._raw else (0, 0)  # whoever types last decides it
+        given = (self._job.id, data, self._session, self._sequence, eof, *size)
+        arguments = command_of(JobsApi.send).arguments(given, {})
         self._sent = (data, eof)
         self._eof_due = self._eof_due and not eof
         self._call = self._connection.begin_call(arguments.name, arguments.params, arguments.attachment)

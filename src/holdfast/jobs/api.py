@@ -42,11 +42,20 @@ class JobsApi(Protocol):
         ...
 
     async def send(
-        self, job: str, data: bytes, session: str = "", sequence: int = 0, eof: bool = False
+        self,
+        job: str,
+        data: bytes,
+        session: str = "",
+        sequence: int = 0,
+        eof: bool = False,
+        rows: int = 0,
+        columns: int = 0,
     ) -> InputReceipt:
         """Give ``data``, then optionally end-of-file, to the command's input, in order within ``session``.
 
-        ``sequence`` counts from 1 within a session; 0 or no session bypasses the ordering.  Returns when the
+        ``sequence`` counts from 1 within a session; 0 or no session bypasses the ordering.  ``rows`` and
+        ``columns``: the sender's own terminal, whose size the job's terminal has from then on, as that of whoever
+        was active last; 0: it has none.  Returns when the
         keeper has applied it or, if the command does not read, has queued it.  LimitExceeded when the queue
         is full (nothing of ``data`` was taken); Conflict when the job has ended.
         """

@@ -190,6 +190,12 @@ class JobController:
         await self.call_keeper(job, "keeper.resize", {"rows": rows, "columns": columns})
         job.change(rows=rows, columns=columns)
 
+    async def follow_size(self, job: Job, rows: int, columns: int) -> None:
+        """Somebody types, in a terminal of this size: the job's gets it, if it has a terminal and another size."""
+        info = job.record.info
+        if info.tty and (info.rows, info.columns) != (rows, columns):
+            await self.resize(job, rows, columns)
+
     async def wait(self, job: Job, timeout_s: float | None) -> JobInfo:
         """See :meth:`JobsApi.wait`."""
         try:

@@ -53,10 +53,20 @@ class JobsService:
         return start
 
     async def send(
-        self, job: str, data: bytes, session: str = "", sequence: int = 0, eof: bool = False
+        self,
+        job: str,
+        data: bytes,
+        session: str = "",
+        sequence: int = 0,
+        eof: bool = False,
+        rows: int = 0,
+        columns: int = 0,
     ) -> InputReceipt:
+        found = self._controller.find(job)
+        if rows or columns:
+            await self._controller.follow_size(found, rows, columns)
         params: dict[str, object] = {"session": session, "sequence": sequence, "eof": eof}
-        reply = await self._controller.call_keeper(self._controller.find(job), "keeper.input", params, data)
+        reply = await self._controller.call_keeper(found, "keeper.input", params, data)
         return InputReceipt(applied=reply.result["applied"], queued_bytes=reply.result.get("queued_bytes", 0))
 
     async def signal(self, job: str, signal: str) -> JobInfo:
