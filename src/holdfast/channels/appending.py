@@ -96,6 +96,8 @@ class Appender:
         self.buckets = Buckets()
         self.on_questions: Callable[[Channel], None] = lambda _channel: None
         """Called when a channel's open questions have changed."""
+        self.on_stored: Callable[[Channel], None] = lambda _channel: None
+        """Called when entries were stored; if the append was cancelled before, perhaps a moment too early."""
         self._loaded: OrderedDict[Channel, None] = OrderedDict()
         self._loading: dict[str, asyncio.Future[None]] = {}
         self._trimming: dict[str, asyncio.Task[None]] = {}
@@ -148,12 +150,15 @@ class Appender:
         except (HoldfastError, asyncio.CancelledError) as error:  # cancelled: how it ended is not known here
             if channel.senders is senders:
                 channel.senders = None
+            if isinstance(error, asyncio.CancelledError):
+                self.on_stored(channel)
             if isinstance(error, Conflict):
                 raise StorageError(f"channel {channel.id}: an entry before this one could not be stored") from error
             if isinstance(error, NotFound):
                 raise ChannelNotFound(name=channel.id) from error
             raise
         self._counts.entries_appended += admission.entries
+        self.on_stored(channel)
 
     # what is known of senders
 

@@ -6,9 +6,10 @@ State has one owner: this.  What must survive is in the engine before a caller h
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from heapq import nsmallest
 from operator import itemgetter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, Protocol
 
 import structlog
 
@@ -29,7 +30,7 @@ from .subscription import Subscription, Wishes
 from .upkeep import Upkeep
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
+    from collections.abc import Coroutine, Iterator
     from typing import Any
 
     from ..clock import Clock
@@ -40,6 +41,22 @@ if TYPE_CHECKING:
     from .subscription import Carrier
 
 _logger = structlog.get_logger("holdfast.channels")
+
+
+ChannelChange = Literal["created", "changed", "moved", "closed", "removed"]
+OnChange = Callable[[Channel, ChannelChange], None]
+
+
+def _nobody(channel: Channel, change: ChannelChange) -> None:
+    """Nobody listens."""
+
+
+class Guest(Protocol):
+    """A reader that follows a channel's log by itself, as those over HTTP do."""
+
+    def lag_entries(self, next_index: int) -> int:
+        """How many of the entries below ``next_index`` it has not given on yet."""
+        ...
 
 
 class ChannelRouter:
@@ -54,10 +71,14 @@ class ChannelRouter:
         self._appender = Appender(self._store, self._counts, clock=clock, limits=limits)
         self._reader = ChannelReader(self._store, limits)
         self._feeds: dict[Channel, Feed] = {}
+        self._guests: dict[Channel, set[Guest]] = {}
         self._creating: dict[tuple[str, str], asyncio.Future[None]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._upkeep = Upkeep(self._directory, self._store, self._appender, self._remove, clock=clock, limits=limits)
         self._appender.on_questions = self._upkeep.note
+        self.on_change: OnChange = _nobody
+        """Told of every channel that was created, changed, got entries, was closed or removed."""
+        self._appender.on_stored = lambda channel: self.on_change(channel, "moved")
         self.gate = Gate()
 
     # life
@@ -91,6 +112,14 @@ class ChannelRouter:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
+
+    def all(self) -> list[Channel]:
+        """Every channel there is; who may know of it is the caller's to ask."""
+        return list(self._directory)
+
+    def get_channel(self, process: str, name: str) -> Channel | None:
+        """The channel ``name`` of ``process``; who may know of it is the caller's to ask."""
+        return self._directory.get(process, name)
 
     def find(self, caller: Caller, channel: str, action: Action, operation: str) -> Channel:
         """The channel, if ``caller`` may do ``action`` to it; ChannelNotFound if not, and if there is none."""
@@ -140,6 +169,7 @@ class ChannelRouter:
     async def _create(self, channel: Channel) -> None:
         await self._store.create(channel)
         self._directory.add(channel)
+        self.on_change(channel, "created")
         _logger.info("channel.created", channel=channel.id, submitter=channel.submitter, executor=channel.executor)
 
     async def get(self, caller: Caller, channel: str) -> ChannelInfo:
@@ -167,6 +197,7 @@ class ChannelRouter:
         feed = self._feeds.get(channel)
         subscriptions = feed.subscriptions if feed else ()
         lags = [(one.lag_entries(stored.next_index), one.lag_bytes) for one in subscriptions]
+        lags += [(guest.lag_entries(stored.next_index), 0) for guest in self._guests.get(channel, ())]
         if channel.senders is None:  # nothing is kept up to date for appends
             channel.oldest, channel.next_index = stored.oldest, stored.next_index
         return channel.info(
@@ -237,10 +268,27 @@ class ChannelRouter:
         feed = self._feeds.get(channel)
         if feed is None or feed.over:
             feed = self._feeds[channel] = Feed(channel, next_index, self._store, self._counts, self.spawn, self._idle)
-        limit = self._limits.subscribers_per_channel_max
-        if len(feed.subscriptions) >= limit:
-            raise LimitExceeded(name="subscribers_per_channel_max", limit=limit, value=len(feed.subscriptions) + 1)
+        self._check_subscribers(channel, len(feed.subscriptions))
         return feed
+
+    def _check_subscribers(self, channel: Channel, subscriptions: int) -> None:
+        limit = self._limits.subscribers_per_channel_max
+        readers = subscriptions + len(self._guests.get(channel, ()))
+        if readers >= limit:
+            raise LimitExceeded(name="subscribers_per_channel_max", limit=limit, value=readers + 1)
+
+    def join(self, channel: Channel, guest: Guest) -> None:
+        """Count ``guest``, who reads the log itself, as a subscriber until :meth:`leave`.  LimitExceeded."""
+        feed = self._feeds.get(channel)
+        self._check_subscribers(channel, len(feed.subscriptions) if feed is not None else 0)
+        self._guests.setdefault(channel, set()).add(guest)
+
+    def leave(self, channel: Channel, guest: Guest) -> None:
+        """The guest reads no more; idempotent."""
+        guests = self._guests.get(channel, set())
+        guests.discard(guest)
+        if not guests:
+            self._guests.pop(channel, None)
 
     def _idle(self, feed: Feed) -> None:
         if self._feeds.get(feed.channel) is feed:
@@ -263,6 +311,7 @@ class ChannelRouter:
     async def _set_executor(self, channel: Channel, executor: str) -> None:
         check_open(channel)
         await self._change(channel, executor=_subject(executor, "executor") if executor else "")
+        self.on_change(channel, "changed")
 
     async def _change(self, channel: Channel, **fields: Any) -> None:
         """Store fields of the record; they are as they were if that fails."""
@@ -303,6 +352,7 @@ class ChannelRouter:
             await self._change(channel, closed_at=self._clock.wall(), questions=())
             _logger.info("channel.closed", channel=channel.id, entries=channel.entries)
         await self._store.close(channel)
+        self.on_change(channel, "closed")
 
     async def remove(self, caller: Caller, channel: str, reason: str = "") -> None:
         """See :meth:`ChannelsApi.remove`."""
@@ -330,6 +380,7 @@ class ChannelRouter:
             raise
         self._directory.remove(channel)
         self._appender.forget(channel)
+        self.on_change(channel, "removed")
         _logger.info("channel.removed", channel=channel.id, entries=channel.entries, reason=reason)
 
     # figures
@@ -343,7 +394,7 @@ class ChannelRouter:
             processes=self._directory.processes,
             open=len(self._directory) - closed,
             closed=closed,
-            subscribers=sum(len(feed.subscriptions) for feed in self._feeds.values()),
+            subscribers=sum(map(len, self._guests.values())) + sum(1 for _ in self.lags()),
             entries_appended=counts.entries_appended,
             entries_refused=counts.entries_refused,
             entries_repeated=counts.entries_repeated,
@@ -351,6 +402,12 @@ class ChannelRouter:
             denied=self.gate.denied,
             subscribers_too_slow=counts.subscribers_too_slow,
         )
+
+    def lags(self) -> Iterator[tuple[str, int, int]]:
+        """Each subscriber over RPC: its channel, and how many entries and bytes it is behind."""
+        for channel, feed in self._feeds.items():
+            for one in feed.subscriptions:
+                yield channel.id, one.lag_entries(feed.next_index), one.lag_bytes
 
     async def list(self, caller: Caller, process: str = "", after: str = "") -> list[ChannelInfo]:
         """See :meth:`ChannelsApi.list`."""

@@ -32,6 +32,8 @@ from .stopping import Stopper, kill_processes
 from .validate import check_spec, check_window_size, signal_number
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from ..clock import Clock
     from ..engine.base import Engine, Log
     from ..limits import Limits
@@ -64,7 +66,7 @@ class JobController:
         self._limits = limits
         self._jobs = JobDirectory()
         self._links: dict[str, tuple[KeeperLink, asyncio.Task[None]]] = {}
-        self._viewers: set[asyncio.Task[None]] = set()
+        self._viewers: dict[asyncio.Task[None], Viewer] = {}
         self._observer: JobObserver = observer or NoObserver()
         self._watchers: set[asyncio.Task[None]] = set()
         self._pruner: asyncio.Task[None] | None = None
@@ -113,6 +115,18 @@ class JobController:
     def __len__(self) -> int:
         return len(self._jobs)
 
+    def all(self) -> list[Job]:
+        """Every job there is."""
+        return list(self._jobs)
+
+    def get(self, job_id: str) -> Job | None:
+        """The job with that id."""
+        return self._jobs.get(job_id)
+
+    def on_changed(self, tell: Callable[[Job], None]) -> None:
+        """Have ``tell`` called with every job that changes, from now on: it starts, outputs, ends, is removed."""
+        self._jobs.on_changed = tell
+
     def find(self, job: str) -> Job:
         """The job of that name, id or unique prefix."""
         return self._jobs.find(job)
@@ -131,6 +145,8 @@ class JobController:
             await self._start(job, spec, starter)
         except BaseException:
             self._jobs.remove(job)
+            job.removed = True
+            job.notify()
             raise
         self._connect(job)
         self._watch_end(job)
@@ -272,9 +288,19 @@ class JobController:
         """Run one viewer of the job's output; its connection may cancel it, we await it."""
         task = asyncio.create_task(_counted(job, viewer), name=f"viewer-{job.id}")
         viewer.on_leave(task.cancel)
-        self._viewers.add(task)
-        task.add_done_callback(self._viewers.discard)
+        self._viewers[task] = viewer
+        task.add_done_callback(lambda task: self._viewers.pop(task, None))
         return task
+
+    @property
+    def viewers(self) -> tuple[Viewer, ...]:
+        """All open output streams."""
+        return tuple(self._viewers.values())
+
+    @property
+    def links_made(self) -> int:
+        """How often keepers were reached since the node started."""
+        return self._store.links_made
 
     @property
     def log(self) -> Log:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from ..errors import NotFound, UsageError
 from .job import Job
@@ -14,6 +14,8 @@ class JobDirectory:
     def __init__(self) -> None:
         self._by_id: dict[str, Job] = {}
         self._by_name: dict[str, Job] = {}
+        self.on_changed: Callable[[Job], None] = lambda _job: None
+        """Told of every change of a job that is, or was, in it."""
 
     def __len__(self) -> int:
         return len(self._by_id)
@@ -23,17 +25,25 @@ class JobDirectory:
 
     def add(self, job: Job) -> None:
         """Enter a job; its name must be free."""
+        job.on_changed = self._tell
         self._by_id[job.id] = job
         name = job.record.info.name
         if name:
             assert name not in self._by_name, name
             self._by_name[name] = job
 
+    def _tell(self, job: Job) -> None:
+        self.on_changed(job)
+
     def remove(self, job: Job) -> None:
         """Take a job out; its name is free again."""
         del self._by_id[job.id]
         if job.record.info.name:
             del self._by_name[job.record.info.name]
+
+    def get(self, job_id: str) -> Job | None:
+        """The job with that id."""
+        return self._by_id.get(job_id)
 
     def holder_of(self, name: str) -> Job | None:
         """The job that has ``name``."""

@@ -10,6 +10,8 @@ from ..rpc.states import Link
 from .model import JobInfo, LinkState
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from ..engine.base import LogStat
     from ..rpc.aio import AsyncConnection
     from .record import JobRecord
@@ -20,6 +22,10 @@ _LINK_STATES: dict[Link, LinkState] = {
     Link.STALLED: "stalled",
     Link.CLOSED: "disconnected",
 }
+
+
+def _nobody(job: Job) -> None:
+    """Nobody listens."""
 
 
 class Job:
@@ -36,6 +42,7 @@ class Job:
         "hole_bytes",
         "keeper_total",
         "oldest",
+        "on_changed",
         "output_ended",
         "record",
         "removal",
@@ -67,6 +74,8 @@ class Job:
         self.trouble = ""
         """Why its output cannot be stored, or its keeper not be reached, while that lasts."""
         self._changed = asyncio.Event()
+        self.on_changed: Callable[[Job], None] = _nobody
+        """Told of every change at once, and not by a task that has to wait for it."""
 
     @property
     def id(self) -> str:
@@ -116,6 +125,7 @@ class Job:
 
     def notify(self) -> None:
         """Wake everyone in :meth:`changed`."""
+        self.on_changed(self)
         self._changed.set()
         self._changed = asyncio.Event()
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 from contextlib import AsyncExitStack
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
+from uuid import uuid4
 
 import structlog
 
@@ -32,14 +33,23 @@ from ..security.authority import Authority
 from ..security.door import tcp_door, unix_door
 from ..security.policy import sees
 from ..security.service import TokensService
+from ..sessions import api as sessions_api
+from ..sessions.actor import Sessions
+from ..sessions.service import SessionsService
 from ..status import api as status_api
 from ..status.model import NodeInfo
 from .callers import Caller, Callers
 from .channels import ChannelCaller, JobChannels
 from .listening import Certificate, ListenOptions, addresses, certificate, http_settings, tls_context
+from .session_bus import BusProvider
+from .session_callers import SessionCaller, restored
+from .session_channels import ChannelsProvider
+from .session_jobs import JobsProvider
 from .streams import PathCaller, mount
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from ..clock import Clock
     from ..engine.base import Engine
     from ..http.settings import HttpSettings
@@ -73,6 +83,7 @@ class Node:
         self._started_at = clock.wall()
         self.jobs: JobController
         self.channels: ChannelRouter
+        self.sessions: Sessions
         self.streams: Streams
         self.authority: Authority
         self.certificate: Certificate | None = None
@@ -122,6 +133,7 @@ class Node:
         self._stack.push_async_callback(self.jobs.close)
         await self.jobs.open()
         await self._open_streams()
+        await self._open_sessions()
         server = await serve_unix(
             socket_path,
             make_authenticator=lambda uid: unix_door(self.authority, os.geteuid(), uid),
@@ -162,6 +174,27 @@ class Node:
         self.streams = Streams(own, mounts, Readers(self._limits))
         self._stack.push_async_callback(self.streams.readers.close)
 
+    async def _open_sessions(self) -> None:
+        def restore(grant: Mapping[str, Any]) -> SessionCaller:
+            return restored(grant, self.channels, self.authority.audit)
+
+        self.sessions = Sessions(
+            self._engine,
+            clock=self._clock,
+            limits=self._limits,
+            restore=restore,
+            new_id=lambda: str(uuid4()),
+            state_dir=os.path.join(self._places.state_dir, "providers"),
+        )
+        self._stack.push_async_callback(self.sessions.close)
+        await self.sessions.open(
+            {
+                "bus": BusProvider(self._engine.bus, self._clock),
+                "channels": ChannelsProvider(self.channels, self._engine.log),
+                "jobs": JobsProvider(self.jobs, self._engine.log, self._clock),
+            }
+        )
+
     async def _listen(self, listen: list[Address]) -> None:
         """Let token bearers in over TCP; each address has its own count of connections, apart from the owner's."""
         self.certificate = certificate(self._options, listen, self._places.state_dir, self._clock.wall())
@@ -178,11 +211,10 @@ class Node:
             _logger.info("node.listening", url=server.address)
 
     async def _open_web(self, settings: HttpSettings) -> None:
-        from .web import Web  # 150 ms that a node without HTTP need not wait for
+        from .web import Parts, Web  # 150 ms that a node without HTTP need not wait for
 
-        web = Web(
-            settings, self._engine, self.jobs, self.streams, self.authority, clock=self._clock, limits=self._limits
-        )
+        parts = Parts(self._engine, self.jobs, self.channels, self.streams, self.authority, self._servers)
+        web = Web(settings, parts, clock=self._clock, limits=self._limits)
         await web.open()
         self.web = web
         self._stack.push_async_callback(web.close)
@@ -207,6 +239,9 @@ class Node:
         streams = StreamsService(self.streams, path_caller, connection, self._limits)
         caller.on_closed.append(streams.close)
         caller.dispatcher.add(streams_api.COMMANDS, streams)
+        session_caller = SessionCaller(caller.identity, self.channels, self.authority.audit, caller.peer)
+        sessions = SessionsService(self.sessions, session_caller, connection, self._limits)
+        caller.dispatcher.add(sessions_api.COMMANDS, sessions)
         caller.dispatcher.add(status_api.COMMANDS, _StatusService(self))
         caller.dispatcher.add(tokens_api.COMMANDS, TokensService(self.authority, caller.identity, self._login_url))
         return caller

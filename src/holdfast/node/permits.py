@@ -58,6 +58,20 @@ PERMITS: dict[str, Permit] = {
     "streams.append": Permit("streams.write", "path"),
     "streams.append_stream": Permit("streams.write", "path"),
     "streams.remove": Permit("streams.write", "path"),
+    "sessions.new": Permit("sessions.use"),
+    "sessions.attach": Permit("sessions.use"),
+    "sessions.detach": Permit("sessions.use"),
+    "sessions.configure": Permit("sessions.use"),
+    "sessions.ack": Permit("sessions.use"),
+    "sessions.close": Permit("sessions.use"),
+    "sessions.info": Permit("sessions.use"),
+    "sessions.list": Permit("sessions.use"),
+    "sessions.publish": Permit("sessions.use"),
+    "sessions.subjects": Permit("sessions.use"),
+    "sessions.providers": Permit("sessions.use"),
+    "sessions.stats": Permit("node.read"),
+    "sessions.add_provider": Permit("sessions.providers"),
+    "sessions.remove_provider": Permit("sessions.providers"),
 }
 
 _MOUNTED = {"jobs": Permit("jobs.read", "path"), "channels": Permit("channels.read", "path")}

@@ -14,6 +14,8 @@ Scope = Literal[
     "channels:create",
     "streams:read",
     "streams:write",
+    "sessions:read",
+    "sessions:write",
     "admin",
 ]
 """What a token lets its bearer do; none includes another, but ``admin`` includes all."""

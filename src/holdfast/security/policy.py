@@ -39,6 +39,9 @@ Action = Literal[
     "streams.list",
     "streams.read",
     "streams.write",
+    "sessions.use",
+    "sessions.publish",
+    "sessions.providers",
 ]
 
 RULES: dict[Action, Rule] = {
@@ -57,6 +60,9 @@ RULES: dict[Action, Rule] = {
     "streams.list": Rule("streams:read", "list", writes=False),
     "streams.read": Rule("streams:read", "stream", writes=False),
     "streams.write": Rule("streams:write", "stream"),
+    "sessions.use": Rule("sessions:read", "list", writes=False),
+    "sessions.publish": Rule("sessions:write", "all"),
+    "sessions.providers": Rule("admin", "all"),
 }
 
 assert set(RULES) == set(get_args(Action)), "every action has its rule"

@@ -31,6 +31,10 @@ class Caller(Protocol):
         """PermissionDenied if it may read nothing of ``provider``."""
         ...
 
+    def check_send(self, provider: str) -> None:
+        """PermissionDenied if it may send nothing to ``provider``; what exactly is for the provider to say."""
+        ...
+
     def reads_all(self, provider: str) -> bool:
         """Whether it may read every subject of ``provider``; then :meth:`reads` is not asked."""
         ...
@@ -60,6 +64,9 @@ class Trusted:
 
     def check(self, provider: str) -> None:
         """Fine."""
+
+    def check_send(self, provider: str) -> None:
+        """Fine, too."""
 
     def reads_all(self, provider: str) -> bool:
         """Everything."""

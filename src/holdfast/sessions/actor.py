@@ -346,9 +346,11 @@ class Sessions:
     # messages, and what there is
 
     async def publish(self, caller: Caller, message: Message) -> int:
-        """See :meth:`SessionsApi.publish`; the caller has been let in."""
-        check_subject(message.subject)
-        return await self.provider(provider_of(message.subject)).send(message, caller)
+        """See :meth:`SessionsApi.publish`."""
+        name = provider_of(check_subject(message.subject))
+        provider = self.provider(name)
+        caller.check_send(name)
+        return await provider.send(message, caller)
 
     async def subjects(self, caller: Caller, pattern: str) -> Sequence[SubjectInfo]:
         """See :meth:`SessionsApi.subjects`."""

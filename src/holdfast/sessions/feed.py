@@ -61,8 +61,10 @@ class LiveFeed:
     # what the provider says
 
     def found(self, subject: SubjectInfo) -> None:
-        """See :meth:`Sink.found`."""
-        tail = self.tails[subject.subject] = Tail(subject.subject, subject.tail, ended=subject.ended)
+        """See :meth:`Sink.found`; again for one that others may read than before."""
+        tail = self.tails.get(subject.subject)
+        if tail is None:
+            tail = self.tails[subject.subject] = Tail(subject.subject, subject.tail, ended=subject.ended)
         for outlet in list(self.attached):
             outlet.source_found(self, tail)
 

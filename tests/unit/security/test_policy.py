@@ -25,12 +25,17 @@ EXPECTED: dict[str, set[str]] = {
     "channels:create": {"channels.create", "channels.manage", "channels.manage_process"},
     "streams:read": {"streams.list", "streams.read"},
     "streams:write": {"streams.write"},
+    "sessions:read": {"sessions.use"},
+    "sessions:write": {"sessions.publish"},
     "admin": set(ACTIONS),
 }
-READS = {"node.read", "jobs.list", "jobs.read", "channels.list", "channels.read", "streams.list", "streams.read"}
+READS = {
+    *("node.read", "jobs.list", "jobs.read", "channels.list", "channels.read", "streams.list", "streams.read"),
+    "sessions.use",
+}
 OF_A_JOB = {"jobs.read", "jobs.write", "channels.read", "channels.write"} | EXPECTED["channels:create"]
 OF_A_CHANNEL = {"channels.read", "channels.write", "channels.manage"}
-OF_NOBODY = {"node.read", "jobs.list", "channels.list", "streams.list"}
+OF_NOBODY = {"node.read", "jobs.list", "channels.list", "streams.list", "sessions.use"}
 
 
 def may(identity: Identity, action: Any, resource: str = "") -> bool:

@@ -32,7 +32,10 @@ class Sink(Protocol):
     """Where an open stream's news go.  No call waits, raises, or calls back into the provider."""
 
     def found(self, subject: SubjectInfo) -> None:
-        """There is a durable subject that the pattern matches; once for each, those there at the beginning too."""
+        """There is a durable subject that the pattern matches; those that are there at the beginning, too.
+
+        Said again when others may read it than before.
+        """
         ...
 
     def moved(self, subject: str, tail: int) -> None:
