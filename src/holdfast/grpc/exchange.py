@@ -12,7 +12,8 @@ from typing import Any, Protocol
 
 import grpc
 
-Work = Callable[[Any], Awaitable[Any]]
+Work = Callable[[bytes], Awaitable[Any]]
+"""From a request, as it stands on the wire, to its answer."""
 
 
 class Call(Protocol):
@@ -76,7 +77,7 @@ async def _feed(
     """Start work on each request as it comes."""
     try:
         while (request := await call.read()) is not grpc.aio.EOF:
-            size_bytes = request.ByteSize()
+            size_bytes = len(request)
             await window.enter(size_bytes)
             queue.put_nowait((asyncio.ensure_future(work(request)), size_bytes))
     except Exception as error:  # noqa: BLE001 - whoever takes the answers gets it in its turn

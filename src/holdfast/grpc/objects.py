@@ -7,19 +7,19 @@ from typing import Any
 
 from ..errors import LimitExceeded, UsageError
 
-DEPTH_MAX = 64
-"""How deep objects may nest; protobuf's own readers stop at about a hundred messages, three to a level of ours."""
+DEPTH_MAX = 100
+"""How deep messages may nest before protobuf's readers refuse them; an object in an object takes three, a list two."""
 
 
 def object_of(struct: Any) -> dict[str, Any]:
     """The JSON object in a ``Struct``: numbers as doubles, a value of no kind as null.
 
-    UsageError for a number that JSON has not, LimitExceeded for one nested too deep.
+    UsageError for a number that JSON has not.
     """
-    return {key: _read(value, 1) for key, value in struct.fields.items()}
+    return {key: _read(value) for key, value in struct.fields.items()}
 
 
-def _read(value: Any, depth: int) -> Any:
+def _read(value: Any) -> Any:
     kind = value.WhichOneof("kind")
     if kind == "string_value":
         return value.string_value
@@ -28,11 +28,9 @@ def _read(value: Any, depth: int) -> Any:
     if kind == "bool_value":
         return value.bool_value
     if kind == "struct_value":
-        _check_depth(depth)
-        return {key: _read(inner, depth + 1) for key, inner in value.struct_value.fields.items()}
+        return {key: _read(inner) for key, inner in value.struct_value.fields.items()}
     if kind == "list_value":
-        _check_depth(depth)
-        return [_read(inner, depth + 1) for inner in value.list_value.values]
+        return [_read(inner) for inner in value.list_value.values]
     return None
 
 
@@ -43,16 +41,21 @@ def _finite(number: float) -> float:
 
 
 def fill_struct(struct: Any, content: dict[str, Any]) -> None:
-    """Put a JSON object into an empty ``Struct``; integers become doubles, as they do there."""
+    """Put a JSON object into an empty ``Struct`` that is one message deep; integers become doubles, as they do there.
+
+    LimitExceeded if it is nested so deep that nobody could read it.
+    """
     _fill(struct.fields, content, 1)
 
 
 def _fill(fields: Any, content: dict[str, Any], depth: int) -> None:
     for key, value in content.items():
-        _write(fields[key], value, depth)
+        _write(fields[key], value, depth + 2)
 
 
 def _write(target: Any, value: Any, depth: int) -> None:
+    if depth > DEPTH_MAX:
+        raise LimitExceeded(f"too deep for gRPC: more than {DEPTH_MAX} messages", "grpc_depth_max", DEPTH_MAX, depth)
     if value is None:
         target.null_value = 0
     elif isinstance(value, str):
@@ -62,16 +65,9 @@ def _write(target: Any, value: Any, depth: int) -> None:
     elif isinstance(value, int | float):
         target.number_value = value
     elif isinstance(value, dict):
-        _check_depth(depth)
         target.struct_value.SetInParent()
         _fill(target.struct_value.fields, value, depth + 1)
     else:
-        _check_depth(depth)
         target.list_value.SetInParent()
         for inner in value:
-            _write(target.list_value.values.add(), inner, depth + 1)
-
-
-def _check_depth(depth: int) -> None:
-    if depth >= DEPTH_MAX:
-        raise LimitExceeded(name="record_depth_max", limit=DEPTH_MAX, value=depth + 1)
+            _write(target.list_value.values.add(), inner, depth + 2)

@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 import grpc
 import structlog
+from google.protobuf.message import DecodeError
 
-from ..errors import HoldfastError, InternalError, NotFound, UsageError, entry_of
+from ..errors import HoldfastError, InternalError, NotFound, UsageError
 from . import wire
-from .exchange import Work, answers_of
+from .exchange import answers_of
 from .objects import fill_struct, object_of
+from .statuses import status_of
 
 if TYPE_CHECKING:
     from ..limits import Limits
@@ -34,6 +36,8 @@ _CHECK_EVERY = 256
 
 Context = Any
 """grpc.aio's ServicerContext, which has no useful types."""
+Handle = Callable[[Any], Awaitable[Any]]
+"""From a request's message to its answer, or a list of its answers."""
 
 
 class StoreService:
@@ -48,7 +52,7 @@ class StoreService:
 
     def handler(self) -> grpc.GenericRpcHandler:
         """To be added to a server."""
-        ways: dict[str, tuple[wire.Method, Action, Work, int]] = {
+        ways: dict[str, tuple[wire.Method, Action, Handle, int]] = {
             "Push": (wire.PUSH, "write", self._push, _UNDER_WAY_MAX),
             "Pull": (wire.PULL, "read", self._pull, _PULLS_UNDER_WAY_MAX),
             "Lookup": (wire.LOOKUP, "read", self._lookup, _UNDER_WAY_MAX),
@@ -60,10 +64,17 @@ class StoreService:
         methods = {name: self._method(*way) for name, way in ways.items()}
         return grpc.method_handlers_generic_handler(wire.STORE_SERVICE, methods)
 
-    def _method(self, method: wire.Method, action: Action, work: Work, items_max: int) -> grpc.RpcMethodHandler:
+    def _method(self, method: wire.Method, action: Action, work: Handle, items_max: int) -> grpc.RpcMethodHandler:
+        async def parsing(request: bytes) -> Any:
+            try:
+                message = method.request.FromString(request)
+            except DecodeError as error:
+                raise UsageError(f"{method.name}: no {method.request.DESCRIPTOR.name}: {error}") from None
+            return await work(message)
+
         async def answers(context: Context) -> AsyncGenerator[Any]:
             identity = self._enter(context, action)
-            exchange = answers_of(context, work, items_max=items_max, bytes_max=self._bytes_max)
+            exchange = answers_of(context, parsing, items_max=items_max, bytes_max=self._bytes_max)
             async with aclosing(exchange):
                 count = 0
                 async for answer in exchange:
@@ -94,8 +105,6 @@ class StoreService:
                 await context.write(method.response())
         except HoldfastError as error:
             await _abort(context, error)
-        except OverflowError as error:
-            await _abort(context, UsageError(str(error)))
         except grpc.aio.AbortError:
             raise
         except Exception as error:
@@ -159,11 +168,7 @@ def _rpc_handler(method: wire.Method, run: Callable[[Context], Awaitable[None]])
     async def stream(_requests: object, context: Context) -> None:
         await run(context)
 
-    return grpc.stream_stream_rpc_method_handler(
-        stream,
-        request_deserializer=method.request.FromString,
-        response_serializer=method.response.SerializeToString,
-    )
+    return grpc.stream_stream_rpc_method_handler(stream, response_serializer=method.response.SerializeToString)
 
 
 def _referrer(referrer: Referrer) -> Any:
@@ -180,5 +185,4 @@ def _referrer(referrer: Referrer) -> Any:
 
 
 async def _abort(context: Context, error: HoldfastError) -> None:
-    entry = entry_of(error)
-    await context.abort(getattr(grpc.StatusCode, entry.grpc), error.message, (("holdfast-code", entry.rpc),))
+    await context.abort(*status_of(error))

@@ -18,7 +18,7 @@ class Request:
         self.number = number
         self.size = size
 
-    def ByteSize(self) -> int:  # noqa: N802 - as protobuf names it
+    def __len__(self) -> int:
         return self.size
 
 

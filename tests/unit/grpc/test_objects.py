@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from holdfast.errors import LimitExceeded, UsageError
 from holdfast.grpc import wire
-from holdfast.grpc.objects import DEPTH_MAX, fill_struct, object_of
+from holdfast.grpc.objects import fill_struct, object_of
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
 VALUES = st.recursive(
@@ -48,16 +48,21 @@ def test_a_number_that_json_has_not_is_refused(number: float) -> None:
         object_of(struct_of({"n": number}))
 
 
-def test_nesting_is_bounded_both_ways() -> None:
-    deep: dict[str, Any] = {}
-    for _ in range(DEPTH_MAX + 1):
-        deep = {"d": deep}
-    with pytest.raises(LimitExceeded, match="record_depth_max"):
-        fill_struct(wire.Struct(), deep)
-    struct = wire.Struct()
-    inner = struct
-    for _ in range(DEPTH_MAX + 1):
-        inner.fields["d"].struct_value.SetInParent()
-        inner = inner.fields["d"].struct_value
-    with pytest.raises(LimitExceeded, match="record_depth_max"):
-        object_of(struct)
+def nested(levels: int, *, lists: bool) -> dict[str, Any]:
+    deep: Any = 1
+    for _ in range(levels):
+        deep = {"d": [deep] if lists else deep}
+    return {"d": deep}
+
+
+@pytest.mark.parametrize("lists", [False, True])
+def test_what_can_be_written_can_be_read_however_deep(lists: bool) -> None:
+    written = 0
+    with pytest.raises(LimitExceeded, match="too deep"):
+        for levels in range(60):
+            record = wire.Record()
+            record.data.SetInParent()
+            fill_struct(record.data, nested(levels, lists=lists))
+            assert object_of(wire.Record.FromString(record.SerializeToString()).data) == nested(levels, lists=lists)
+            written = levels
+    assert written >= (18 if lists else 31)
