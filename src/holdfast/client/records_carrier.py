@@ -102,5 +102,4 @@ class Carrier(Generic[R]):
                 core.receive(good, now)
                 good = []
                 core.receive_error(index, error, now)
-        if good:
-            core.receive(good, now)
+        core.receive(good, now)

@@ -127,6 +127,7 @@ class _StreamRun(Generic[R]):
         self._session: _Session | None = None
         self._turning = False
         self._timer: asyncio.TimerHandle | None = None
+        self._timer_at = 0.0
         self._results_here = asyncio.Event()
         self._room_here = asyncio.Event()
         self._link_wanted = asyncio.Event()
@@ -315,12 +316,11 @@ class _StreamRun(Generic[R]):
 
     def _set_timer(self) -> None:
         moment = self._core.next_deadline()
-        timer = self._timer
-        if moment is None or (timer is not None and timer.when() <= moment):
+        if moment is None or (self._timer is not None and self._timer_at <= moment):
             return  # one that is too early looks again
-        if timer is not None:
-            timer.cancel()
-        self._timer = self._loop.call_at(moment, self._ring)
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer, self._timer_at = self._loop.call_at(moment, self._ring), moment
 
     def _ring(self) -> None:
         self._timer = None

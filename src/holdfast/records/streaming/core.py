@@ -265,7 +265,8 @@ class StreamCore(Generic[R]):
                 metrics.postponed += 1
                 self._doubtful.add(index)
                 self._release.postpone(index)
-        self._progressed(count, now)
+        if count:
+            self._progressed(count, now)
 
     def receive_error(self, index: int, error: HoldfastError, now: float) -> None:
         """An item was answered with an error: that is its result, or it is tried again.  Raises as :meth:`receive`."""
