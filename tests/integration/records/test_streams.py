@@ -323,9 +323,9 @@ def test_errors_of_the_input_come_after_the_answers_to_what_it_gave(
                     results.append(result)  # noqa: PERF401 - those before the error count
             assert len(results) == 20
             with pytest.raises(TypeError):
-                await node.records.push(5)
+                await node.records.push(5)  # type: ignore[call-overload]
             with pytest.raises(UsageError, match="items"):
-                node.records.push_stream({"a": 1})  # type: ignore[arg-type]
+                node.records.push_stream({"a": 1})
 
     run(main())
 
