@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from ..jobs.job import Job
 
 _SHOWN = ("id", "name", "state", "done_reason", "link", "exit_code", "exit_signal", "error", "stop_requested")
-"""Fields of a job that its events carry; a change of one is an event."""
+"""Fields of a job that its events carry."""
 
 
 class JobsProvider(BaseProvider):
@@ -199,7 +199,7 @@ class _Seen:
 
 def _marks(job: Job) -> tuple[object, ...]:
     info = job.record.info
-    return info.state, job.link, info.exit_code, info.exit_signal, info.stop_requested
+    return info.state, info.exit_code, info.exit_signal, info.stop_requested
 
 
 def _exists(job: Job) -> bool:
