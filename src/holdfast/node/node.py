@@ -26,6 +26,9 @@ from ..jobs.birth import Midwife
 from ..jobs.controller import JobController
 from ..jobs.service import JobsService
 from ..paths import Address, Places, make_private_dir
+from ..records import api as records_api
+from ..records.domain import RecordDomain
+from ..records.service import RecordsService
 from ..rpc.server import Server, serve_unix
 from ..rpc.tcp import serve_tcp
 from ..security import api as tokens_api
@@ -84,6 +87,7 @@ class Node:
         self.jobs: JobController
         self.channels: ChannelRouter
         self.sessions: Sessions
+        self.records: RecordDomain
         self.streams: Streams
         self.authority: Authority
         self.certificate: Certificate | None = None
@@ -132,6 +136,7 @@ class Node:
         )
         self._stack.push_async_callback(self.jobs.close)
         await self.jobs.open()
+        await self._open_records()
         await self._open_streams()
         await self._open_sessions()
         server = await serve_unix(
@@ -173,6 +178,11 @@ class Node:
         mounts = mount(own, self.jobs, self.channels, self._engine.log, self.authority.audit)
         self.streams = Streams(own, mounts, Readers(self._limits))
         self._stack.push_async_callback(self.streams.readers.close)
+
+    async def _open_records(self) -> None:
+        self.records = RecordDomain(self._engine, clock=self._clock, limits=self._limits)
+        self._stack.push_async_callback(self.records.close)
+        await self.records.open()
 
     async def _open_sessions(self) -> None:
         def restore(grant: Mapping[str, Any]) -> SessionCaller:
@@ -242,6 +252,9 @@ class Node:
         session_caller = SessionCaller(caller.identity, self.channels, self.authority.audit, caller.peer)
         sessions = SessionsService(self.sessions, session_caller, connection, self._limits)
         caller.dispatcher.add(sessions_api.COMMANDS, sessions)
+        records = RecordsService(self.records, connection, self._limits)
+        caller.on_closed.append(records.close)
+        caller.dispatcher.add(records_api.COMMANDS, records)
         caller.dispatcher.add(status_api.COMMANDS, _StatusService(self))
         caller.dispatcher.add(tokens_api.COMMANDS, TokensService(self.authority, caller.identity, self._login_url))
         return caller

@@ -188,7 +188,7 @@ class RecordsApi(Protocol):
         ...
 
     async def why(self, cid: str, grace_s: float | None = None) -> Why:
-        """What keeps a record or artifact.  NotFound."""
+        """What keeps a record.  NotFound.  Looks at all records."""
         ...
 
     # artifacts

@@ -59,4 +59,4 @@ def digest_of_cid(cid: str, codec: int = RECORD, field: str = "cid") -> bytes:
 
 def _refused(cid: str, field: str) -> UsageError:
     shown = cid if len(cid) <= 2 * CID_LENGTH else f"{cid[:CID_LENGTH]}…"
-    return UsageError(f"{field}: {shown!r} is not the CID of a record or artifact as they begin with b…", field=field)
+    return UsageError(f"{field}: {shown!r} is no CID of this kind", field=field)

@@ -110,7 +110,7 @@ class GcReport:
 
     dry_run: bool = False
     examined: int = 0
-    """Records and artifacts there were."""
+    """Records there were, and what was attached to them."""
     kept: int = 0
     removed: int = 0
     removed_bytes: int = 0

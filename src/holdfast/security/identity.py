@@ -16,6 +16,8 @@ Scope = Literal[
     "streams:write",
     "sessions:read",
     "sessions:write",
+    "records:read",
+    "records:write",
     "admin",
 ]
 """What a token lets its bearer do; none includes another, but ``admin`` includes all."""

@@ -42,6 +42,8 @@ Action = Literal[
     "sessions.use",
     "sessions.publish",
     "sessions.providers",
+    "records.read",
+    "records.write",
 ]
 
 RULES: dict[Action, Rule] = {
@@ -63,6 +65,8 @@ RULES: dict[Action, Rule] = {
     "sessions.use": Rule("sessions:read", "list", writes=False),
     "sessions.publish": Rule("sessions:write", "all"),
     "sessions.providers": Rule("admin", "all"),
+    "records.read": Rule("records:read", "all", writes=False),
+    "records.write": Rule("records:write", "all"),
 }
 
 assert set(RULES) == set(get_args(Action)), "every action has its rule"
