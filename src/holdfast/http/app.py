@@ -78,7 +78,7 @@ class _Pages:
     async def show_metrics(self, request: Request) -> Response:
         """For Prometheus."""
         self._gate.authorize(self._gate.authenticate(proof_of(request)), "read", "node/metrics")
-        body, content_type = self._metrics.render()
+        body, content_type = await self._metrics.render()
         return Response(body, headers={**_NO_STORE, "content-type": content_type})
 
 

@@ -3,13 +3,27 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Coroutine
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Awaitable, Coroutine, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 if TYPE_CHECKING:
     from starlette.types import Receive
 
+    from ..durable.store import LiveReader, StreamStore
+
 T = TypeVar("T")
+
+
+class Reading(NamedTuple):
+    """A live reader of a stream."""
+
+    shown: str
+    """The stream's whole path."""
+    store: StreamStore
+    path: str
+    """Its path within ``store``."""
+    reader: LiveReader
 
 
 class Lasting:
@@ -19,9 +33,25 @@ class Lasting:
         self.draining = False
         self._waits: set[asyncio.Timeout] = set()
         self._tasks: set[asyncio.Future[Any]] = set()
+        self._readings: set[Reading] = set()
 
     def __len__(self) -> int:
         return len(self._tasks)
+
+    def readings(self) -> list[Reading]:
+        """What is being read."""
+        return list(self._readings)
+
+    @contextmanager
+    def reading(self, shown: str, store: StreamStore, path: str, reader: LiveReader) -> Iterator[None]:
+        """Let :meth:`readings` tell of ``reader`` within the block, and close it at its end."""
+        reading = Reading(shown, store, path, reader)
+        self._readings.add(reading)
+        try:
+            yield
+        finally:
+            self._readings.discard(reading)
+            reader.close()
 
     def drain(self) -> None:
         """Let every wait end now, and every later one at once."""

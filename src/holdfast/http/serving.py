@@ -12,6 +12,7 @@ from ..errors import HoldfastError
 from .events import HEARTBEAT, EventWriter, is_text
 from .offsets import offset_of
 from .problems import problem_body
+from .reading import STREAMS
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -47,12 +48,10 @@ async def serve_long_poll(
 ) -> Response | None:
     """As :func:`serve_now` as soon as there is something; 204 if nothing came in time, or never will."""
     reader = await store.follow(path, wanted.where, door.limits.http_page_bytes)
-    try:
+    with door.lasting.reading(_shown(request), store, path, reader):
         position = reader.position
         waiting = door.lasting.wait(reader.next(), door.limits.http_long_poll_s)
         outcome = await door.lasting.run(_boxed(waiting), request.receive)
-    finally:
-        reader.close()
     if outcome is None:  # the peer left
         return None
     page = outcome[0] or Page([], position, position, position, closed=False)
@@ -63,6 +62,10 @@ async def serve_long_poll(
         return Response(status_code=204, headers={**headers, "cache-control": "no-store"})
     headers.update({"cache-control": _KEEP, "etag": etag_of(info, page), "content-type": info.content_type})
     return Response(_content(info, page), headers=headers)
+
+
+def _shown(request: Request) -> str:
+    return str(request.scope["path"]).removeprefix(STREAMS)
 
 
 async def _boxed(waiting: object) -> tuple[Page | None]:
@@ -80,11 +83,9 @@ async def serve_events(
     if wanted.resumed and first.finished and not first.chunks:
         return Response(status_code=204, headers={**_page_headers(first), "cache-control": "no-store"})
     reader = await store.follow(path, first.end, door.limits.http_event_bytes)
-    try:
+    with door.lasting.reading(_shown(request), store, path, reader):
         stream = EventStream(door, info, reader, wanted.cursor, request)
         await door.lasting.run(stream.run(first), request.receive)
-    finally:
-        reader.close()
     return None
 
 

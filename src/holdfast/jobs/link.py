@@ -291,6 +291,7 @@ class KeeperLink:
         self._job.connecting = False
         if connection is not None:
             self._job.trouble = ""
+            self._store.links_made += 1
         self._job.notify()
 
     # the keeper is gone

@@ -50,6 +50,8 @@ class JobStore:
         self.log: Log = engine.log
         self._encoder = msgspec.json.Encoder()
         self._decoder = msgspec.json.Decoder(JobRecord)
+        self.links_made = 0
+        """How often keepers were reached, counted by their links."""
 
     async def put(self, record: JobRecord) -> None:
         """Store the record as it is now."""

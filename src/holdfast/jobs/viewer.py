@@ -48,6 +48,17 @@ class Viewer:
         """Have ``callback`` called when the viewer asks for no more, which a quiet job would not show."""
         self._writer.on_cancel(callback)
 
+    @property
+    def job_id(self) -> str:
+        """The job it reads."""
+        return self._job.id
+
+    @property
+    def lag_bytes(self) -> int:
+        """How far its reader is behind the end of the output, or of what it asked for."""
+        tail = self._job.tail if self._until is None else self._until
+        return max(0, tail - self._writer.acknowledged)
+
     async def run(self) -> None:
         """Ends by itself in each case; a log trimmed past the viewer comes to it as a gap."""
         try:

@@ -17,7 +17,7 @@ from .channel_messages import draft_of, message_of
 from .channels import ChannelCaller
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
 
     from ..channels.access import Action, Caller
     from ..channels.channel import Channel
@@ -73,8 +73,11 @@ class ChannelStreams:
 
     async def follow(self, path: str, where: Where, max_bytes: int) -> LiveMessages:
         """See :meth:`StreamStore.follow`."""
-        _, stat = await self._find(path, "read", "follow")
-        return LiveMessages(self._log, stat.name, position_at(stat, where), max_bytes)
+        channel, stat = await self._find(path, "read", "follow")
+        live = LiveMessages(self._log, stat.name, position_at(stat, where), max_bytes)
+        self._router.join(channel, live)
+        live.on_close = lambda: self._router.leave(channel, live)
+        return live
 
     async def create(self, path: str, creation: Creation) -> tuple[StreamInfo, bool]:
         """Make the channel, empty, with the caller as its submitter."""
@@ -144,6 +147,11 @@ class LiveMessages:
         self._follower: AsyncIterator[list[Piece]] | None = None
         self._pieces: list[Piece] = []
         self._finished = False
+        self.on_close: Callable[[], None] = lambda: None
+
+    def lag_entries(self, next_index: int) -> int:
+        """See :class:`~holdfast.channels.router.Guest`."""
+        return max(0, next_index - 1 - self.position)
 
     async def next(self) -> Page | None:
         """See :meth:`~holdfast.durable.store.LiveReader.next`."""
@@ -165,6 +173,7 @@ class LiveMessages:
 
     def close(self) -> None:
         """Let go; idempotent."""
+        self.on_close()
         self._follower = None
         self._pieces = []
 

@@ -1,4 +1,4 @@
-"""What the node knows of its jobs, as figures for Prometheus."""
+"""What the node knows of its parts, as figures for Prometheus.  Labels take few values, whatever the node holds."""
 
 from __future__ import annotations
 
@@ -6,10 +6,17 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from ..http.metrics import Figure
+from ..engine.sqlite import SqliteEngine
+from ..http.metrics import Distribution, Figure
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from ..channels.router import ChannelRouter
+    from ..engine.base import Engine
     from ..jobs.controller import JobController
+    from ..rpc.server import Server
+    from ..security.authority import Authority
 
 
 def job_figures(jobs: JobController) -> Iterator[Figure]:
@@ -23,7 +30,74 @@ def job_figures(jobs: JobController) -> Iterator[Figure]:
     totals = {
         "holdfast_job_output_bytes": ("Output of all jobs that the node has received.", "output_bytes"),
         "holdfast_job_gap_bytes": ("Output of all jobs that was lost before it reached the node.", "gap_bytes"),
+        "holdfast_job_pending_bytes": (
+            "Output that waits at keepers, in their rings and spill files, for the node to store it.",
+            "pending_bytes",
+        ),
         "holdfast_job_viewers": ("Open output streams over RPC.", "viewers"),
     }
     for name, (text, field) in totals.items():
-        yield Figure(name, text, (), [((), sum(getattr(info, field) for info in infos))])
+        yield _single(name, text, sum(getattr(info, field) for info in infos))
+    text = "Links made to keepers since the node started: one for each job, and one for each reconnect."
+    yield _single("holdfast_job_links_made", text, jobs.links_made, counts=True)
+
+
+def channel_figures(channels: ChannelRouter) -> Iterator[Figure]:
+    """Channels by state, who reads them, and what became of appends."""
+    stats = channels.stats()
+    states = [(("open",), stats.open), (("closed",), stats.closed)]
+    yield Figure("holdfast_channels", "Channels by state.", ("state",), [(labels, float(n)) for labels, n in states])
+    yield _single("holdfast_channel_subscribers", "Subscribers of channels, those over HTTP too.", stats.subscribers)
+    counted = {
+        "appended": stats.entries_appended,
+        "repeated": stats.entries_repeated,
+        "refused": stats.entries_refused,
+        "rate_limited": stats.rate_limited,
+    }
+    text = "Entries given to channels, by what became of them."
+    yield Figure("holdfast_channel_entries", text, ("outcome",), [((key,), n) for key, n in counted.items()], True)
+    text = "Subscribers let go because they fell behind."
+    yield _single("holdfast_channel_subscribers_too_slow", text, stats.subscribers_too_slow, counts=True)
+
+
+def rpc_figures(servers: Iterable[Server]) -> Iterator[Figure]:
+    """Connections, and how full the windows and rings of their outgoing streams are."""
+    connections = [connection for server in servers for connection in server.connections]
+    senders = [sender for connection in connections for sender in connection.core.broker.senders()]
+    gauges: dict[str, tuple[str, float]] = {
+        "holdfast_rpc_connections": ("Open RPC connections.", len(connections)),
+        "holdfast_rpc_streams": ("Streams being sent over RPC.", len(senders)),
+        "holdfast_rpc_window_used_bytes": (
+            "Bytes on their way to RPC readers, not acknowledged yet.",
+            sum(sender.outstanding for sender in senders),
+        ),
+        "holdfast_rpc_window_free_bytes": (
+            "Bytes that RPC readers could be sent at once beyond that.",
+            sum(sender.credit for sender in senders),
+        ),
+        "holdfast_rpc_ring_bytes": (
+            "Bytes kept in memory for RPC readers, those on their way included.",
+            sum(max(0, sender.buffer.total - sender.acknowledged) for sender in senders),
+        ),
+    }
+    for name, (text, value) in gauges.items():
+        yield _single(name, text, value)
+    text = "RPC connections made since the node started, reconnects of clients among them."
+    yield _single("holdfast_rpc_connections_made", text, sum(server.accepted for server in servers), counts=True)
+
+
+def engine_figures(engine: Engine) -> Iterator[Distribution]:
+    """How long commits take; an engine without a disk has none."""
+    if isinstance(engine, SqliteEngine):
+        taken = engine.commit_s
+        text = "How long commits took to be on disk; an append waits for one at least, and at most for two."
+        yield Distribution("holdfast_commit_seconds", text, taken.cumulated(), taken.sum)
+
+
+def login_figures(authority: Authority) -> Iterator[Figure]:
+    """Browsers that are logged in."""
+    yield _single("holdfast_logins", "Browsers logged in.", len(authority.logins))
+
+
+def _single(name: str, text: str, value: float, *, counts: bool = False) -> Figure:
+    return Figure(name, text, (), [((), value)], counts)

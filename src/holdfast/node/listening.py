@@ -80,6 +80,12 @@ def http_settings(options: ListenOptions) -> HttpSettings | None:
     if not (is_loopback(host) or options.insecure_listen):
         what = f"{host} would carry tokens in the clear; listen on this machine behind a proxy with TLS"
         raise UsageError(f"http: {what}, or use --insecure-listen if the network is yours", field="http")
+    if options.http_open and not is_loopback(host):
+        raise UsageError(
+            f"http_open: {host} is reached by others; without tokens only this machine is served", "http_open"
+        )
+    if options.http_open and "*" in options.http_origin:
+        raise UsageError("http_open: without tokens, * would let every web page you visit in; name yours", "http_open")
     return HttpSettings(host, port, options.http_host, options.http_origin, options.http_open, options.http_root)
 
 

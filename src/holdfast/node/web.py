@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import structlog
 
@@ -12,52 +12,62 @@ from ..http.door import HttpDoor
 from ..http.gate import Gate, OpenGate
 from ..http.guard import Guard
 from ..http.live import Lasting
-from ..http.metrics import Figure, Metrics
+from ..http.metrics import Distribution, Figure, Metrics
 from ..http.pages import WebRoot
 from ..http.streams import StreamEndpoint
-from .figures import job_figures
+from .figures import channel_figures, engine_figures, job_figures, login_figures, rpc_figures
+from .reader_figures import find_readers, reader_figures
 from .token_gate import TokenGate
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import AsyncIterator, Iterator, Sequence
 
+    from ..channels.router import ChannelRouter
     from ..clock import Clock
     from ..durable.service import Streams
     from ..engine.base import Engine
     from ..http.settings import HttpSettings
     from ..jobs.controller import JobController
     from ..limits import Limits
+    from ..rpc.server import Server
     from ..security.authority import Authority
 
 _logger = structlog.get_logger("holdfast.node")
 
 
+class Parts(NamedTuple):
+    """What of a node the HTTP door shows."""
+
+    engine: Engine
+    jobs: JobController
+    channels: ChannelRouter
+    streams: Streams
+    authority: Authority
+    servers: Sequence[Server]
+    """The RPC doors, to be measured."""
+
+
 class Web:
     """One HTTP address and what it serves."""
 
-    def __init__(
-        self,
-        settings: HttpSettings,
-        engine: Engine,
-        jobs: JobController,
-        streams: Streams,
-        authority: Authority,
-        *,
-        clock: Clock,
-        limits: Limits,
-    ) -> None:
+    def __init__(self, settings: HttpSettings, parts: Parts, *, clock: Clock, limits: Limits) -> None:
         self._settings = settings
-        self._jobs = jobs
-        self._streams = streams
-        entrance = None if settings.open else TokenGate(authority)
+        self._parts = parts
+        entrance = None if settings.open else TokenGate(parts.authority)
         gate: Gate = entrance or OpenGate()
         root = WebRoot(settings.root, limits.http_root_bytes_max) if settings.root else None
         self._lasting = Lasting()
-        endpoint = StreamEndpoint(streams.mounts, gate, self._lasting, clock=clock, limits=limits)
+        endpoint = StreamEndpoint(parts.streams.mounts, gate, self._lasting, clock=clock, limits=limits)
         guard = Guard(hosts=(settings.host, *settings.hosts), origins=settings.origins)
         metrics = Metrics(self._figures)
         app = make_app(
-            streams=endpoint, guard=guard, gate=gate, probe=engine.probe, metrics=metrics, entrance=entrance, root=root
+            streams=endpoint,
+            guard=guard,
+            gate=gate,
+            probe=parts.engine.probe,
+            metrics=metrics,
+            entrance=entrance,
+            root=root,
         )
         self._door = HttpDoor(app, settings, self._lasting, clock=clock, limits=limits)
 
@@ -88,11 +98,22 @@ class Web:
         """Stop listening."""
         await self._door.close()
 
-    def _figures(self) -> Iterator[Figure]:
-        yield from job_figures(self._jobs)
+    async def _figures(self) -> AsyncIterator[Figure | Distribution]:
+        for figure in self._own_figures():
+            yield figure
+        for figure in reader_figures(await find_readers(self._parts.jobs, self._parts.channels, self._lasting)):
+            yield figure
+
+    def _own_figures(self) -> Iterator[Figure | Distribution]:
+        parts = self._parts
+        yield from job_figures(parts.jobs)
+        yield from channel_figures(parts.channels)
+        yield from rpc_figures(parts.servers)
+        yield from engine_figures(parts.engine)
+        yield from login_figures(parts.authority)
         gauges = {
-            "holdfast_streams": ("Free-standing durable streams.", len(self._streams.own)),
-            "holdfast_stream_readers": ("Streams being read over RPC.", len(self._streams.readers)),
+            "holdfast_streams": ("Free-standing durable streams.", len(parts.streams.own)),
+            "holdfast_stream_readers": ("Streams being read over RPC.", len(parts.streams.readers)),
             "holdfast_http_connections": ("Open HTTP connections.", self._door.connections),
             "holdfast_http_live_readers": ("Long polls and event streams under way.", len(self._lasting)),
         }

@@ -68,6 +68,8 @@ class Server:
         self._clock = clock or RealClock()
         self._limits = limits
         self._connections: set[AsyncConnection] = set()
+        self.accepted = 0
+        """Connections that were made since it was started."""
         self._listener: asyncio.Server | None = None
 
     @property
@@ -124,6 +126,7 @@ class Server:
 
     def accept(self, transport: asyncio.Transport) -> None:
         """Take over a connection that was just made."""
+        self.accepted += 1
         core = Connection(
             Role.SERVER,
             self._make_authenticator(transport),

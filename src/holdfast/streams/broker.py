@@ -129,6 +129,10 @@ class Broker:
         entry = self._senders.get(stream_id)
         return None if entry is None else entry.sender
 
+    def senders(self) -> list[OutputSender]:
+        """All senders, for who wants to know how they stand."""
+        return [entry.sender for entry in self._senders.values()]
+
     def ready(self, stream_id: int) -> None:
         """Something was done to this stream from outside: it may have a packet or an acknowledgement to send."""
         entry = self._senders.get(stream_id)

@@ -21,7 +21,7 @@ from holdfast.http.door import HttpDoor
 from holdfast.http.gate import OpenGate
 from holdfast.http.guard import Guard
 from holdfast.http.live import Lasting
-from holdfast.http.metrics import Metrics
+from holdfast.http.metrics import Figure, Metrics
 from holdfast.http.settings import HttpSettings
 from holdfast.http.streams import StreamEndpoint
 from holdfast.limits import LIMITS, Limits
@@ -109,6 +109,12 @@ class Client:
         self.writer.transport.abort()
 
 
+async def _no_figures() -> AsyncIterator[Figure]:
+    none: tuple[Figure, ...] = ()
+    for figure in none:
+        yield figure
+
+
 class Site:
     """A door, and what is behind it."""
 
@@ -128,7 +134,7 @@ class Site:
         mounts = Mounts(self.streams, ("jobs", "channels"))
         endpoint = StreamEndpoint(mounts, OpenGate(), self.lasting, clock=clock, limits=self.limits)
         app = make_app(
-            streams=endpoint, guard=self._guard, gate=OpenGate(), probe=self.engine.probe, metrics=Metrics(lambda: ())
+            streams=endpoint, guard=self._guard, gate=OpenGate(), probe=self.engine.probe, metrics=Metrics(_no_figures)
         )
         settings = HttpSettings("127.0.0.1", 0)
         self.door = HttpDoor(app, settings, self.lasting, clock=clock, limits=self.limits)

@@ -150,6 +150,10 @@ def test_sigterm_ends_live_readers_properly(make_web: Callable[..., Web]) -> Non
         ("--http", "0.0.0.0:0"),
         ("--http", "nowhere.invalid:0", "--insecure-listen"),
         ("--http-open",),
+        ("--http-root", "/tmp"),
+        ("--http", "127.0.0.1:0", "--http-root", "/nonexistent"),
+        ("--http", "0.0.0.0:0", "--insecure-listen", "--http-open"),
+        ("--http", "127.0.0.1:0", "--http-origin", "*", "--http-open"),
         ("--http-host", "x"),
     ],
 )

@@ -12,6 +12,7 @@ from ...errors import ClosedError, StorageError
 from ...limits import LIMITS, Limits
 from ..blobs import Blobs
 from ..bus import LocalBus
+from ..histogram import Histogram
 from ..logs import Logs
 from ..values import Values
 from .copies import backup, check
@@ -81,6 +82,11 @@ class SqliteEngine:
         if self._bus is None:
             raise ClosedError("the engine is not running")
         return self._bus
+
+    @property
+    def commit_s(self) -> Histogram:
+        """How long commits took, since :meth:`start`; ClosedError before and after :meth:`stop`."""
+        return self._running().writer.commit_s
 
     async def start(self) -> None:
         """Open it, making directory and database if need be.

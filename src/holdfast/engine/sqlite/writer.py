@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 from queue import Empty, SimpleQueue
@@ -16,6 +17,7 @@ from typing import NamedTuple, TypeVar
 
 from ...errors import HoldfastError, StorageError
 from ...limits import Limits
+from ..histogram import COMMIT_S, Histogram
 from ..state import Append, Control, LogState, Operation
 from . import faults, packing
 from .database import Database
@@ -72,6 +74,8 @@ class Writer:
         self._settled_waiters: deque[asyncio.Future[None]] = deque()
         self._broken: StorageError | None = None
         self._failed_once = False
+        self.commit_s = Histogram(COMMIT_S)
+        """How long groups took to be stored; written by the thread."""
         self._thread = threading.Thread(target=self._main, name="holdfast-writer", daemon=True)
 
     # -- the event loop's side --------------------------------------------------------------------------------
@@ -202,7 +206,9 @@ class Writer:
     def _commit(self, group: list[Operation]) -> None:
         accepted, refused = self._sort(group) if self._failed_once else (group, [])
         if accepted:
+            started = time.monotonic()
             error = self._broken or self._try(accepted)
+            self.commit_s.observe(time.monotonic() - started)
             if error is not None:
                 self._failed_once = True
                 for operation in accepted:
