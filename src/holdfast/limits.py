@@ -232,6 +232,8 @@ class Limits(NamedTuple):
     """gRPC calls under way at once on one connection; more wait for one to end."""
 
     # groups: what is on the way between peers
+    groups_max: int = 1_000
+    """Groups a node takes part in."""
     group_content_bytes_max: int = MIB
     """Content of one message of a group."""
     group_id_bytes_max: int = 1 * KIB

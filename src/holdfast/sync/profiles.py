@@ -17,11 +17,12 @@ class Profile(NamedTuple):
     """Messages kept, the oldest go first; what is gone can no longer be repaired or recognised as a repetition."""
     causal_entries: int = 4
     """History entries in a content message."""
-    causal_heads: bool = True
-    """Entries nobody referred to yet go first, so that some other refers to every message; without, the newest."""
+    causal_heads: int = 64
+    """Messages that no other refers to yet come first, this many at most: then whoever has what a message refers to has
+    all before it, and acknowledging a message acknowledges those before it.  0: just the newest."""
 
     # acknowledgement
-    bloom_capacity: int = 1_000
+    bloom_capacity: int = 512
     """Messages the filter is made for at most."""
     bloom_error_rate: float = 0.01
     """How often a filter errs."""
@@ -44,8 +45,12 @@ class Profile(NamedTuple):
     """First wait for a sync message after something happened; doubled while nothing does."""
     sync_max_s: float = 30.0
     """Longest wait for a sync message; equal to ``sync_s``: strictly periodic."""
-    sync_entries: int = 200
-    """History entries in a sync message."""
+    sync_entries: int = 20
+    """History entries in a sync message; with its filter it fits a datagram."""
+    sync_entries_wide: int = 200
+    """The same while others are seen to miss something; each such message covers older ones than that before."""
+    sync_messages: int = 256
+    """Messages received since we last sent anything, after which a sync message acknowledges them; 0: no such."""
 
     # repair
     repair_min_s: float = 0.05
@@ -103,7 +108,10 @@ _POSITIVE = ("bloom_error_rate", "resend_s", "sync_s", "repair_min_s", "repair_w
 _NOT_NEGATIVE = (
     "causal_entries",
     "resend_attempts",
+    "causal_heads",
     "sync_entries",
+    "sync_entries_wide",
+    "sync_messages",
     "repair_requests",
     "repair_requests_sync",
     "repair_again_s",
@@ -133,7 +141,7 @@ INTEROP: Final = check_profile(
     Profile(
         "interop",
         causal_entries=200,
-        causal_heads=False,
+        causal_heads=0,
         bloom_capacity=10_000,
         bloom_error_rate=0.001,
         bloom_adaptive=False,
@@ -145,6 +153,8 @@ INTEROP: Final = check_profile(
         sync_max_s=30.0,
         repair_min_s=30.0,
         repair_max_s=120.0,
+        sync_entries=200,
+        sync_messages=0,
         repair_requests_sync=3,
         repair_prompt=False,
         repair_again_s=120.0,

@@ -7,10 +7,7 @@ the channel concerned; a shell performs it with a :class:`Persistence` and tells
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple, Protocol, runtime_checkable
-
-if TYPE_CHECKING:
-    from ..snapshot import ChannelMeta
+from typing import NamedTuple, Protocol, runtime_checkable
 
 Outcome = str | None
 """None: done.  A text: what went wrong; nothing was changed."""
@@ -50,8 +47,8 @@ class Write(NamedTuple):
     channel: str
     number: int
     """Names the write when its outcome is told."""
-    meta: ChannelMeta | None
-    """The whole snapshot; encoded only when asked to."""
+    meta: bytes | None
+    """The whole snapshot; see :func:`~holdfast.sync.snapshot.decode_meta`."""
     history: HistoryUpdate | None
     hints: tuple[tuple[str, bytes], ...] = ()
     """Message ids and their retrieval hints."""
@@ -63,7 +60,7 @@ class Persistence(Protocol):
     None of them raises.  A caller issues them for one channel one after the other, never two at once.
     """
 
-    async def save_channel_meta(self, channel: str, meta: ChannelMeta) -> Outcome:
+    async def save_channel_meta(self, channel: str, meta: bytes) -> Outcome:
         """Replace the channel's snapshot."""
         ...
 
@@ -91,6 +88,6 @@ class Persistence(Protocol):
 class TransactionalPersistence(Persistence, Protocol):
     """A store that can take the snapshot and the history of one operation in one step."""
 
-    async def commit(self, channel: str, meta: ChannelMeta | None, update: HistoryUpdate | None) -> Outcome:
+    async def commit(self, channel: str, meta: bytes | None, update: HistoryUpdate | None) -> Outcome:
         """:meth:`save_channel_meta` and :meth:`update_history` together, or neither."""
         ...

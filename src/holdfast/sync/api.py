@@ -1,0 +1,72 @@
+"""The group commands: one definition from which the node's dispatch, the clients' stubs and the docs are made.
+
+The messages of a group are read from its channel, ``groups/<name>``, like any other's.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from ..rpc.commands import Commands
+from .groups import GroupInfo, GroupSent, GroupSnapshot, GroupSpec
+
+
+class GroupsApi(Protocol):
+    """What can be done with groups."""
+
+    async def create(self, spec: GroupSpec) -> GroupInfo:
+        """Take part in a group from now on, over restarts too; durable on return.
+
+        Makes the channel ``groups/<name>``, in which every message of the group is appended in causal order, and from
+        which every entry of data is sent.  Raises AlreadyExists if this node has a group of that name, UsageError
+        naming a field, Unavailable if the address cannot be listened at, LimitExceeded(name="groups_max").
+        """
+        ...
+
+    async def join(self, name: str) -> GroupInfo:
+        """Take part again in a group that was left, from where it was; what was missed comes from the others.
+
+        Idempotent, durable on return.  NotFound; Unavailable if the address cannot be listened at.
+        """
+        ...
+
+    async def leave(self, name: str) -> GroupInfo:
+        """Take no part for now; channel and state stay.  Idempotent, durable on return.  NotFound."""
+        ...
+
+    async def set_peers(self, name: str, peers: list[str]) -> GroupInfo:
+        """Send to these addresses, and hear these only; durable on return.
+
+        NotFound; UsageError for a bad address, and for a group that is not one of listed peers.
+        """
+        ...
+
+    async def send(self, name: str, content: bytes, ephemeral: bool = False) -> GroupSent:
+        """Send a message to the group: on disk, in the channel and on its way on return.
+
+        It is sent again until somebody has it.  An ephemeral one goes to whoever listens now: it is not kept.
+        Raises NotFound, ClosedError for a group that was left, UsageError for empty content, LimitExceeded.
+        """
+        ...
+
+    async def status(self, name: str) -> GroupInfo:
+        """The group as it stands.  NotFound."""
+        ...
+
+    async def list(self) -> list[GroupInfo]:
+        """All groups of this node, by name."""
+        ...
+
+    async def snapshot(self, name: str, limit: int = 100) -> GroupSnapshot:
+        """What is known: the newest ``limit`` messages in the order all peers agree on, and what is waited for.
+
+        NotFound; ClosedError for a group that was left.
+        """
+        ...
+
+    async def remove(self, name: str, keep_channel: bool = False) -> None:
+        """Leave, and forget the group with its state and its channel, unless that is to be kept.  NotFound."""
+        ...
+
+
+COMMANDS = Commands("groups", GroupsApi)

@@ -1,0 +1,372 @@
+"""A group, as an asyncio program uses it: one participant, one channel, one transport, one store."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from types import TracebackType
+from typing import TYPE_CHECKING, NamedTuple, Self
+
+from ..clock import RealClock
+from ..errors import ClosedError, DeadlineExceeded, HoldfastError, LimitExceeded, NotFound, ProtocolError, UsageError
+from ..ids import new_token
+from ..limits import LIMITS, Limits
+from .events import EphemeralReceived, Event, MessageAcknowledged, MessageReady, MessagesLost, RepairReady, SaveFailed
+from .peer import SyncPeer
+from .persistence.noop import NoPersistence
+from .persistence.saver import Saver
+from .profiles import LAN, Profile, profile_named
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ..clock import Clock
+    from .model import ChannelStatus, Dialect, HistoryEntry, Message, Packet
+    from .persistence.base import Persistence
+    from .transports.base import Transport, TransportStats
+
+_TURN = 128
+"""Messages taken from the network before the loop and the store get their turn."""
+
+
+class GroupMessage(NamedTuple):
+    """A message of the group, in causal order: after all that its sender had when it was sent."""
+
+    id: str
+    sender: str
+    content: bytes
+    lamport: int
+    """Its Lamport time; with the id, the order that all peers agree on.  0 for ephemeral messages."""
+    lost: tuple[str, ...] = ()
+    """Messages before it that were given up; empty: none."""
+    ephemeral: bool = False
+    """It was kept by nobody, and has no place in the order."""
+
+    @property
+    def text(self) -> str:
+        """The content as UTF-8 text; what is none of it is replaced."""
+        return self.content.decode(errors="replace")
+
+
+class GroupCounts(NamedTuple):
+    """What a group did since it was opened."""
+
+    sent: int = 0
+    delivered: int = 0
+    duplicates: int = 0
+    acknowledged: int = 0
+    repaired: int = 0
+    """Messages sent again because somebody asked for them."""
+    lost: int = 0
+    malformed: int = 0
+    """Packets that were no messages of this group."""
+    refused: int = 0
+    """Packets not looked at because too many messages waited to be read; they come again."""
+    save_failures: int = 0
+
+
+class GroupStatus(NamedTuple):
+    """How a group stands."""
+
+    channel: ChannelStatus
+    counts: GroupCounts
+    transport: TransportStats
+    waiting: int
+    """Messages delivered and not read by the program yet."""
+
+
+class Group:
+    """A participant of the group ``name``: whatever is sent is delivered to all, once, in causal order.
+
+    ::
+
+        async with sync.Group("ops", me="alice", transport=Udp(multicast="239.192.7.3:7946")) as group:
+            await group.send(b"hello")
+            async for message in group:
+                print(message.sender, message.text)
+
+    ``me``: unique among its participants.  ``persistence``: where its state is kept (default: nowhere; a participant
+    that comes back without its state should come back under another name).  ``profile``: timers and sizes, by name or
+    as a :class:`~holdfast.sync.profiles.Profile`; ``dialect``: the wire; both the same for all of a group.
+    ``on_event`` is called with each event of the protocol; see :mod:`holdfast.sync.events`.
+
+    Messages that are not read wait, ``group_inbox_messages_max`` of them; then nothing more is taken from the network
+    until there is room, and the others send it again.  One task at a time may iterate; ending the iteration loses
+    nothing.  Every wait is cancel-safe.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        me: str,
+        transport: Transport,
+        persistence: Persistence | None = None,
+        profile: Profile | str = LAN,
+        dialect: Dialect = "spec",
+        on_event: Callable[[Event], None] | None = None,
+        clock: Clock | None = None,
+        limits: Limits = LIMITS,
+    ) -> None:
+        self.name = name
+        self.me = me
+        self._transport = transport
+        self._clock = clock or RealClock()
+        self._limits = limits
+        self._on_event = on_event
+        self._peer = SyncPeer(
+            me,
+            dialect=dialect,
+            profile=profile_named(profile) if isinstance(profile, str) else profile,
+            wall_offset_s=self._clock.wall() - self._clock.now(),
+            persistent=persistence is not None,
+        )
+        self._saver = Saver(self._peer, persistence or NoPersistence())
+        self._arrived: deque[bytes] = deque()
+        self._inbox: deque[GroupMessage] = deque()
+        self._readable = asyncio.Event()
+        self._wake = asyncio.Event()
+        self._settled = asyncio.Event()
+        self._timer: asyncio.TimerHandle | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._failure: BaseException | None = None
+        self._closed = False
+        self._sent = self._delivered = self._duplicates = self._acknowledged = self._repaired = self._lost = 0
+        self._malformed = self._refused = self._save_failures = 0
+
+    # life
+
+    async def __aenter__(self) -> Self:
+        await self.open()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def open(self) -> None:
+        """Load what is stored, and begin.
+
+        Raises StorageError or CorruptionError if the state cannot be loaded, and what the transport raises.
+        """
+        if self._task is not None or self._closed:
+            raise UsageError("a group is opened once")
+        await self._saver.ensure(self.name, self._clock.now())
+        await self._transport.open(self._receive)
+        self._task = asyncio.create_task(self._run(), name=f"group-{self.name}")
+        self._wake.set()
+
+    async def close(self) -> None:
+        """Leave: store what is not stored yet, and let go of the transport.  Nobody is told.  Idempotent.
+
+        Messages that were delivered can still be read.
+        """
+        if self._closed:
+            return
+        self._closed = True
+        self._wake.set()
+        try:
+            if self._task is not None:
+                await asyncio.wait([self._task])
+        finally:
+            await self._transport.close()
+            if self._timer is not None:
+                self._timer.cancel()
+            self._readable.set()
+            self._settled.set()
+
+    async def leave_for_good(self) -> None:
+        """Close, and remove what is stored.  StorageError if it cannot be removed."""
+        await self.close()
+        await self._saver.remove(self.name)
+
+    # sending
+
+    async def send(self, content: bytes, *, id: str | None = None) -> str:
+        """Send to all; the message's id.  It is stored, and on its way, when this returns.
+
+        ``id`` must be unique in the group (default: made up).  It is sent again until somebody has it; see
+        :meth:`settle`.  Raises UsageError for empty content, LimitExceeded (group_content_bytes_max, or too many
+        messages that nobody acknowledged), ClosedError.
+        """
+        self._check_open()
+        message_id = new_token(16) if id is None else id
+        data = self._peer.wrap(self.name, content, self._clock.now(), message_id)
+        self._sent += 1
+        messages = self._take_events()
+        await self._saver.flush()
+        self._deliver(messages)
+        self._put(data)
+        self._wake.set()
+        return message_id
+
+    def send_ephemeral(self, content: bytes) -> None:
+        """Send to whoever listens now: not kept, not ordered, not sent again."""
+        self._check_open()
+        self._put(self._peer.wrap_ephemeral(self.name, content))
+
+    async def settle(self, timeout_s: float | None = None) -> None:
+        """Wait until somebody has every message we sent.  DeadlineExceeded after ``timeout_s``; cancel-safe."""
+        try:
+            async with asyncio.timeout(timeout_s):
+                while self._peer.status(self.name).outgoing:
+                    self._check_open()
+                    self._settled.clear()
+                    await self._settled.wait()
+        except TimeoutError:
+            raise DeadlineExceeded(phase="settle", after_s=timeout_s or 0.0, safe_to_retry=True) from None
+
+    # receiving
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> GroupMessage:
+        message = await self.receive()
+        if message is None:
+            raise StopAsyncIteration
+        return message
+
+    async def receive(self) -> GroupMessage | None:
+        """The next message of the others; None when the group was closed and all were read."""
+        while not self._inbox:
+            if self._failure is not None:
+                raise self._failure
+            if self._closed:
+                return None
+            self._readable.clear()
+            await self._readable.wait()
+        return self._inbox.popleft()
+
+    def receive_now(self) -> list[GroupMessage]:
+        """All messages that wait."""
+        messages = list(self._inbox)
+        self._inbox.clear()
+        return messages
+
+    # what can be seen
+
+    def status(self) -> GroupStatus:
+        """How the group stands, in figures."""
+        return GroupStatus(
+            channel=self._peer.status(self.name),
+            counts=GroupCounts(
+                sent=self._sent,
+                delivered=self._delivered,
+                duplicates=self._duplicates,
+                acknowledged=self._acknowledged,
+                repaired=self._repaired,
+                lost=self._lost,
+                malformed=self._malformed,
+                refused=self._refused,
+                save_failures=self._save_failures,
+            ),
+            transport=self._transport.stats,
+            waiting=len(self._inbox),
+        )
+
+    def log(self) -> list[Message]:
+        """The messages kept, ours too, in the order that all peers agree on.  Costs its length."""
+        return self._peer.log(self.name)
+
+    def missing(self) -> list[HistoryEntry]:
+        """What others refer to and we wait for, oldest request first.  Costs its length."""
+        return self._peer.missing(self.name)
+
+    # from the transport
+
+    def _receive(self, data: bytes) -> None:
+        """Something arrived.  Looked at by our own task, so that a flood leaves room for everything else."""
+        room = self._limits.group_inbox_messages_max - len(self._inbox) - len(self._arrived)
+        if self._closed or room <= 0:
+            self._refused += 1
+            return
+        self._arrived.append(data)
+        self._wake.set()
+
+    # our own task
+
+    async def _run(self) -> None:
+        try:
+            while not self._closed:
+                await self._wake.wait()
+                self._wake.clear()
+                await self._step()
+        except HoldfastError as error:
+            self._failure = error
+            self._readable.set()
+            self._settled.set()
+
+    async def _step(self) -> None:
+        """Take what arrived and what time brought; store it; then tell and answer."""
+        now = self._clock.now()
+        self._peer.wall_offset_s = self._clock.wall() - now
+        for _ in range(min(_TURN, len(self._arrived))):
+            self._unwrap(self._arrived.popleft(), now)
+        self._peer.handle_timer(now)
+        packets, messages = self._peer.packets(), self._take_events()
+        await self._saver.flush()  # nobody is told of what a crash could take back
+        self._deliver(messages)
+        self._send_packets(packets)
+        if self._arrived:
+            self._wake.set()
+        self._set_timer()
+
+    def _unwrap(self, data: bytes, now: float) -> None:
+        try:
+            unwrapped = self._peer.unwrap(data, now)
+        except (ProtocolError, LimitExceeded, NotFound):
+            self._malformed += 1
+        else:
+            self._duplicates += unwrapped.duplicate and unwrapped.sender_id != self.me
+
+    def _take_events(self) -> list[GroupMessage]:
+        messages = []
+        for event in self._peer.events():
+            match event:
+                case MessageReady(_, message_id, sender_id, lamport, content, lost):
+                    messages.append(GroupMessage(message_id, sender_id, content, lamport, lost))
+                case EphemeralReceived(_, message_id, sender_id, content):
+                    messages.append(GroupMessage(message_id, sender_id, content, 0, ephemeral=True))
+                case MessageAcknowledged():
+                    self._acknowledged += 1
+                    self._settled.set()
+                case RepairReady():
+                    self._repaired += 1
+                case MessagesLost(_, message_ids):
+                    self._lost += len(message_ids)
+                case SaveFailed():
+                    self._save_failures += 1
+            if self._on_event is not None:
+                self._on_event(event)
+        return messages
+
+    def _deliver(self, messages: list[GroupMessage]) -> None:
+        if messages:
+            self._delivered += len(messages)
+            self._inbox.extend(messages)
+            self._readable.set()
+
+    def _send_packets(self, packets: list[Packet]) -> None:
+        for packet in packets:
+            self._put(packet.data)
+
+    def _put(self, data: bytes) -> None:
+        if not self._closed:
+            self._transport.send(data)
+
+    def _set_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        deadline = self._peer.next_deadline()
+        if deadline is not None:
+            delay_s = max(0.0, deadline - self._clock.now())
+            self._timer = asyncio.get_running_loop().call_later(delay_s, self._wake.set)
+
+    def _check_open(self) -> None:
+        if self._failure is not None:
+            raise self._failure
+        if self._closed or self._task is None:
+            raise ClosedError("the group is not open")

@@ -1,0 +1,200 @@
+"""What a participant has of a channel: bounded, oldest first, with what of it is not stored yet."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+from itertools import islice
+
+from .model import HistoryEntry
+from .persistence.base import HistoryUpdate, StoredMessage
+from .wire import Wire
+
+
+class Record:
+    """One message of the history."""
+
+    __slots__ = ("data", "hint", "lamport", "message_id", "reference", "sender_id", "sequence", "stored")
+
+    def __init__(
+        self, message_id: str, lamport: int, sender_id: str, data: bytes, reference: bytes, sequence: int = 0
+    ) -> None:
+        self.message_id = message_id
+        self.lamport = lamport
+        self.sender_id = sender_id
+        self.data = data
+        """As rebroadcast."""
+        self.reference = reference
+        """As others' causal history holds it."""
+        self.sequence = sequence
+        """The how-manieth message of ours since the channel was loaded, from 1; 0: not ours."""
+        self.hint = b""
+        self.stored = False
+        """Whether storage is known to have it."""
+
+
+class History:
+    """Messages in the order they were delivered.
+
+    ``heads`` are those that no other refers to: whoever has them and all they lead to has everything.  ``pending`` is
+    what storage has to be told: per id whether to append (or to evict); the latest wins.
+    """
+
+    __slots__ = ("_limit", "_order", "_recent", "_wire", "heads", "last_own", "pending", "records")
+
+    def __init__(self, wire: Wire, limit: int, recent: int) -> None:
+        self._wire = wire
+        self._limit = limit
+        self._order: deque[Record] = deque()
+        self._recent: deque[Record] = deque(maxlen=max(1, min(recent, limit)))
+        self.records: dict[str, Record] = {}
+        self.heads: dict[str, Record] = {}
+        self.pending: dict[str, bool] = {}
+        self.last_own: Record | None = None
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+    def __contains__(self, message_id: str) -> bool:
+        return message_id in self.records
+
+    def __iter__(self) -> Iterator[Record]:
+        """Oldest first."""
+        return iter(self._order)
+
+    def newest(self, count: int) -> Iterator[Record]:
+        """The ``count`` newest, newest first."""
+        return islice(reversed(self._order), count)
+
+    # changes
+
+    def add(self, record: Record, refers_to: Iterable[HistoryEntry], *, persistent: bool) -> Record | None:
+        """Append a message that is not there; the one that had to go for it, if any."""
+        message_id = record.message_id
+        heads = self.heads
+        for entry in refers_to:
+            heads.pop(entry[0], None)
+        return self._append(message_id, record, persistent)
+
+    def add_own(
+        self, record: Record, *, all_heads: bool, referred: Iterable[Record], persistent: bool
+    ) -> Record | None:
+        """Append a message of ours; it refers to ``referred``, which are all heads or not."""
+        if all_heads:
+            self.heads.clear()
+        else:
+            for other in referred:
+                self.heads.pop(other.message_id, None)
+        self.last_own = record
+        return self._append(record.message_id, record, persistent)
+
+    def _append(self, message_id: str, record: Record, persistent: bool) -> Record | None:
+        self.heads[message_id] = record
+        self.records[message_id] = record
+        self._order.append(record)
+        self._recent.append(record)
+        if persistent:
+            self.pending.pop(message_id, None)
+            self.pending[message_id] = True
+        if len(self._order) <= self._limit:
+            return None
+        return self._evict(persistent)
+
+    def _evict(self, persistent: bool) -> Record:
+        oldest = self._order.popleft()
+        message_id = oldest.message_id
+        del self.records[message_id]
+        self.heads.pop(message_id, None)
+        oldest.stored = False
+        if persistent:
+            self.pending.pop(message_id, None)
+            self.pending[message_id] = False
+            if len(self.pending) > 2 * self._limit:
+                self._forget_eviction()
+        return oldest
+
+    def _forget_eviction(self) -> None:
+        """During an outage evictions would pile up; one that is never stored is made up for by the next load."""
+        oldest = next((key for key, append in self.pending.items() if not append), None)
+        if oldest is not None:
+            del self.pending[oldest]
+
+    def set_hint(self, message_id: str, hint: bytes) -> bool:
+        """Whether that is another hint than before, for a message that is here."""
+        record = self.records.get(message_id)
+        if record is None or record.hint == hint:
+            return False
+        record.hint = hint
+        record.reference = self._wire.reference(HistoryEntry(message_id, hint, record.sender_id))
+        return True
+
+    # what a message of ours refers to
+
+    def references(self, entries: int, heads_max: int) -> tuple[list[Record], bool]:
+        """What the next message refers to, and whether all heads are among it.
+
+        The heads, at most ``heads_max`` and our last message first; then the newest ones up to ``entries``.
+        ``heads_max`` 0: the newest only.
+        """
+        recent = self._recent
+        if not heads_max:
+            return (
+                list(recent) if entries >= len(recent) else list(islice(recent, len(recent) - entries, None))
+            ), False
+        heads = self.heads
+        own = self.last_own
+        chosen: list[Record] = []
+        if len(heads) <= heads_max:
+            chosen = list(heads.values())
+        else:
+            if own is not None and own.message_id in heads:
+                chosen.append(own)
+            chosen += [head for head in islice(heads.values(), heads_max) if head is not own]
+        index = len(recent)
+        while len(chosen) < entries and index:
+            index -= 1
+            record = recent[index]
+            if record.message_id not in heads:
+                chosen.append(record)
+        return chosen, len(heads) <= heads_max
+
+    def window(self, offset: int, count: int) -> list[Record]:
+        """``count`` messages before the newest ``offset``, oldest first.  Costs the distance from the newest."""
+        found = list(islice(reversed(self._order), offset, offset + count))
+        found.reverse()
+        return found
+
+    # storage
+
+    def update(self) -> HistoryUpdate | None:
+        """What storage has to be told now; it counts as told until :meth:`retry`."""
+        if not self.pending:
+            return None
+        records = self.records
+        append = tuple([_stored(records[message_id]) for message_id, appended in self.pending.items() if appended])
+        evict = tuple([message_id for message_id, appended in self.pending.items() if not appended])
+        self.pending = {}
+        return HistoryUpdate(append, evict)
+
+    def confirm(self, update: HistoryUpdate) -> list[str]:
+        """Storage has taken ``update``; the ids it is now known to have."""
+        confirmed = []
+        for stored in update.append:
+            record = self.records.get(stored.message_id)
+            if record is not None and stored.message_id not in self.pending:
+                record.stored = True
+                confirmed.append(stored.message_id)
+        return confirmed
+
+    def retry(self, update: HistoryUpdate) -> None:
+        """Storage has not taken ``update``: what is still so is to be told again, before what came since."""
+        since = self.pending
+        merged = {stored.message_id: True for stored in update.append if stored.message_id in self.records}
+        merged |= {message_id: False for message_id in update.evict if message_id not in self.records}
+        for message_id in since:
+            merged.pop(message_id, None)
+        self.pending = merged | since
+
+
+def _stored(record: Record) -> StoredMessage:
+    return StoredMessage(record.message_id, record.data, record.hint)

@@ -1,0 +1,307 @@
+"""Messages to bytes and back, in either dialect; docs/explanation/group-sync.md says where they come from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final, NamedTuple
+
+from ...errors import LimitExceeded, ProtocolError
+from ...limits import LIMITS
+from ..model import Dialect, HistoryEntry, Message
+from .protobuf import bytes_field, fields, number_field, read_varint, skip, tag, text_field, varint
+
+_SENDER, _ID, _CHANNEL, _LAMPORT, _CAUSAL, _BLOOM, _REPAIRS, _CONTENT = range(8)
+_NAMES = (
+    "sender_id",
+    "message_id",
+    "channel_id",
+    "lamport_timestamp",
+    "causal_history",
+    "bloom_filter",
+    "repair_request",
+    "content",
+)
+_NOT_KEPT = frozenset({_BLOOM, _REPAIRS})
+_CACHED_ENTRIES_MAX = 8_192
+"""History entries known by their bytes: the same ones come again and again.  Reaching it only costs time."""
+_CACHED_ENTRY_BYTES_MAX = 256
+
+
+class Layout(NamedTuple):
+    """Which number each field has in a dialect, and the order in which it is written."""
+
+    dialect: Dialect
+    numbers: tuple[int, ...]
+    """In the order of the constants above."""
+    lamport_required: bool
+
+
+SPEC: Final = Layout("spec", (1, 2, 3, 10, 11, 12, 13, 20), lamport_required=False)
+NIM: Final = Layout("nim", (7, 1, 4, 2, 3, 6, 13, 5), lamport_required=True)
+_LAYOUTS = {"spec": SPEC, "nim": NIM}
+
+
+class Decoded(NamedTuple):
+    """A message, and its bytes as they are kept for rebroadcasts: without filter and repair requests."""
+
+    message: Message
+    kept: bytes
+
+
+class Wire:
+    """One dialect.  Keeps nothing but a bounded cache of history entries."""
+
+    __slots__ = ("_cache", "_known", "_slots", "_tags", "dialect", "layout")
+
+    def __init__(self, dialect: Dialect) -> None:
+        self.dialect = dialect
+        self.layout = layout = _LAYOUTS[dialect]
+        self._tags = tuple(tag(number, 0 if slot == _LAMPORT else 2) for slot, number in enumerate(layout.numbers))
+        self._slots = {read_varint(key, 0)[0]: slot for slot, key in enumerate(self._tags)}
+        self._known = {number: _NAMES[slot] for slot, number in enumerate(layout.numbers)}
+        self._cache: dict[bytes, HistoryEntry] = {}
+
+    # to bytes
+
+    def reference(self, entry: HistoryEntry) -> bytes:
+        """``entry`` as a field of a message's causal history."""
+        return self._tags[_CAUSAL] + self._sized(_entry_bytes(entry))
+
+    def frame(
+        self, message_id: bytes, channel: bytes, sender: bytes, lamport: int | None, causal: bytes, content: bytes
+    ) -> tuple[bytes, bytes, bytes]:
+        """A message in three parts: the filter goes between the first two, repair requests between the last two.
+
+        ``causal`` is :meth:`reference` of each entry, joined.  Together the parts are what is kept of the message.
+        """
+        tags = self._tags
+        id_field = tags[_ID] + varint(len(message_id)) + message_id
+        channel_field = tags[_CHANNEL] + varint(len(channel)) + channel
+        sender_field = tags[_SENDER] + varint(len(sender)) + sender if sender else b""
+        clock = b"" if lamport is None else tags[_LAMPORT] + varint(lamport)
+        if self.dialect == "spec":
+            body = tags[_CONTENT] + varint(len(content)) + content if content else b""
+            return b"".join((sender_field, id_field, channel_field, clock, causal)), b"", body
+        body = tags[_CONTENT] + varint(len(content)) + content
+        return b"".join((id_field, clock, causal, channel_field, body)), sender_field, b""
+
+    def bloom_field(self, filter_bytes: bytes) -> bytes:
+        """The filter as a field of a message."""
+        return self._tags[_BLOOM] + self._sized(filter_bytes)
+
+    def repair_fields(self, entries: Iterable[HistoryEntry]) -> bytes:
+        """Repair requests as fields of a message."""
+        return b"".join([self._tags[_REPAIRS] + self._sized(_entry_bytes(entry)) for entry in entries])
+
+    def encode(self, message: Message) -> bytes:
+        """The whole message; the unknown fields last."""
+        head, middle, tail = self.frame(
+            message.message_id.encode(),
+            message.channel.encode(),
+            message.sender_id.encode(),
+            message.lamport,
+            b"".join([self.reference(entry) for entry in message.causal]),
+            message.content,
+        )
+        bloom = self.bloom_field(message.bloom) if message.bloom else b""
+        return b"".join((head, bloom, middle, self.repair_fields(message.repairs), tail, message.unknown))
+
+    @staticmethod
+    def _sized(data: bytes) -> bytes:
+        return varint(len(data)) + data
+
+    # from bytes
+
+    def decode(self, data: bytes) -> Decoded:
+        """The message in ``data``.
+
+        ProtocolError(reason, offset) if it is none of this dialect; LimitExceeded for what is larger than its limit.
+        """
+        if len(data) > LIMITS.group_wire_bytes_max:
+            raise LimitExceeded(name="group_wire_bytes_max", limit=LIMITS.group_wire_bytes_max, value=len(data))
+        try:
+            return self._decode(data)
+        except IndexError:
+            raise ProtocolError("a field is cut", "truncated", len(data)) from None
+
+    def _decode(self, data: bytes) -> Decoded:
+        values: list[bytes | None] = [None] * 8
+        lamport: int | None = None
+        causal: list[HistoryEntry] = []
+        repairs: list[HistoryEntry] = []
+        unknown: list[bytes] = []
+        cuts: list[tuple[int, int]] = []
+        slots, cache = self._slots, self._cache
+        position, end = 0, len(data)
+        while position < end:
+            start = position
+            key = data[position]
+            position += 1
+            if key > 127:
+                key, position = read_varint(data, start)
+            slot = slots.get(key)
+            if slot is None:
+                position = self._skip_unknown(data, key, position, start)
+                unknown.append(data[start:position])
+                continue
+            if slot == _LAMPORT:
+                lamport, position = read_varint(data, position)
+                continue
+            size = data[position]
+            position += 1
+            if size > 127:
+                size, position = read_varint(data, position - 1)
+            stop = position + size
+            if stop > end:
+                raise ProtocolError(f"{_NAMES[slot]} is cut", "truncated", start)
+            value = data[position:stop]
+            position = stop
+            if slot == _CAUSAL:
+                causal.append(cache.get(value) or self._entry(value, start))
+                continue
+            if slot == _REPAIRS:
+                repairs.append(cache.get(value) or self._entry(value, start))
+            else:
+                values[slot] = value
+            if slot in _NOT_KEPT:
+                cuts.append((start, stop))
+        message = self._message(values, lamport, causal, repairs, b"".join(unknown))
+        return Decoded(message, _without(data, cuts) if cuts else data)
+
+    def _message(
+        self,
+        values: list[bytes | None],
+        lamport: int | None,
+        causal: list[HistoryEntry],
+        repairs: list[HistoryEntry],
+        unknown: bytes,
+    ) -> Message:
+        most = max(len(causal), len(repairs))
+        if most > LIMITS.group_entries_max:
+            raise LimitExceeded(name="group_entries_max", limit=LIMITS.group_entries_max, value=most)
+        content = values[_CONTENT]
+        if lamport is None and (self.layout.lamport_required or not content):
+            raise ProtocolError("no lamport_timestamp", "malformed", 0)
+        if content is None and self.layout.lamport_required:
+            raise ProtocolError("no content", "malformed", 0)
+        if content and len(content) > LIMITS.group_content_bytes_max:
+            limit = LIMITS.group_content_bytes_max
+            raise LimitExceeded(name="group_content_bytes_max", limit=limit, value=len(content))
+        return Message(
+            _text(values, _ID),
+            _text(values, _CHANNEL),
+            lamport,
+            content or b"",
+            _text(values, _SENDER, required=False),
+            tuple(causal),
+            values[_BLOOM] or b"",
+            tuple(repairs),
+            unknown,
+        )
+
+    def _skip_unknown(self, data: bytes, key: int, position: int, start: int) -> int:
+        field = key >> 3
+        if field in self._known:
+            raise ProtocolError(
+                f"{self._known[field]}: of another type than in dialect {self.dialect}", "dialect", start
+            )
+        if not field:
+            raise ProtocolError("field number 0", "malformed", start)
+        return skip(data, position, key & 7, start)
+
+    def _entry(self, value: bytes, offset: int) -> HistoryEntry:
+        try:
+            entry = _read_entry(value, offset)
+        except ProtocolError:
+            # Older senders of this dialect put bare ids there.
+            if self.dialect != "nim" or not 0 < len(value) <= LIMITS.group_id_bytes_max:
+                raise
+            try:
+                entry = HistoryEntry(value.decode())
+            except UnicodeDecodeError:
+                raise ProtocolError("causal_history: neither entry nor id", "malformed", offset) from None
+        if len(value) <= _CACHED_ENTRY_BYTES_MAX:
+            if len(self._cache) >= _CACHED_ENTRIES_MAX:
+                self._cache.clear()
+            self._cache[value] = entry
+        return entry
+
+
+def _text(values: list[bytes | None], slot: int, *, required: bool = True) -> str:
+    value = values[slot]
+    if not value:
+        if required:
+            raise ProtocolError(f"no {_NAMES[slot]}", "malformed", 0)
+        return ""
+    if len(value) > LIMITS.group_id_bytes_max:
+        raise _too_long(_NAMES[slot], "group_id_bytes_max", LIMITS.group_id_bytes_max, len(value))
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        raise ProtocolError(f"{_NAMES[slot]}: no UTF-8", "malformed", 0) from None
+
+
+def _too_long(what: str, name: str, limit: int, size: int) -> LimitExceeded:
+    text = f"{what}: {size} bytes, over the limit {name} = {limit}"
+    return LimitExceeded(text, name=name, limit=limit, value=size)
+
+
+def _entry_bytes(entry: HistoryEntry) -> bytes:
+    message_id, hint, sender = entry
+    data = text_field(1, message_id)
+    if hint:
+        data += bytes_field(2, hint)
+    return data + text_field(3, sender) if sender else data
+
+
+def _read_entry(value: bytes, offset: int) -> HistoryEntry:
+    parts: list[bytes] = [b"", b"", b"", b""]
+    for field, content, _, _ in fields(value):
+        if field <= 3:
+            if isinstance(content, int):
+                raise ProtocolError("history entry: a number instead of bytes", "malformed", offset)
+            parts[field] = content
+    ids, hints = LIMITS.group_id_bytes_max, LIMITS.group_hint_bytes_max
+    if max(len(parts[1]), len(parts[3])) > ids:
+        raise _too_long("history entry", "group_id_bytes_max", ids, max(len(parts[1]), len(parts[3])))
+    if len(parts[2]) > hints:
+        raise _too_long("retrieval_hint", "group_hint_bytes_max", hints, len(parts[2]))
+    if not parts[1]:
+        raise ProtocolError("history entry: no message_id", "malformed", offset)
+    try:
+        return HistoryEntry(parts[1].decode(), parts[2], parts[3].decode())
+    except UnicodeDecodeError:
+        raise ProtocolError("history entry: no UTF-8", "malformed", offset) from None
+
+
+def _without(data: bytes, cuts: list[tuple[int, int]]) -> bytes:
+    pieces = []
+    position = 0
+    for start, stop in cuts:
+        pieces.append(data[position:start])
+        position = stop
+    pieces.append(data[position:])
+    return b"".join(pieces)
+
+
+def entry_bytes(entry: HistoryEntry) -> bytes:
+    """A history entry by itself, as snapshots hold it."""
+    return _entry_bytes(entry)
+
+
+def read_entry(data: bytes) -> HistoryEntry:
+    """:func:`entry_bytes` backwards.  ProtocolError, LimitExceeded."""
+    return _read_entry(data, 0)
+
+
+def nim_filter(words: bytes, capacity: int, error_rate: float, hashes: int, bits: int) -> bytes:
+    """The filter of dialect ``nim``: its words, little-endian, with its parameters."""
+    return b"".join(
+        (
+            bytes_field(1, words),
+            number_field(2, capacity),
+            number_field(3, round(error_rate * 1_000_000)),
+            number_field(4, hashes),
+            number_field(5, bits),
+        )
+    )
