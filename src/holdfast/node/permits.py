@@ -98,7 +98,7 @@ PERMITS: dict[str, Permit] = {
     "records.commit_upload": Permit("records.write"),
     "records.abort_upload": Permit("records.write"),
     "records.delete_artifact": Permit("records.write"),
-    "records.seal": Permit("records.write"),
+    "records.seal": Permit("jobs.write", "job"),
     "records.verify": Permit("jobs.read", "job"),
 }
 

@@ -27,11 +27,13 @@ EXPECTED: dict[str, set[str]] = {
     "streams:write": {"streams.write"},
     "sessions:read": {"sessions.use"},
     "sessions:write": {"sessions.publish"},
+    "records:read": {"records.read"},
+    "records:write": {"records.write"},
     "admin": set(ACTIONS),
 }
 READS = {
     *("node.read", "jobs.list", "jobs.read", "channels.list", "channels.read", "streams.list", "streams.read"),
-    "sessions.use",
+    *("sessions.use", "records.read"),
 }
 OF_A_JOB = {"jobs.read", "jobs.write", "channels.read", "channels.write"} | EXPECTED["channels:create"]
 OF_A_CHANNEL = {"channels.read", "channels.write", "channels.manage"}
