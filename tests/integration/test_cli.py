@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import resource
 import signal
 import subprocess
 
 import pytest
 
+import holdfast
 from holdfast.testing import NodeBox, wait_until
 
 
@@ -100,6 +102,61 @@ def test_send_text_a_file_and_the_end_of_input(node_box: NodeBox) -> None:
     node_box.run("wait", "x")
     expected = b"hello world\n" + b"from a file\n" * 1000 + b"from stdin\n"
     assert node_box.run("logs", "x").stdout == expected
+
+
+def test_a_file_cut_by_the_nodes_death_says_where_to_go_on(node_box: NodeBox) -> None:
+    start(
+        node_box,
+        "x",
+        "sh",
+        "-c",
+        "until [ -e go ]; do sleep 0.01; done; exec cat",
+        options=("-T", "-w", str(node_box.directory)),
+    )
+    content = b"".join(b"%07d\n" % number for number in range(1_000_000))
+    file = node_box.directory / "file"
+    file.write_bytes(content)
+    sending = node_box.spawn("send", "--file", str(file), "x", stderr=subprocess.PIPE)
+    with holdfast.connect_sync(node_box.url, autostart=False) as node:
+        wait_until(lambda: queued(node.jobs.get("x")), "a part of the file is there")
+    node_box.kill_node()
+    _, told = sending.communicate()
+    assert sending.returncode == 75
+    found = re.search(rb"(\d+) bytes are in the job's input.*; holdfast (send --file \S+ --offset (\d+) x)", told)
+    assert found is not None
+    assert found[1] == found[3]
+    assert int(found[1]) > 300_000
+    node_box.start_node()
+    (node_box.directory / "go").touch()
+    node_box.run(*found[2].decode().split(), "--eof")
+    node_box.run("wait", "x")
+    unsure = re.search(rb"the next (\d+) may be", told)
+    doubled = content[: int(found[1]) + int(unsure[1])] + content[int(found[1]) :] if unsure else content
+    assert node_box.run("logs", "x").stdout in (content, doubled)
+
+
+def queued(job: holdfast.SyncJob) -> bool:
+    """Whether much waits with the keeper."""
+    return job.send(b"").queued_bytes > 300_000
+
+
+def test_a_part_of_a_file_can_be_left_out(node_box: NodeBox) -> None:
+    start(node_box, "x", "cat")
+    file = node_box.directory / "file"
+    file.write_bytes(b"0123456789")
+    node_box.run("send", "--file", str(file), "--offset", "4", "x")
+    node_box.run("send", "--file", "-", "--offset", "2", "--eof", "x", input=b"abcdef")
+    node_box.run("wait", "x")
+    assert node_box.run("logs", "x").stdout == b"456789cdef"
+    assert b"beyond the end, 10" in node_box.run("send", "-f", str(file), "--offset", "11", "x", code=125).stderr
+    assert b"--offset is for --file" in node_box.run("send", "--offset", "1", "x", "text", code=125).stderr
+
+
+def test_a_file_for_a_job_that_ends_says_how_far_it_got(node_box: NodeBox) -> None:
+    start(node_box, "x", "true")
+    node_box.run("wait", "x")
+    done = node_box.run("send", "--file", "-", "x", input=b"abc", code=4)
+    assert b"0 bytes are in the job's input" in done.stderr
 
 
 @pytest.mark.parametrize("options", [("-t",), ("-T",)])

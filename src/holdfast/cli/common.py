@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -45,6 +46,65 @@ class JobName(click.ParamType[str]):
 
 
 JOB = JobName()
+
+
+class CommandWord(click.types.UnprocessedParamType):
+    """A word of the command to run, passed on as it is: completes to programs first, then to files."""
+
+    name = "command"
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        """Programs on the path for the first word; for a path, and for every other word, the shell's own files."""
+        if ctx.params.get(param.name or "") or "/" in incomplete:
+            return [CompletionItem(incomplete, type="file")]
+        found = set()
+        for directory in os.get_exec_path():
+            try:
+                with os.scandir(directory) as entries:
+                    found |= {entry.name for entry in entries if entry.name.startswith(incomplete)}
+            except OSError:
+                continue
+        return [CompletionItem(name) for name in sorted(found)]
+
+
+COMMAND = CommandWord()
+
+
+class Key(click.ParamType[str]):
+    """A key by name."""
+
+    name = "key"
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        """The names of keys."""
+        from .keys import KEY_NAMES
+
+        return _completions(KEY_NAMES, incomplete)
+
+
+KEY = Key()
+
+
+class Signal(click.ParamType[str]):
+    """A signal by name or number; which there are is for the job's machine to say."""
+
+    name = "signal"
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        """The names of this machine's signals, with SIG if it was typed."""
+        from signal import Signals
+
+        names = [one.name for one in Signals]
+        if not incomplete.upper().startswith("SIG"):
+            names = [name.removeprefix("SIG") for name in names]
+        return _completions(names, incomplete)
+
+
+SIGNAL = Signal()
+
+
+def _completions(names: Iterable[str], incomplete: str) -> list[CompletionItem]:
+    return [CompletionItem(name) for name in names if name.lower().startswith(incomplete.lower())]
 
 
 class Duration(click.ParamType[float]):

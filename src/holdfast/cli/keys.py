@@ -41,6 +41,13 @@ _NAMED = {
 }
 """What a VT220-like terminal sends; the names are those of tmux."""
 
+KEY_NAMES = (
+    *("Enter", "Tab", "BTab", "Space", "Escape", "BSpace", "Delete", "Insert", "Home", "End", "PageUp", "PageDown"),
+    *("Up", "Down", "Right", "Left", *(f"F{number}" for number in range(1, 13))),
+    *(f"C-{letter}" for letter in "abcdefghijklmnopqrstuvwxyz"),
+)
+"""The keys that have one usual name, for completion; each is one of :func:`key_bytes`."""
+
 _CONTROL = ("c-", "ctrl-", "ctrl+", "^")
 _META = ("m-", "alt-", "alt+", "meta-")
 

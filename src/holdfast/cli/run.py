@@ -11,7 +11,7 @@ from ..client.spec import is_utf8
 from ..errors import UsageError
 from ..quantities import parse_size
 from . import terminal
-from .common import format_option, info_as_dict, print_json, reach_node
+from .common import COMMAND, format_option, info_as_dict, print_json, reach_node
 from .screen import say
 from .watching import WatchOptions, detach_keys_option, watch
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 @click.command(context_settings={"ignore_unknown_options": False, "allow_interspersed_args": False})
-@click.argument("command", metavar="[--] CMD [ARG]...", nargs=-1, required=True, type=click.UNPROCESSED)
+@click.argument("command", metavar="[--] CMD [ARG]...", nargs=-1, required=True, type=COMMAND)
 @click.option("-d", "--detach", is_flag=True, help="Start the job, print its id, and leave it.")
 @click.option("-n", "--name", default="", help="A name for the job; unique until `holdfast rm`.")
 @click.option("-t", "--tty", "tty", flag_value=True, type=bool, default=None, help="Give the job a terminal.")

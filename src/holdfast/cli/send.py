@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import os
+import stat
 import sys
 from collections.abc import Iterator
 from typing import IO, TYPE_CHECKING
 
 import click
 
-from ..errors import LimitExceeded, UsageError
-from .common import JOB, reach_node
+from ..errors import EXIT_LINK_LOST, DisconnectedError, HoldfastError, LimitExceeded, Unavailable, UsageError
+from .common import JOB, KEY, reach_node
 from .keys import key_bytes
+from .progress import transfer_bar
+from .screen import say
 
 if TYPE_CHECKING:
     from ..client.sync import SyncJob
@@ -25,32 +29,103 @@ _SIGNAL_OF_KEY = {b"\x03": "INT", b"\x1c": "QUIT", b"\x1a": "TSTP"}
 @click.command()
 @click.argument("job", type=JOB)
 @click.argument("text", nargs=-1)
-@click.option("-k", "--key", "keys", multiple=True, help="Send a key: C-c, Enter, Up, F5, M-x. May be repeated.")
+@click.option(
+    "-k", "--key", "keys", multiple=True, type=KEY, help="Send a key: C-c, Enter, Up, F5, M-x. May be repeated."
+)
 @click.option("-f", "--file", type=click.File("rb"), help="Send a file's content; - is standard input.")
+@click.option(
+    "--offset",
+    type=click.IntRange(min=0),
+    default=0,
+    metavar="BYTES",
+    help="Leave out so much of the file: where an interrupted send says that it can go on.",
+)
 @click.option("-n", "--no-newline", is_flag=True, help="Do not end TEXT with a newline.")
 @click.option("--eof", is_flag=True, help="End the job's input after what is sent.")
 def send(
-    job: str, text: tuple[str, ...], keys: tuple[str, ...], file: IO[bytes] | None, no_newline: bool, eof: bool
-) -> None:
+    job: str,
+    text: tuple[str, ...],
+    keys: tuple[str, ...],
+    file: IO[bytes] | None,
+    offset: int,
+    no_newline: bool,
+    eof: bool,
+) -> int:
     r"""Send text, keys or a file to a job.
 
     TEXT words are joined by spaces and end with a newline. Without TEXT, --key, --file or --eof, standard input
     is sent. The order is: text, file, keys, end of input. In a job without a terminal C-c, C-\ and C-z send the
     signal, and C-d ends the input.
+
+    A file that could not be sent as a whole is told with how much of it the job's input has, for --offset.
     """
+    if offset and file is None:
+        raise click.UsageError("--offset is for --file")
     sequences = [key_bytes(key) for key in keys]
     with reach_node() as node:
         found = node.jobs.get(job)
         if text:
             _send(found, " ".join(text).encode() + (b"" if no_newline else b"\n"))
         source = file or (None if text or keys or eof else sys.stdin.buffer)
-        if source is not None:
-            for part in _parts(source):
-                _send(found, part)
+        if source is not None and not _send_all(found, source, offset):
+            return EXIT_LINK_LOST
         for sequence in sequences:
             eof = _press(found, sequence) or eof
         if eof:
             _send(found, b"", eof=True)
+    return 0
+
+
+def _send_all(job: SyncJob, source: IO[bytes], offset: int) -> bool:
+    """Send from ``offset`` on, saying how far it got if not to the end; False if the link was lost."""
+    done_bytes, part = offset, b""
+    _leave_out(source, offset)
+    with transfer_bar(_size_of(source), offset) as progress:
+        try:
+            for part in _parts(source):
+                _send(job, part)
+                done_bytes += len(part)
+                progress(done_bytes)
+        except (DisconnectedError, Unavailable) as error:
+            say(f"{error}")
+            say(f"the link is lost; {_how_far(job, source, done_bytes, len(part))}")
+            return False
+        except (HoldfastError, KeyboardInterrupt):
+            say(_how_far(job, source, done_bytes, 0))
+            raise
+    return True
+
+
+def _how_far(job: SyncJob, source: IO[bytes], done_bytes: int, unknown_bytes: int) -> str:
+    """What the job's input has, what of the rest is not known, and how to go on."""
+    words = f"{done_bytes} bytes are in the job's input"
+    if unknown_bytes:
+        words += f", the next {unknown_bytes} may be"
+    name = getattr(source, "name", "-")
+    if isinstance(name, str) and source is not sys.stdin.buffer:
+        import shlex
+
+        words += f"; holdfast send --file {shlex.quote(name)} --offset {done_bytes} {job.name or job.id}"
+    return words
+
+
+def _size_of(source: IO[bytes]) -> int:
+    """How long it is, if it has a length."""
+    try:
+        found = os.fstat(source.fileno())
+    except OSError:
+        return 0
+    return found.st_size if stat.S_ISREG(found.st_mode) else 0
+
+
+def _leave_out(source: IO[bytes], offset: int) -> None:
+    """Go to ``offset``, also in what can only be read.  UsageError beyond the end."""
+    left = offset
+    while left:
+        part = source.read(min(left, 1 << 20))
+        if not part:
+            raise UsageError(f"offset: {offset} is beyond the end, {offset - left}", field="offset")
+        left -= len(part)
 
 
 def _press(job: SyncJob, sequence: bytes) -> bool:

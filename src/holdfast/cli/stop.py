@@ -9,7 +9,7 @@ import click
 
 from ..errors import HoldfastError, exit_code_of
 from ..quantities import format_size
-from .common import DURATION, JOB, ending_text, reach_node
+from .common import DURATION, JOB, SIGNAL, ending_text, reach_node
 from .screen import say
 
 if TYPE_CHECKING:
@@ -57,7 +57,9 @@ def _stop(node: SyncNode, job: str, grace: float) -> None:
 
 @click.command()
 @click.argument("jobs", metavar="JOB...", nargs=-1, required=True, type=JOB)
-@click.option("-s", "--signal", "name", default="KILL", show_default=True, help="Signal, by name or number.")
+@click.option(
+    "-s", "--signal", "name", type=SIGNAL, default="KILL", show_default=True, help="Signal, by name or number."
+)
 def kill(jobs: tuple[str, ...], name: str) -> int:
     """Send a signal to a job's processes.
 

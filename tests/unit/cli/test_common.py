@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 
 import click
 import pytest
 
-from holdfast.cli.common import DURATION, age_text, exit_code_of_job, print_table, state_text
+from holdfast.cli.common import COMMAND, DURATION, KEY, SIGNAL, age_text, exit_code_of_job, print_table, state_text
+from holdfast.cli.keys import KEY_NAMES, key_bytes
 from holdfast.jobs.model import DoneReason, JobInfo
 
 
@@ -56,3 +58,31 @@ def test_a_running_job_shows_when_its_keeper_is_away() -> None:
 def test_tables_align(capsys: pytest.CaptureFixture[str]) -> None:
     print_table(("A", "B", "C"), [("x", "100", "y"), ("long", "1", "z")], right=frozenset({1}))
     assert capsys.readouterr().out.splitlines() == ["A       B  C", "x     100  y", "long    1  z"]
+
+
+def completed(kind: click.ParamType[str], typed: str, before: tuple[str, ...] = ()) -> list[str]:
+    context = click.Context(click.Command("x"))
+    context.params["word"] = before
+    return [item.value for item in kind.shell_complete(context, click.Argument(["word"], nargs=-1), typed)]
+
+
+def test_keys_and_signals_complete_by_name() -> None:
+    assert completed(KEY, "c-c") == ["C-c"]
+    assert completed(KEY, "page") == ["PageUp", "PageDown"]
+    assert completed(SIGNAL, "us") == ["USR1", "USR2"]
+    assert completed(SIGNAL, "SIGUS") == ["SIGUSR1", "SIGUSR2"]
+
+
+def test_the_command_completes_to_programs_then_to_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "walker").touch()
+    monkeypatch.setenv("PATH", f"{tmp_path}:/nosuch")
+    assert completed(COMMAND, "wal") == ["walker"]
+    assert completed(COMMAND, "./wal") == ["./wal"]
+    item = COMMAND.shell_complete(click.Context(click.Command("x")), click.Argument(["word"]), "a/b")[0]
+    assert item.type == "file"
+    assert completed(COMMAND, "wal", before=("python3",)) == ["wal"]
+
+
+def test_each_key_offered_is_known() -> None:
+    for name in KEY_NAMES:
+        assert key_bytes(name)
