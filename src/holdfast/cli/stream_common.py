@@ -42,10 +42,10 @@ class Offset(click.ParamType[int]):
         """The number."""
         text = str(value)
         first, underscore, second = text.rpartition("_")
-        digits = second if underscore and not first.strip("0") else text
-        if not digits.removeprefix("-").isascii() or not digits.removeprefix("-").isdigit():
+        digits = second if underscore and not first.strip("0") else text.removeprefix("-")
+        if not (digits.isascii() and digits.isdigit()):
             self.fail(f"{text!r} is not an offset", param, ctx)
-        return int(digits)
+        return -int(digits) if text.startswith("-") else int(digits)
 
 
 OFFSET = Offset()

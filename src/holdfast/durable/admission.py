@@ -67,6 +67,8 @@ def _meet_closed(meta: StreamMeta, addition: Addition, known: Producer | None) -
     if producer is not None:
         if producer == meta.closed_by:
             return Duplicated(producer)
+        if addition.recall_when_closed and known is not None and repeats(producer, known):
+            return Duplicated(known)
         if known is not None and producer.epoch < known.epoch:
             raise Fenced(epoch=known.epoch)
     elif not addition.body:

@@ -88,6 +88,8 @@ class Addition:
     sequence: str | None = None
     """The writers' own order; must grow from append to append, compared as bytes."""
     producer: Producer | None = None
+    recall_when_closed: bool = False
+    """What a producer repeats is told to be there on a closed stream too, where HTTP's protocol wants it refused."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -157,6 +157,7 @@ class StreamsService:
             close=close,
             sequence=sequence or None,
             producer=_producer(producer),
+            recall_when_closed=True,
         )
         added = await self._own.append(path, addition)
         return StreamAppended(tail=added.tail, closed=added.closed, duplicate=added.duplicate)

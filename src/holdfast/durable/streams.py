@@ -270,7 +270,7 @@ class DurableStreams:
         tail = stat.tail - first_of(stat)
         position = (tail if fork.position is None else fork.position) + fork.beyond
         if position > tail:
-            raise UsageError(f"Stream-Fork-Offset: {position} is beyond the source's tail, {tail}", field="fork")
+            raise UsageError(f"fork: position {position} is beyond the source's tail, {tail}", field="fork")
         return source.meta, position + first_of(stat)
 
     def _enter(self, meta: StreamMeta) -> _Stream:

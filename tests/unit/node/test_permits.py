@@ -34,7 +34,7 @@ def test_permits_name_parameters_that_are_there() -> None:
         elif rule.kind != "list":
             assert permit.parameter in command.parameters, name
         assert permit.speaker in ("", *command.parameters), name
-        for parameter, kind in (("job", "job"), ("channel", "channel")):
+        for parameter, kind in (("job", "job"), ("channel", "channel"), ("path", "stream")):
             if parameter in command.parameters:
                 assert (permit.parameter, rule.kind) == (parameter, kind), name
         if "sender" in command.parameters:
