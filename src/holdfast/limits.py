@@ -301,6 +301,8 @@ class Limits(NamedTuple):
     """The same in bytes."""
     referrers_per_record_max: int = 1_000
     """Referrers of one record."""
+    seal_output_bytes_max: int = GIB
+    """A job with more output is not sealed by itself when it ends, only when asked for; 0: none with output is."""
     record_grace_s: float = DAY_S
     """How long a record that nothing keeps is safe from collection after it was pushed."""
     feed_entries_max: int = 1_000_000

@@ -165,10 +165,9 @@ class JobController:
             raise
 
     def _watch_end(self, job: Job) -> None:
-        if job.record.info.channels:
-            task = asyncio.create_task(self._tell_end(job), name=f"job-end-{job.id}")
-            self._watchers.add(task)
-            task.add_done_callback(self._watchers.discard)
+        task = asyncio.create_task(self._tell_end(job), name=f"job-end-{job.id}")
+        self._watchers.add(task)
+        task.add_done_callback(self._watchers.discard)
 
     async def _tell_end(self, job: Job) -> None:
         while not (job.done or job.removed):

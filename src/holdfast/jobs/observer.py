@@ -7,7 +7,10 @@ from typing import Protocol
 
 
 class JobObserver(Protocol):
-    """Is told of jobs with channels, in order; each call may come again after a crash and then changes nothing."""
+    """Is told of jobs, in order; each call may come again after a crash and then changes nothing.
+
+    ``starting`` and ``removed`` come for jobs with channels only, ``ended`` for every job.
+    """
 
     async def starting(self, job_id: str, channels: Sequence[str], starter: str) -> None:
         """The job is about to start for ``starter``; an error keeps it from starting."""

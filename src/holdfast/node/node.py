@@ -44,6 +44,7 @@ from ..status.model import NodeInfo
 from .callers import Caller, Callers
 from .channels import ChannelCaller, JobChannels
 from .listening import Certificate, ListenOptions, addresses, certificate, http_settings, tls_context
+from .sealing import JobEnds, Sealer
 from .session_bus import BusProvider
 from .session_callers import SessionCaller, restored
 from .session_channels import ChannelsProvider
@@ -84,6 +85,8 @@ class Node:
         self._limits = limits
         self._stack = AsyncExitStack()
         self._started_at = clock.wall()
+        self.stopping = asyncio.Event()
+        """Set when somebody wants the node to end; who runs it sees to that."""
         self.jobs: JobController
         self.channels: ChannelRouter
         self.sessions: Sessions
@@ -125,6 +128,10 @@ class Node:
         self.channels = ChannelRouter(self._engine, clock=self._clock, limits=self._limits)
         self._stack.push_async_callback(self.channels.close)
         await self.channels.open()
+        self.records = RecordDomain(self._engine, clock=self._clock, limits=self._limits)
+        self._stack.push_async_callback(self.records.close)
+        await self.records.open()
+        job_ends = JobEnds(JobChannels(self.channels))
         self.jobs = JobController(
             self._engine,
             midwife,
@@ -132,11 +139,11 @@ class Node:
             clock=self._clock,
             limits=self._limits,
             mint_token=self.authority.mint_for_job,
-            observer=JobChannels(self.channels),
+            observer=job_ends,
         )
         self._stack.push_async_callback(self.jobs.close)
         await self.jobs.open()
-        await self._open_records()
+        await self._open_seals(job_ends)
         await self._open_streams()
         await self._open_sessions()
         server = await serve_unix(
@@ -179,10 +186,12 @@ class Node:
         self.streams = Streams(own, mounts, Readers(self._limits))
         self._stack.push_async_callback(self.streams.readers.close)
 
-    async def _open_records(self) -> None:
-        self.records = RecordDomain(self._engine, clock=self._clock, limits=self._limits)
-        self._stack.push_async_callback(self.records.close)
-        await self.records.open()
+    async def _open_seals(self, job_ends: JobEnds) -> None:
+        """From now on the output of jobs that end is sealed, of those too that ended while no node ran."""
+        sealer = Sealer(self._engine, self.jobs, self.records.store, limits=self._limits)
+        await sealer.open()
+        self.records.seals = sealer
+        job_ends.begin(sealer)
 
     async def _open_sessions(self) -> None:
         def restore(grant: Mapping[str, Any]) -> SessionCaller:
@@ -302,4 +311,9 @@ class _StatusService:
         self._node = node
 
     async def info(self) -> NodeInfo:
+        return self._node.info()
+
+    async def stop(self) -> NodeInfo:
+        _logger.info("node.asked_to_stop", pid=os.getpid())
+        self._node.stopping.set()
         return self._node.info()
