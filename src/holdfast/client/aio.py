@@ -6,6 +6,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from ..rpc.commands import invoke
+from ..sessions.api import DEFAULT_IDLE
 from ..status.api import StatusApi
 from ..status.model import NodeInfo
 from .channels import Channels
@@ -13,9 +14,13 @@ from .credentials import GetTokenSoon, target
 from .jobs import Jobs
 from .link import Link
 from .records import Records
+from .sessions import AckMode, Session, Sessions
 from .streams import Streams
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from .session_inbox import Pattern, Payload
     from .tokens import Tokens
 
 
@@ -31,6 +36,7 @@ class Node:
         self.jobs = Jobs(link, self.channels)
         self.records = Records(link)
         self.streams = Streams(link)
+        self.sessions = Sessions(link)
 
     async def __aenter__(self) -> Self:
         await self._link.connection()
@@ -52,9 +58,41 @@ class Node:
 
         return Tokens(self._link)
 
+    def session(
+        self,
+        patterns: Iterable[Pattern] | None = None,
+        *,
+        id: str = "",
+        idle_after: float = DEFAULT_IDLE,
+        steal: bool = False,
+        ack: AckMode = "auto",
+        client: str = "",
+    ) -> Session:
+        """A session to use with ``async with`` and ``async for``: made anew, or the one of ``id`` taken up again.
+
+        ``patterns``: what it is bound to, from now on if it was there before; None: as it is.  ``idle_after``: seconds
+        without a client after which a new one closes, 0 or less: never.  ``steal``: take it from another client.
+        ``ack``: see :data:`AckMode`.  ``client``: who others are told has it.
+
+        Entering raises SessionNotFound, ClientAlreadyAttached, and what :meth:`SessionsApi.new` does.
+        """
+        return Session(
+            self._link, patterns, id=id, idle_after=idle_after, steal=steal, ack=ack, client=client
+        )
+
+    async def publish(
+        self, subject: str, payload: Payload = b"", *, headers: Mapping[str, str] | None = None, sequence: int = 0
+    ) -> int:
+        """Send a message to a subject: of the bus, a job's input, a channel; its position there, -1 for a feed."""
+        return await self.sessions.publish(subject, payload, headers=headers, sequence=sequence)
+
     async def info(self) -> NodeInfo:
         """Who answers: version, process, places, counts."""
         return await self._link.again(lambda link: invoke(link, StatusApi.info))
+
+    async def stop(self) -> NodeInfo:
+        """Have the node end; jobs run on.  Answers who will have ended, before it has.  For its owner only."""
+        return await self._link.once(lambda link: invoke(link, StatusApi.stop))
 
 
 def connect(

@@ -27,8 +27,13 @@ from .output import READ_BYTES, OutputChunk, chunk_of
 from .spec import JobOptions, make_spec
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from typing import Literal
+
+    from .session_inbox import Pattern, Payload
     from .sync_channels import SyncChannel, SyncChannels
     from .sync_records import SyncRecords
+    from .sync_sessions import SyncSession, SyncSessions
     from .sync_streams import SyncStreams
     from .tokens import SyncTokens
 
@@ -105,9 +110,46 @@ class SyncNode:
 
         return SyncTokens(self)
 
+    @property
+    def sessions(self) -> SyncSessions:
+        """The node's sessions and providers."""
+        from .sync_sessions import SyncSessions
+
+        return SyncSessions(self)
+
+    def session(
+        self,
+        patterns: Iterable[Pattern] | None = None,
+        *,
+        id: str = "",
+        idle_after: float = 3_600.0,
+        steal: bool = False,
+        ack: Literal["auto", "manual"] = "auto",
+        client: str = "",
+    ) -> SyncSession:
+        """A session to use with ``with`` and ``for``: made anew, or the one of ``id`` taken up again.
+
+        As ``session`` of the async node.
+        """
+        from .sync_sessions import SyncSession
+
+        return SyncSession(
+            self, patterns, id=id, idle_after=idle_after, steal=steal, manual=ack == "manual", client=client
+        )
+
+    def publish(
+        self, subject: str, payload: Payload = b"", *, headers: Mapping[str, str] | None = None, sequence: int = 0
+    ) -> int:
+        """Send a message to a subject: of the bus, a job's input, a channel; its position there, -1 for a feed."""
+        return self.sessions.publish(subject, payload, headers=headers, sequence=sequence)
+
     def info(self) -> NodeInfo:
         """Who answers: version, process, places, counts."""
         return self.again(lambda: invoke_blocking(self.connection(), StatusApi.info))
+
+    def stop(self) -> NodeInfo:
+        """Have the node end; jobs run on.  Answers who will have ended, before it has.  For its owner only."""
+        return self.once(lambda: invoke_blocking(self.connection(), StatusApi.stop))
 
     def connection(self) -> BlockingConnection:
         """The open connection, dialled if there is none.

@@ -319,7 +319,7 @@ class Manager:
     def receive_cut(self, session_id: str, attachment: int, error: HoldfastError | None, now: float) -> list[Effect]:
         """The client of this attachment is gone, or is to be let go with ``error``."""
         session = self.sessions.get(session_id)
-        if session is None or session.attachment != attachment:
+        if session is None or not attachment or session.attachment != attachment:
             return []
         return self._detach(session, error, now)
 

@@ -1,0 +1,282 @@
+"""Sessions, as the blocking SDK shows them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from types import TracebackType
+from typing import Self
+
+from ..errors import (
+    ClientAlreadyAttached,
+    ClientNotAttached,
+    ClosedError,
+    DeadlineExceeded,
+    DisconnectedError,
+    HoldfastError,
+    Unavailable,
+)
+from ..limits import LIMITS
+from ..rpc.blocking import BlockingConnection
+from ..rpc.blocking_streams import BlockingReader
+from ..rpc.commands import invoke_blocking
+from ..sessions.api import DEFAULT_IDLE, SessionsApi
+from ..sessions.model import (
+    AttachStart,
+    Change,
+    Message,
+    ProviderInfo,
+    Removal,
+    SessionInfo,
+    SessionStats,
+    SubjectInfo,
+)
+from .session_inbox import READ_BYTES, Inbox, Pattern, Payload, client_name, headers_of, payload_of, specs_of
+from .tokens import BlockingLink
+
+
+class SyncSessions:
+    """The sessions and the providers of a node; each method as its twin in :class:`~.sessions.Sessions`.  Blocks."""
+
+    def __init__(self, link: BlockingLink) -> None:
+        self._link = link
+
+    def new(self, patterns: Iterable[Pattern] = (), *, idle_after: float = DEFAULT_IDLE) -> SessionInfo:
+        """Make a session without attaching to it."""
+        specs = specs_of(patterns)
+        return self._link.once(lambda: invoke_blocking(self._link.connection(), SessionsApi.new, specs, idle_after))
+
+    def get(self, session: str) -> SessionInfo:
+        """One session, with its cursors.  SessionNotFound."""
+        return self._link.again(lambda: invoke_blocking(self._link.connection(), SessionsApi.info, session))
+
+    def list(self) -> list[SessionInfo]:
+        """Our sessions, by id."""
+        found: list[SessionInfo] = []
+        while page := self._page(found[-1].id if found else ""):
+            found += page
+        return found
+
+    def _page(self, after: str) -> Iterable[SessionInfo]:
+        return self._link.again(lambda: invoke_blocking(self._link.connection(), SessionsApi.list, after))
+
+    def configure(
+        self, session: str, patterns: Iterable[Pattern], *, dry_run: bool = False, expected_version: int = 0
+    ) -> Change:
+        """Make ``patterns`` the session's whole set, atomically."""
+        specs = specs_of(patterns)
+        return self._link.again(
+            lambda: invoke_blocking(
+                self._link.connection(), SessionsApi.configure, session, specs, dry_run, expected_version
+            )
+        )
+
+    def detach(self, session: str) -> SessionInfo:
+        """Let the session's client go, whoever it is.  ClientNotAttached."""
+        return self._link.once(lambda: invoke_blocking(self._link.connection(), SessionsApi.detach, session))
+
+    def close(self, session: str, reason: str = "") -> None:
+        """End a session.  SessionNotFound."""
+        self._link.once(lambda: invoke_blocking(self._link.connection(), SessionsApi.close, session, reason))
+
+    def stats(self) -> SessionStats:
+        """The node's sessions in figures."""
+        return self._link.again(lambda: invoke_blocking(self._link.connection(), SessionsApi.stats))
+
+    def subjects(self, pattern: str) -> Iterable[SubjectInfo]:
+        """The subjects there are now that match, and that we may read."""
+        return self._link.again(lambda: invoke_blocking(self._link.connection(), SessionsApi.subjects, pattern))
+
+    def providers(self) -> Iterable[ProviderInfo]:
+        """The node's providers, by name."""
+        return self._link.again(lambda: invoke_blocking(self._link.connection(), SessionsApi.providers))
+
+    def add_provider(self, name: str, kind: str, options: Mapping[str, str] | None = None) -> ProviderInfo:
+        """Make and start a provider."""
+        given = dict(options or {})
+        return self._link.once(
+            lambda: invoke_blocking(self._link.connection(), SessionsApi.add_provider, name, kind, given)
+        )
+
+    def remove_provider(self, name: str, reason: str = "") -> Removal:
+        """Stop a provider; the sessions bound to it are told.  NotFound."""
+        return self._link.once(
+            lambda: invoke_blocking(self._link.connection(), SessionsApi.remove_provider, name, reason)
+        )
+
+    def publish(
+        self, subject: str, payload: Payload = b"", *, headers: Mapping[str, str] | None = None, sequence: int = 0
+    ) -> int:
+        """Send a message to a subject; its position there, -1 for a feed."""
+        data, given = payload_of(payload), headers_of(headers)
+        published = self._link.once(
+            lambda: invoke_blocking(self._link.connection(), SessionsApi.publish, subject, data, given, sequence)
+        )
+        return published.position
+
+
+class SyncSession:
+    """A session and our attachment to it: an iterator of messages that outlives cut links and restarted nodes.
+
+    As :class:`~.sessions.Session`; with ``ack="auto"`` what was taken is acknowledged before it waits for more.
+    """
+
+    def __init__(
+        self,
+        link: BlockingLink,
+        patterns: Iterable[Pattern] | None,
+        *,
+        id: str,
+        idle_after: float,
+        steal: bool,
+        manual: bool,
+        client: str,
+    ) -> None:
+        self.id = id
+        """Empty before it was made."""
+        self.recovered = True
+        """False: a restart of the node has lost messages of feeds."""
+        self.recovered_why = ""
+        self._link = link
+        self._sessions = SyncSessions(link)
+        self._patterns = None if patterns is None else specs_of(patterns)
+        self._idle_after = idle_after
+        self._steal = steal
+        self._manual = manual
+        self._client = client or client_name()
+        self._inbox = Inbox()
+        self._reader: BlockingReader | None = None
+        self._connection: BlockingConnection | None = None
+        self._attachment = 0
+        self._acked = 0
+        self._left = False
+
+    def __enter__(self) -> Self:
+        if not self.id:
+            self.id = self._sessions.new(self._patterns or (), idle_after=self._idle_after).id
+        elif self._patterns is not None:
+            self.configure(self._patterns)
+        self._link.again(self._attach_if_needed)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            if error is None and not self._manual:
+                self._acknowledge()
+        finally:
+            self.detach()
+
+    def detach(self) -> None:
+        """Leave the session as it is.  Idempotent; never fails: a cut link detaches, too."""
+        self._left = True
+        reader, self._reader = self._reader, None
+        if reader is None or self._connection is None:
+            return
+        try:
+            invoke_blocking(self._connection, SessionsApi.detach, self.id, self._attachment)
+        except HoldfastError:
+            pass  # somebody else has it, or the link is cut
+        reader.close()
+
+    def close(self, reason: str = "") -> None:
+        """End the session for good.  SessionNotFound."""
+        self._sessions.close(self.id, reason)
+        self._left = True
+
+    def _attach_if_needed(self) -> None:
+        connection = self._link.connection()
+        if connection is not self._connection:
+            self._drop_reader()
+        if self._reader is not None or self._left:
+            return
+        reader = connection.open_reader(window_bytes=LIMITS.session_stream_bytes)
+        start = self._attach(connection, reader.stream_id)
+        reader.start(0)
+        self._inbox.attached()
+        self._acked = 0
+        self._attachment = start.attachment
+        if not start.recovered:
+            self.recovered, self.recovered_why = False, start.recovered_why
+        self._reader, self._connection, self._steal = reader, connection, False
+
+    def _attach(self, connection: BlockingConnection, stream: int) -> AttachStart:
+        try:
+            return invoke_blocking(connection, SessionsApi.attach, self.id, stream, self._steal, self._client)
+        except ClientAlreadyAttached as error:
+            if error.holder != self._client:
+                raise
+            # the node has not noticed yet that our last link is cut
+            return invoke_blocking(connection, SessionsApi.attach, self.id, stream, True, self._client)
+
+    def _drop_reader(self) -> None:
+        if self._reader is not None:
+            self._reader.close()
+            self._reader = None
+
+    # messages
+
+    def __iter__(self) -> Iterator[Message]:
+        return self
+
+    def __next__(self) -> Message:
+        message = self.read()
+        if message is None:
+            raise StopIteration
+        return message
+
+    def read(self, timeout_s: float | None = None) -> Message | None:
+        """The next message or report; None once we were detached.  DeadlineExceeded if none comes.  Blocks."""
+        inbox = self._inbox
+        while (message := inbox.take()) is None:
+            if inbox.ended or self._left:
+                self._drop_reader()
+                return None
+            if not self._manual:
+                self._acknowledge()
+            self._link.again(lambda: self._read_once(timeout_s))
+        return message
+
+    def _read_once(self, timeout_s: float | None) -> None:
+        self._attach_if_needed()
+        reader = self._reader
+        if reader is None:
+            raise ClosedError("the session was left by this end")
+        try:
+            item = reader.read(timeout_s, READ_BYTES)
+            if item is not None:
+                self._inbox.receive(item)
+        except HoldfastError:
+            self._drop_reader()
+            raise
+        if item is None:
+            raise DeadlineExceeded(phase="session", after_s=timeout_s or 0.0, safe_to_retry=True)
+
+    def ack(self) -> None:
+        """All messages taken so far are dealt with; durable on return.  ClientNotAttached.  Blocks."""
+        count = self._inbox.taken
+        if count > self._acked and self._connection is not None:
+            invoke_blocking(self._connection, SessionsApi.ack, self.id, self._attachment, count)
+            self._acked = max(self._acked, count)
+
+    def _acknowledge(self) -> None:
+        try:
+            self.ack()
+        except (DisconnectedError, Unavailable, ClosedError, ClientNotAttached):
+            pass  # what was not acknowledged comes again, and is left out
+
+    # what it is bound to, and sending
+
+    def configure(self, patterns: Iterable[Pattern], *, dry_run: bool = False, expected_version: int = 0) -> Change:
+        """Make ``patterns`` the whole set, atomically; with ``dry_run`` only told what it would change.  Blocks."""
+        return self._sessions.configure(self.id, patterns, dry_run=dry_run, expected_version=expected_version)
+
+    def info(self) -> SessionInfo:
+        """The session as it stands.  Blocks."""
+        return self._sessions.get(self.id)
+
+    def send(
+        self, subject: str, payload: Payload = b"", *, headers: Mapping[str, str] | None = None, sequence: int = 0
+    ) -> int:
+        """Send a message to a provider; its position there, -1 for a feed.  Blocks."""
+        return self._sessions.publish(subject, payload, headers=headers, sequence=sequence)
