@@ -12,6 +12,7 @@ import subprocess
 import pytest
 
 import holdfast
+from holdfast.procinfo import process_alive
 from holdfast.testing import NodeBox, wait_until
 
 
@@ -282,6 +283,21 @@ def test_many_commands_at_once_share_the_node_one_of_them_starts(box: NodeBox) -
 def test_a_node_that_runs_already_is_no_excuse_for_losing_options(node_box: NodeBox) -> None:
     assert node_box.run("serve", "--background").stdout.decode().strip() == node_box.url
     assert b"runs already" in node_box.run("serve", "--background", "--http", "127.0.0.1:0", code=4).stderr
+
+
+def test_a_node_in_the_background_can_be_stopped_and_jobs_run_on(box: NodeBox) -> None:
+    start(box, "x", "cat")
+    node = json.loads(box.run("version", "-o", "json").stdout)["node"]
+    info = box.inspect("x")
+    assert box.run("serve", "--stop").stdout == b"stopped %d\n" % node["pid"]
+    assert not process_alive(node["pid"], 0.0)
+    assert process_alive(info["pid"], info["pid_started"])
+    none_left = box.run("serve", "--stop", code=3)
+    assert b"no node runs at" in none_left.stderr
+    box.run("serve", "--background")
+    assert box.inspect("x")["pid"] == info["pid"]
+    assert b"--stop ends a node" in box.run("serve", "--stop", "--background", code=125).stderr
+    box.run("serve", "--stop")
 
 
 def test_a_variable_that_is_not_utf8_is_left_out_and_named(node_box: NodeBox) -> None:

@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 import os
+import time
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..errors import BusyError
+from ..errors import BusyError, DeadlineExceeded, NotFound, Unavailable
 from ..paths import places
+from .common import reach_node
 
 if TYPE_CHECKING:
     from ..node.node import EngineKind
+
+STOP_S = 30.0
+"""A node gives calls under way five seconds, then closes its engine."""
+_LOOK_S = 0.02
 
 _FILES = ("tls_cert", "tls_key", "http_root")
 
 
 @click.command()
 @click.option("--background", is_flag=True, help="Return at once and go on in the background.")
+@click.option("--stop", is_flag=True, help="End the node that runs, wait until it is gone, and say its process id.")
 @click.option(
     "--listen",
     multiple=True,
@@ -41,7 +48,7 @@ _FILES = ("tls_cert", "tls_key", "http_root")
     help="Where state lives; memory forgets it with the node.",
 )
 @click.option("--ready-fd", type=int, hidden=True)
-def serve(background: bool, ready_fd: int | None, engine: EngineKind, **listening: Any) -> None:
+def serve(background: bool, stop: bool, ready_fd: int | None, engine: EngineKind, **listening: Any) -> None:
     """Run a node.
 
     It serves until SIGTERM or Ctrl-C; jobs run on without it and are adopted again by the next one. Its log
@@ -50,7 +57,14 @@ def serve(background: bool, ready_fd: int | None, engine: EngineKind, **listenin
     Without --listen it is reached on its unix socket only, by you. Whoever comes over TCP needs a token of
     `holdfast token mint`. The same holds for --http, unless --http-open lets everybody in; web pages are let in
     from --http-origin only, and those of --http-root: what `holdfast token link` is for.
+
+    A node in the background is ended with --stop, by its owner; jobs run on without it.
     """
+    if stop:
+        if background or engine != "sqlite" or any(listening.values()):
+            raise click.UsageError("--stop ends a node; the other options are for starting one")
+        _stop_node()
+        return
     where = places()
     if background and ready_fd is None:
         from ..client.autostart import start_node
@@ -58,7 +72,9 @@ def serve(background: bool, ready_fd: int | None, engine: EngineKind, **listenin
         options_given = _spelled(listening)
         answer = start_node(where, [f"--engine={engine}", *options_given])
         if not answer and (options_given or engine != "sqlite"):
-            raise BusyError(f"a node runs already at {where.url}; end it first to start one with these options")
+            raise BusyError(
+                f"a node runs already at {where.url}; end it with `holdfast serve --stop` to start one like this"
+            )
         for url in (where.url, *answer.get("listening", ())):
             click.echo(url)
         if "fingerprint" in answer:
@@ -71,6 +87,26 @@ def serve(background: bool, ready_fd: int | None, engine: EngineKind, **listenin
 
     options = ListenOptions(**{name: value for name, value in listening.items() if value is not None})
     serve_node(where, ready_fd=ready_fd, options=options, engine=engine)
+
+
+def _stop_node() -> None:
+    """Have the node end, and wait for its process: the next one can be started when this returns."""
+    from ..procinfo import process_alive, process_start_time
+
+    try:
+        with reach_node(autostart=False) as node:
+            started = process_start_time(node.info().pid)
+            pid = node.stop().pid
+    except Unavailable:
+        raise NotFound(f"no node runs at {places().url}", kind="node", name=places().url) from None
+    until = time.monotonic() + STOP_S
+    while process_alive(pid, started):
+        if time.monotonic() > until:
+            raise DeadlineExceeded(
+                f"the node, process {pid}, was told to end {STOP_S:g} s ago and has not", phase="stop", after_s=STOP_S
+            )
+        time.sleep(_LOOK_S)
+    click.echo(f"stopped {pid}")
 
 
 def _spelled(listening: dict[str, Any]) -> list[str]:

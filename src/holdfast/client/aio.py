@@ -107,8 +107,8 @@ def connect(
     """A connection to the node at ``url`` (default: ``HOLDFAST_URL``, else the user's own node).
 
     ``async with holdfast.connect() as node`` dials; with ``autostart`` the user's own node is started in the
-    background if none answers at its unix socket; one named by another ``url`` is not.  A cut link is dialled again by itself: ``reconnect_s`` bounds, in seconds, how
-    long questions and output iterators wait for it.
+    background if none answers at its unix socket; one named by another ``url`` is not.  A cut link is dialled again
+    by itself: ``reconnect_s`` bounds, in seconds, how long questions and output iterators wait for it.
 
     ``token``: shown to the node; over TCP by default ``HOLDFAST_TOKEN``, or what is in ``HOLDFAST_TOKEN_FILE``.
     ``token_callback``: gives a token, at once or as an awaitable, when there is none and whenever the one shown is

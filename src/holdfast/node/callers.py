@@ -115,7 +115,8 @@ class Caller:
 
     def _resource(self, permit: Permit, shown: str) -> str:
         """What the caller means, by its id; nothing if there is no such thing."""
-        if not self.identity.bound or RULES[permit.action].kind != "job":
+        rule = RULES.get(permit.action)
+        if not self.identity.bound or rule is None or rule.kind != "job":
             return shown
         try:
             return self._callers.resolve_job(shown)

@@ -22,6 +22,7 @@ class Permit(NamedTuple):
 
 PERMITS: dict[str, Permit] = {
     "node.info": Permit("node.read"),
+    "node.stop": Permit("node.stop"),
     "tokens.mint": Permit("tokens.manage"),
     "tokens.list": Permit("tokens.manage"),
     "tokens.revoke": Permit("tokens.manage"),

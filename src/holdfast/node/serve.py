@@ -72,19 +72,18 @@ def _loop_factory() -> Any:
 
 
 async def _serve(places: Places, ready_fd: int | None, options: ListenOptions, engine: EngineKind) -> None:
-    stop = asyncio.Event()
+    node = Node(places, clock=RealClock(), limits=limits_from(), options=options, engine=engine)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
+        loop.add_signal_handler(number, node.stopping.set)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    node = Node(places, clock=RealClock(), limits=limits_from(), options=options, engine=engine)
     await node.open()
     try:
         shown = node.certificate
         if shown is not None and shown.fingerprint:
             _logger.info("node.self_signed", certificate=shown.cert_file, fingerprint=shown.fingerprint)
         _tell(ready_fd, {"ok": True, "pid": os.getpid(), "url": places.url, **_told(node)})
-        await stop.wait()
+        await node.stopping.wait()
         await node.drain(DRAIN_S)
     finally:
         await node.close()

@@ -25,6 +25,7 @@ class Rule(NamedTuple):
 
 Action = Literal[
     "node.read",
+    "node.stop",
     "tokens.manage",
     "jobs.list",
     "jobs.read",
@@ -69,7 +70,11 @@ RULES: dict[Action, Rule] = {
     "records.write": Rule("records:write", "all"),
 }
 
-assert set(RULES) == set(get_args(Action)), "every action has its rule"
+OWNERS_ONLY: frozenset[Action] = frozenset({"node.stop"})
+"""What no token lets anybody do, whatever its scopes."""
+
+assert set(RULES) | OWNERS_ONLY == set(get_args(Action)), "every action has its rule"
+assert not set(RULES) & OWNERS_ONLY
 
 
 def allow(identity: Identity, action: Action, resource: str = "", shown: str = "") -> None:

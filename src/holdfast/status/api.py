@@ -15,5 +15,13 @@ class StatusApi(Protocol):
         """Who answers: version, process, places, counts."""
         ...
 
+    async def stop(self) -> NodeInfo:
+        """End the node as SIGTERM does: calls under way finish, jobs run on, the next node adopts them.
+
+        Answers who will have ended, before it has: the connection is closed then.  For the node's owner only,
+        PermissionDenied for everybody else whatever their token.
+        """
+        ...
+
 
 COMMANDS = Commands("node", StatusApi)

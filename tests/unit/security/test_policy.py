@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import itertools
-from typing import Any, get_args
+from typing import Any
 
 import pytest
 
 from holdfast.errors import ChannelNotFound, NotFound, PermissionDenied
 from holdfast.security.identity import ROLES, SCOPES, Identity, owner
-from holdfast.security.policy import RULES, Action, Kind, allow, allow_to_speak, sees
+from holdfast.security.policy import OWNERS_ONLY, RULES, Action, Kind, allow, allow_to_speak, sees
 
-ACTIONS: tuple[Action, ...] = get_args(Action)
+ACTIONS: tuple[Action, ...] = tuple(RULES)
 OWN = {"job": "j", "process": "j", "channel": "j/c", "stream": "s", "node": "", "list": "", "all": ""}
 FOREIGN = {"job": "k", "process": "k", "channel": "k/c", "stream": "s", "node": "", "list": "", "all": ""}
 
@@ -66,6 +66,13 @@ def test_an_action_nobody_thought_of_is_the_owners() -> None:
     everything: Any = "disks.format"
     with pytest.raises(PermissionDenied, match="nobody but the owner"):
         allow(Identity("a", frozenset(SCOPES)), everything)
+
+
+@pytest.mark.parametrize("action", OWNERS_ONLY)
+def test_what_is_the_owners_no_token_gives(action: Action) -> None:
+    with pytest.raises(PermissionDenied, match="nobody but the owner"):
+        allow(Identity("a", frozenset(SCOPES)), action)
+    allow(owner(0), action)
 
 
 @pytest.mark.parametrize("action", ACTIONS)
