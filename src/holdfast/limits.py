@@ -338,11 +338,11 @@ class Limits(NamedTuple):
     logins_max: int = 1_000
     """Browsers logged in at once."""
     logins_per_token_max: int = 16
-    """Browsers logged in with one token; one more ends the login of the oldest."""
+    """Browsers logged in with one token, and links that wait for one; one more ends the oldest."""
     audit_bytes_max: int = 8 * MIB
     """Size of the audit log; the one before it is kept too."""
     audit_denials_per_s_max: int = 100
-    """Denials written to the audit log in one second; more are counted."""
+    """Denials and logins written to the audit log in one second; more are counted."""
 
     # names and values
     name_length_max: int = 128

@@ -1,7 +1,8 @@
 """The audit log: who was denied what, and which tokens were made and revoked.  One JSON object a line, no secrets.
 
 Lines are appended whole to a file that is the owner's alone.  A full file becomes ``audit.log.1``, and the one before
-it goes.  Who floods it with denials fills no disk: beyond a rate they are counted, and the next line says how many.
+it goes.  Who floods it with denials, or with logins, fills no disk: beyond a rate they are counted, and the next denial
+says how many.
 """
 
 from __future__ import annotations
@@ -77,15 +78,18 @@ class AuditLog:
 
     def linked(self, by: Identity, bearer: Identity) -> None:
         """``by`` made a link that lets one browser in as ``bearer``."""
-        self._write("login.linked", by, {"token": bearer.token_id, "subject": bearer.subject})
+        if not self._too_many():
+            self._write("login.linked", by, {"token": bearer.token_id, "subject": bearer.subject})
 
     def logged_in(self, who: Identity, peer: str) -> None:
         """A browser used its link."""
-        self._write("login.entered", who, {"peer": peer}, expires_at=who.expires_at)
+        if not self._too_many():
+            self._write("login.entered", who, {"peer": peer}, expires_at=who.expires_at)
 
     def logged_out(self, who: Identity, peer: str) -> None:
         """A browser gave its login up."""
-        self._write("login.left", who, {"peer": peer})
+        if not self._too_many():
+            self._write("login.left", who, {"peer": peer})
 
     def _too_many(self) -> bool:
         second = int(self._clock.now())

@@ -100,12 +100,16 @@ class Logins:
     def link(self, by: Identity, bearer: Identity, page: str) -> Code:
         """A code, made for ``by``, that lets one browser in as ``bearer``; not stored.
 
-        UsageError for a ``page`` that is no path of ours, LimitExceeded (login_links_max).
+        A token has ``logins_per_token_max`` at once; one more makes the oldest worthless.  UsageError for a ``page``
+        that is no path of ours, LimitExceeded (login_links_max).
         """
         assert bearer.token_id, "only who has a token can be let in"
         check_page(page)
         now = self._clock.now()
         self._codes = {key: waiting for key, waiting in self._codes.items() if waiting.until > now}
+        own = [key for key, waiting in self._codes.items() if waiting.identity.token_id == bearer.token_id]
+        for key in own[: max(0, len(own) + 1 - self._limits.logins_per_token_max)]:
+            del self._codes[key]  # one token's bearer cannot take all there are
         if len(self._codes) >= self._limits.login_links_max:
             limit = self._limits.login_links_max
             raise LimitExceeded(name="login_links_max", limit=limit, value=len(self._codes) + 1)

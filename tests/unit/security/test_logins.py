@@ -224,12 +224,14 @@ def test_bounds(run: Run, make_authority: MakeAuthority, clock: VirtualClock) ->
             await log_in(authority, tokens[1])
             with pytest.raises(LimitExceeded, match="logins_max"):
                 await log_in(authority, tokens[2])
-            for _ in range(2):
-                authority.link(OWNER, tokens[0], "")
+            codes = [authority.link(OWNER, tokens[0], "")[1] for _ in range(3)]
+            with pytest.raises(Unauthenticated):
+                authority.logins.look(codes[0].text)
+            assert authority.logins.look(codes[1].text) and authority.logins.look(codes[2].text)
             with pytest.raises(LimitExceeded, match="login_links_max"):
-                authority.link(OWNER, tokens[0], "")
+                authority.link(OWNER, tokens[1], "")
             clock.advance(limits.login_link_s)
-            authority.link(OWNER, tokens[0], "")
+            authority.link(OWNER, tokens[1], "")
 
     run(main())
 
