@@ -20,6 +20,7 @@ _COMMANDS = {
     "kill": ("stop", "kill"),
     "logs": ("logs", "logs"),
     "ps": ("ps", "ps"),
+    "record": ("record", "record"),
     "rm": ("stop", "rm"),
     "run": ("run", "run"),
     "send": ("send", "send"),
@@ -28,6 +29,7 @@ _COMMANDS = {
     "stop": ("stop", "stop"),
     "stream": ("stream", "stream"),
     "token": ("token", "token"),
+    "verify": ("verify", "verify"),
     "version": ("version", "version"),
     "wait": ("wait", "wait"),
 }
@@ -41,6 +43,7 @@ _SUMMARIES = {
     "kill": "Send a signal to a job's processes.",
     "logs": "Print a job's output.",
     "ps": "List jobs.",
+    "record": "Store and read records: JSON objects named by their content.",
     "rm": "Forget ended jobs and their output.",
     "run": "Run a command as a job.",
     "send": "Send text, keys or a file to a job.",
@@ -49,6 +52,7 @@ _SUMMARIES = {
     "stop": "Stop jobs: TERM, a grace period, KILL.",
     "stream": "Make, write and read durable streams.",
     "token": "Make, list and revoke tokens for callers from elsewhere.",
+    "verify": "Prove that the output of ended jobs is whole.",
     "version": "Print the versions of this command and of the node.",
     "wait": "Wait for jobs to end; exit as the job did.",
 }
