@@ -111,7 +111,10 @@ class RecordStore:
         Raises nothing for an item.  Cancelled, some may have been stored.
         """
         prepared = await self._prepare(texts)
-        fresh = {one.digest: one for one in prepared if isinstance(one, Prepared)}
+        fresh: dict[bytes, Prepared] = {}
+        for one in prepared:
+            if isinstance(one, Prepared):
+                fresh.setdefault(one.digest, one)  # the first of equal ones is new, the others were there
         existed: set[bytes] | HoldfastError = set()
         if fresh:
             with await self.holds.take(fresh.keys()):
