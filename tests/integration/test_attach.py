@@ -152,6 +152,19 @@ def test_other_detach_keys_and_the_dead_link_escape(node_box: NodeBox, terminals
     assert b"there is no control key 'ctrl-nosuch'" in refused.stderr
 
 
+def test_who_detaches_from_a_full_screen_program_gets_the_terminal_back(
+    node_box: NodeBox, terminals: list[Terminal]
+) -> None:
+    script = r"printf '\033[?1049h\033[?1000;1006h\033[?2004h\033[?25lfull screen'; exec cat"
+    terminal = Terminal(node_box, "run", "--name", "c", "--", "sh", "-c", script)
+    terminals.append(terminal)
+    terminal.expect(b"full screen")
+    terminal.type(b"\x1dd")
+    terminal.expect(b"\x1b[?1000l\x1b[?1006l\x1b[?2004l\x1b[?1049l\x1b[?25h")
+    terminal.expect(b"detached; job c runs on")
+    assert terminal.exit_code() == 0
+
+
 def test_the_last_writer_decides_the_size(node_box: NodeBox, terminals: list[Terminal]) -> None:
     first = Terminal(node_box, "run", "--name", "c", "--", "cat", rows=10, columns=40)
     terminals.append(first)

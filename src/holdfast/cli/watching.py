@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import click
@@ -18,7 +18,8 @@ from ..rpc.commands import command_of, invoke_blocking
 from . import terminal
 from .common import check_not_removed, exit_code_of_job
 from .keys import DetachWatch, parse_detach_keys, spell_keys
-from .screen import Screen, say
+from .modes import ModeWatch
+from .screen import Screen, say, write_all
 
 if TYPE_CHECKING:
     from ..client.sync import SyncJob, SyncNode
@@ -93,6 +94,7 @@ class _Watch:
         self._job = job
         self._options = options
         self._screen = screen
+        self._modes = ModeWatch()
         self._keys = DetachWatch(options.detach_keys)
         self._raw = terminal.stdin_is_tty() and job.info.tty
         self._input_open = self._raw or not options.read_only
@@ -116,6 +118,8 @@ class _Watch:
             if self._raw:
                 stack.enter_context(terminal.raw_mode(signals=self._options.read_only))
                 self._resize()
+                if terminal.stdout_is_tty():
+                    stack.callback(self._leave_screen)
             reader.start(start.start_offset)
             while True:
                 while reader.readable:
@@ -132,7 +136,16 @@ class _Watch:
         chunk = chunk_of(item)
         if chunk is not None:
             self._screen.show(chunk)
+            if self._raw:
+                self._modes.feed(chunk.data)
         return chunk is not None
+
+    def _leave_screen(self) -> None:
+        """The job may have asked for the mouse or another screen; who types here next has not."""
+        undo = self._modes.undo()
+        if undo:
+            with suppress(OSError):  # the terminal is gone, and all that was done to it
+                write_all(1, undo)
 
     def _announce(self) -> None:
         if not (self._options.announce and terminal.stderr_is_tty()):
