@@ -242,7 +242,8 @@ def _restore_repair(channel: Channel, meta: ChannelMeta) -> None:
         return
     for wanted in meta.requests:
         if wanted.entry.message_id not in records:
-            channel.incoming.expect(wanted.entry)
+            if wanted.entry.message_id not in channel.absent:
+                channel.incoming.expect(wanted.entry)
             request = Request(wanted.entry, shared.from_unix_ms(wanted.since_ms), wanted.attempts)
             repair.restore_request(request, shared.from_unix_ms(wanted.due_ms))
     for asked in meta.responses:
