@@ -120,6 +120,10 @@ def _options(chosen: dict[str, Any]) -> StreamOptions:
     def whole(value: float | None) -> int | None:
         return None if value is None else int(value)
 
+    for name in ("slow_reader", "bandwidth", "disconnect_every"):
+        if chosen[name] == 0:
+            option = "--" + name.replace("_", "-")
+            raise click.BadParameter("0 would let nothing through; leave it out for no limit", param_hint=option)
     options = StreamOptions(
         mode=chosen["mode"],
         size=int(chosen["size"]),
