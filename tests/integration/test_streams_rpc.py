@@ -24,6 +24,7 @@ from holdfast.engine.memory import MemoryEngine
 from holdfast.errors import (
     Gone,
     HoldfastError,
+    InternalError,
     LimitExceeded,
     NotFound,
     StreamReplaced,
@@ -176,7 +177,7 @@ def test_who_follows_a_stream_that_is_removed_is_told(run: Run, socket_dir: Path
         while not here.readers:
             await asyncio.sleep(0)
         await invoke(here.connection, StreamsApi.remove, "a")
-        with pytest.raises((NotFound, Gone)):
+        with pytest.raises(NotFound, match="stream 'a' was removed"):
             await following
         with pytest.raises(Gone if under_forks else NotFound):
             await here.read("a")
@@ -291,5 +292,22 @@ def test_an_engine_that_fails_under_a_reader_fails_the_reader(run: Run, socket_d
             await here.read("a")
         assert isinstance(caught.value, Gone) and caught.value.oldest == 6
         assert await here.read("a", 6) == b"y"
+
+    play(run, socket_dir, test)
+
+
+def test_a_mistake_of_ours_does_not_leave_a_reader_waiting(
+    run: Run, socket_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(_messages: list[bytes]) -> bytes:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("holdfast.durable.readers.lines_of", broken)
+
+    async def test(here: Place) -> None:
+        await here.make("j", b"[1]", "application/json")
+        with pytest.raises(InternalError, match="the node's log says why") as caught:
+            await here.read("j", follow=True)
+        assert caught.value.reference
 
     play(run, socket_dir, test)

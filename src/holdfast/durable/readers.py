@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from ..errors import ClosedError, DisconnectedError, HoldfastError, LimitExceeded
+from ..errors import ClosedError, DisconnectedError, HoldfastError, InternalError, LimitExceeded, NotFound
+from ..ids import new_id
 from .failures import encode_failure
 
 if TYPE_CHECKING:
@@ -50,9 +51,16 @@ class Feeder:
                 await self._write(page)
         except (ClosedError, DisconnectedError):
             raise
-        except HoldfastError as error:  # removed, trimmed away, or the engine's trouble
+        except NotFound:
+            await self.writer.fail(encode_failure(NotFound(f"stream {self._path!r} was removed", "stream", self._path)))
+        except HoldfastError as error:  # trimmed away, or the engine's trouble
             _logger.info("stream.reader_failed", path=self._path, error=str(error))
             await self.writer.fail(encode_failure(error))
+        except Exception as error:  # a mistake of ours must not leave the reader waiting for ever
+            reference = new_id()
+            _logger.error("stream.reader_broke", path=self._path, reference=reference, exc_info=error)
+            told = InternalError(f"reading failed; the node's log says why under {reference}", reference=reference)
+            await self.writer.fail(encode_failure(told))
         else:
             await self.writer.close()
 
