@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import sys
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..errors import HoldfastError, UsageError
+from ..errors import UsageError
+from .sim_common import RATE, SIZE, TIME, prepare_plot
+from .sim_sync import sync
 
 if TYPE_CHECKING:
     from ..simulation.metrics import Report
@@ -17,30 +17,6 @@ if TYPE_CHECKING:
 
 _PROGRESS_BYTES_MIN = 64 * 1024 * 1024
 """A transfer below this is over before a progress bar is of use, unless something slows it down."""
-
-
-class Quantity(click.ParamType[float]):
-    """A size, a rate or a time as people write it; ``kind`` names the parser in holdfast.quantities."""
-
-    def __init__(self, kind: str) -> None:
-        self.name = kind
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        """Bytes, bytes per second, or seconds."""
-        from .. import quantities
-
-        if not isinstance(value, str):
-            return float(value)
-        parse: Callable[[str, str], float] = getattr(quantities, f"parse_{self.name}")
-        try:
-            return parse(value.removeprefix("±"), self.name)
-        except UsageError as error:
-            return self.fail(error.message.partition(": ")[2], param, ctx)
-
-
-SIZE = Quantity("size")
-RATE = Quantity("rate")
-TIME = Quantity("duration")
 
 
 class Window(click.ParamType[Any]):
@@ -56,6 +32,9 @@ class Window(click.ParamType[Any]):
 @click.group()
 def sim() -> None:
     """Run simulated worlds."""
+
+
+sim.add_command(sync)
 
 
 @sim.command()
@@ -105,7 +84,7 @@ def stream(ctx: click.Context, /, *, verbose: bool, as_json: bool, plot: str | N
     options = _options(chosen)
     samples: list[tuple[float, int]] | None = None
     if plot is not None:
-        samples = _prepare_plot(plot)
+        samples = prepare_plot(plot)
     report = _run(options, samples, verbose=verbose)
     click.echo(_as_json(report) if as_json else report.summary())
     if plot is not None and samples is not None:
@@ -170,20 +149,6 @@ def _as_json(report: Report) -> str:
     import json
 
     return json.dumps(report.as_json())
-
-
-def _prepare_plot(path: str) -> list[tuple[float, int]]:
-    """Where samples go; fails now rather than after the transfer if no picture can be made of them."""
-    from ..simulation.plot import check_plot_available
-
-    try:
-        check_plot_available()
-    except HoldfastError as error:
-        raise click.ClickException(error.message) from None
-    folder = os.path.dirname(path) or "."
-    if not os.path.isdir(folder):
-        raise click.BadParameter(f"{path}: no directory {folder}", param_hint="--plot")
-    return []
 
 
 def _draw(samples: list[tuple[float, int]], path: str, options: StreamOptions) -> None:

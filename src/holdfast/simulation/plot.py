@@ -1,6 +1,8 @@
-"""A picture of a transfer: the bytes in flight over time.  Needs matplotlib, the extra ``plot``."""
+"""Pictures of simulated worlds, over time.  Need matplotlib, the extra ``plot``."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 from ..errors import HoldfastError
 
@@ -22,15 +24,23 @@ def check_plot_available() -> None:
 
 def draw_in_flight(samples: list[tuple[float, int]], path: str, title: str) -> None:
     """Write a PNG of ``samples`` (seconds, bytes in flight) to ``path``; OSError if that cannot be written."""
+    _draw([(moment, size / 1024) for moment, size in thin(samples)], path, title, "KiB in flight")
+
+
+def draw_undelivered(samples: list[tuple[float, int]], path: str, title: str) -> None:
+    """Write a PNG of ``samples`` (seconds, deliveries still to come) to ``path``; OSError if that cannot be written."""
+    _draw(list(thin(samples)), path, title, "deliveries still to come")
+
+
+def _draw(points: Sequence[tuple[float, float]], path: str, title: str, label: str) -> None:
     check_plot_available()
     from matplotlib.figure import Figure
 
-    shown = thin(samples)
     figure = Figure(figsize=(10, 4), dpi=120, layout="constrained")
     axes = figure.add_subplot()
-    axes.step([moment for moment, _ in shown], [size / 1024 for _, size in shown], where="post", linewidth=0.8)
+    axes.step([moment for moment, _ in points], [value for _, value in points], where="post", linewidth=0.8)
     axes.set_xlabel("seconds")
-    axes.set_ylabel("KiB in flight")
+    axes.set_ylabel(label)
     axes.set_title(title)
     axes.set_ylim(bottom=0)
     axes.grid(visible=True, alpha=0.3)

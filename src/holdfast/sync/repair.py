@@ -120,7 +120,7 @@ class Repair:
             del self.requests[message_id]
             self.requests_due.cancel(message_id)
             return
-        wait = self._profile.repair_again_s * 2 ** min(request.attempts, 5) + self._request_wait_s(message_id)
+        wait = self._profile.repair_again_s * 2 ** min(request.attempts, 3) + self._request_wait_s(message_id)
         request.attempts += 1
         request.piece = b""
         self.requests_due.set(message_id, now + wait)

@@ -1,0 +1,65 @@
+"""Groups in seeded worlds: nothing is lost, doubled or out of causal order, and everybody has everything in the end."""
+
+from __future__ import annotations
+
+import pytest
+
+from holdfast.simulation.sync import SyncUnsafe, main, run_seed, run_sync
+from holdfast.simulation.sync_options import HARD
+from holdfast.sync.peer import SyncPeer
+
+REGRESSIONS = (18, 145, 267, 505)
+"""Seeds that once failed, whatever of; they stay."""
+FULL_EVERY = 250
+"""So many small worlds for each full one, of 20 peers and 1,000 messages, which takes seconds."""
+CROWD_EVERY = 50
+"""So many small worlds for each of 20 peers and 100 messages."""
+
+
+def test_every_small_world_converges(seeds: range) -> None:
+    broken = {}
+    for seed in seeds:
+        try:
+            run_seed(seed)
+        except SyncUnsafe as error:
+            broken[seed] = str(error)
+    assert not broken, "\n".join(broken.values())
+
+
+def test_twenty_peers_converge_through_loss_a_partition_and_crashes(seeds: range) -> None:
+    reports = [run_sync(HARD._replace(messages=100, seed=seed)) for seed in seeds[::CROWD_EVERY]]
+    assert not [f"{report.error}\nreplay: {report.replay}" for report in reports if not report.ok]
+
+
+@pytest.mark.timeout(0)
+def test_the_full_world_converges(seeds: range) -> None:
+    for seed in seeds[::FULL_EVERY]:
+        report = run_sync(HARD._replace(seed=seed))
+        assert report.ok, f"{report.error}\nreplay: {report.replay}"
+        assert report.deliveries == 19 * 1_000
+        assert report.crashes > 0
+
+
+@pytest.mark.parametrize("seed", REGRESSIONS)
+def test_seeds_that_once_failed(seed: int) -> None:
+    run_seed(seed)
+
+
+def test_a_seed_always_gives_the_same_world() -> None:
+    first, second = run_seed(31), run_seed(31)
+    assert (first.world.steps, first.world.now(), first.packets) == (
+        second.world.steps,
+        second.world.now(),
+        second.packets,
+    )
+    assert first.report() == second.report()
+
+
+def test_a_broken_promise_names_the_command_that_replays_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(SyncPeer, "packets", lambda self: [])
+    assert main([str(seed) for seed in range(1, 6)]) == 1
+    said = capsys.readouterr().out
+    assert "no convergence" in said
+    assert "replay: python -m holdfast.simulation.sync " in said
