@@ -74,7 +74,7 @@ def figure(name: str, values: list[float], unit: str, goal: float, *, note: str 
         "name": name,
         "value": round(value, 3) if less else round(value),
         "unit": unit,
-        "goal": f"{'<=' if less else '>='} {goal:g}",
+        "goal": f"{'<=' if less else '>='} {goal:,.{0 if goal >= 1000 else 2}f}",
         "reached": value <= goal if less else value >= goal,
         "runs": len(values),
         "note": note,

@@ -21,8 +21,9 @@ HEAD = """\
 
 `make bench` measures these, each beside its peer in the same run, and writes this page; `make bench BENCH="topic …"`
 measures some topics and leaves the others as they were. Values are medians over the number of runs given (pairs of runs
-where there is a peer: ours, theirs, ours, theirs …). Differences below 1.3 times are noise on a shared machine. A goal
-is written here whether it is reached or not.
+where there is a peer: ours, theirs, ours, theirs …). Differences below 1.3 times are noise on a shared machine; where
+the load at the start is above one or two, others worked on it meanwhile, and only ratios within a run say something.
+A goal is written here whether it is reached or not.
 """
 
 COLUMNS = ("figure", "value", "goal", "reached", "peer", "ratio", "runs")
