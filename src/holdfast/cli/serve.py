@@ -40,6 +40,8 @@ _FILES = ("tls_cert", "tls_key", "http_root")
 @click.option("--http-origin", multiple=True, metavar="ORIGIN", help="A web page that may use HTTP; may be repeated.")
 @click.option("--http-open", is_flag=True, help="Let everybody on this machine use HTTP without a token.")
 @click.option("--http-root", metavar="DIRECTORY", help="Serve the web pages in there too, to everybody.")
+@click.option("--grpc", metavar="HOST:PORT", help="Serve records over gRPC there, as the AGNTCY Directory does.")
+@click.option("--grpc-open", is_flag=True, help="Let everybody on this machine use gRPC without a token.")
 @click.option(
     "--engine",
     type=click.Choice(["sqlite", "memory"]),
@@ -55,8 +57,8 @@ def serve(background: bool, stop: bool, ready_fd: int | None, engine: EngineKind
     goes to standard error. HOLDFAST_STATE_DIR, HOLDFAST_RUNTIME_DIR and HOLDFAST_URL say where it lives.
 
     Without --listen it is reached on its unix socket only, by you. Whoever comes over TCP needs a token of
-    `holdfast token mint`. The same holds for --http, unless --http-open lets everybody in; web pages are let in
-    from --http-origin only, and those of --http-root: what `holdfast token link` is for.
+    `holdfast token mint`. The same holds for --http and --grpc, unless --http-open and --grpc-open let everybody
+    in; web pages are let in from --http-origin only, and those of --http-root: what `holdfast token link` is for.
 
     A node in the background is ended with --stop, by its owner; jobs run on without it.
     """

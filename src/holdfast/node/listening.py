@@ -7,6 +7,7 @@ import socket
 from typing import TYPE_CHECKING, NamedTuple
 
 from ..errors import UsageError
+from ..grpc.settings import GrpcSettings, parse_authority
 from ..http.settings import HttpSettings, parse_listen
 from ..paths import Address, address_of
 from ..rpc.inet import is_loopback
@@ -25,7 +26,7 @@ class ListenOptions(NamedTuple):
     tls_self_signed: bool = False
     """Make a certificate, unless there is one."""
     insecure_listen: bool = False
-    """Allow ``tcp``, and HTTP, where others can read along."""
+    """Allow ``tcp``, HTTP and gRPC where others can read along."""
     http: str = ""
     """``HOST:PORT`` of the HTTP door; port 0: any that is free; empty: there is none."""
     http_host: tuple[str, ...] = ()
@@ -36,6 +37,10 @@ class ListenOptions(NamedTuple):
     """Let everybody in who reaches it, without a token."""
     http_root: str = ""
     """Directory of web pages it serves beside; empty: none."""
+    grpc: str = ""
+    """``HOST:PORT`` of the gRPC door; port 0: any that is free; empty: there is none."""
+    grpc_open: bool = False
+    """Let everybody in who reaches it, without a token."""
 
 
 class Certificate(NamedTuple):
@@ -87,6 +92,21 @@ def http_settings(options: ListenOptions) -> HttpSettings | None:
     if options.http_open and "*" in options.http_origin:
         raise UsageError("http_open: without tokens, * would let every web page you visit in; name yours", "http_open")
     return HttpSettings(host, port, options.http_host, options.http_origin, options.http_open, options.http_root)
+
+
+def grpc_settings(options: ListenOptions) -> GrpcSettings | None:
+    """The gRPC door as it was asked for; UsageError for options that are wrong or do not go together."""
+    if not options.grpc:
+        if options.grpc_open:
+            raise UsageError("grpc: --grpc-open needs --grpc HOST:PORT", field="grpc")
+        return None
+    host, port = parse_authority(options.grpc)
+    if not is_loopback(host) and options.grpc_open:
+        raise UsageError(f"grpc: --grpc-open is for this machine only, not for {host}", field="grpc")
+    if not (is_loopback(host) or options.insecure_listen):
+        what = f"{host} would carry tokens in the clear; listen on this machine behind a proxy with TLS"
+        raise UsageError(f"grpc: {what}, or use --insecure-listen if the network is yours", field="grpc")
+    return GrpcSettings(host, port, options.grpc_open)
 
 
 def certificate(options: ListenOptions, found: list[Address], state_dir: str, wall: float) -> Certificate | None:

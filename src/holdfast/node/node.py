@@ -43,7 +43,7 @@ from ..status import api as status_api
 from ..status.model import NodeInfo
 from .callers import Caller, Callers
 from .channels import ChannelCaller, JobChannels
-from .listening import Certificate, ListenOptions, addresses, certificate, http_settings, tls_context
+from .listening import Certificate, ListenOptions, addresses, certificate, grpc_settings, http_settings, tls_context
 from .sealing import JobEnds, Sealer
 from .session_bus import BusProvider
 from .session_callers import SessionCaller, restored
@@ -56,9 +56,11 @@ if TYPE_CHECKING:
 
     from ..clock import Clock
     from ..engine.base import Engine
+    from ..grpc.settings import GrpcSettings
     from ..http.settings import HttpSettings
     from ..limits import Limits
     from ..rpc.aio import AsyncConnection
+    from .grpc_door import GrpcSide
     from .web import Web
 
 _logger = structlog.get_logger("holdfast.node")
@@ -99,6 +101,7 @@ class Node:
         self._engine_kind: EngineKind = engine
         self._engine: Engine
         self.web: Web | None = None
+        self.grpc: GrpcSide | None = None
         self._servers: list[Server] = []
 
     async def open(self) -> None:
@@ -118,6 +121,7 @@ class Node:
         make_private_dir(self._places.runtime_dir)
         socket_path = self._places.socket_path
         listen, http = addresses(self._options), http_settings(self._options)
+        grpc = grpc_settings(self._options)
         self._engine = self._make_engine()
         await self._engine.start()
         self._stack.push_async_callback(self._engine.stop)
@@ -157,6 +161,8 @@ class Node:
         await self._listen(listen)
         if http is not None:
             await self._open_web(http)
+        if grpc is not None:
+            await self._open_grpc(grpc)
         _logger.info("node.ready", url=self._places.url, pid=os.getpid(), jobs=len(self.jobs))
 
     def _make_engine(self) -> Engine:
@@ -238,6 +244,14 @@ class Node:
         self.web = web
         self._stack.push_async_callback(web.close)
 
+    async def _open_grpc(self, settings: GrpcSettings) -> None:
+        from .grpc_door import GrpcSide  # 120 ms, and the memory, that a node without gRPC need not have
+
+        side = GrpcSide(settings, self.records.store, self.authority, limits=self._limits)
+        await side.open()
+        self.grpc = side
+        self._stack.push_async_callback(side.close)
+
     def _own(self, server: Server) -> None:
         self._servers.append(server)
         self._stack.push_async_callback(server.close)
@@ -276,7 +290,7 @@ class Node:
 
     async def drain(self, timeout_s: float) -> None:
         """Accept nothing new and let calls under way finish, for ``timeout_s`` at most."""
-        doors: list[Server | Web] = [*self._servers, *([self.web] if self.web is not None else [])]
+        doors: list[Server | Web | GrpcSide] = [*self._servers, *self._doors]
         await asyncio.gather(*(door.drain(timeout_s) for door in doors))
 
     async def close(self) -> None:
@@ -287,8 +301,12 @@ class Node:
     @property
     def listening(self) -> list[str]:
         """The addresses besides the unix socket's."""
-        rpc = [server.address for server in self._servers[1:]]
-        return [*rpc, self.web.url] if self.web is not None else rpc
+        return [*(server.address for server in self._servers[1:]), *(door.url for door in self._doors)]
+
+    @property
+    def _doors(self) -> list[Web | GrpcSide]:
+        """Those that are open beside the RPC servers."""
+        return [door for door in (self.web, self.grpc) if door is not None]
 
     def info(self) -> NodeInfo:
         """Who answers."""
