@@ -216,6 +216,8 @@ def _joined(connection: sqlite3.Connection, number: int, size: int) -> bytes:
 
 
 def _verified(digest: bytes, data: bytes) -> bytes | CorruptionError:
+    if not isinstance(data, bytes):
+        return _damaged(digest, "bytes", type(data).__name__)
     actual = sha256(data).digest()
     return data if actual == digest else _damaged(digest, digest.hex(), actual.hex())
 
