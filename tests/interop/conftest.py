@@ -13,7 +13,7 @@ import pytest
 
 from holdfast.testing import NodeBox
 
-PROJECT = Path(__file__).parent / "durable_streams"
+HERE = Path(__file__).parent
 INSTALL_S = 300
 
 
@@ -27,16 +27,27 @@ class HttpNode(NamedTuple):
 
 @pytest.fixture(scope="session")
 def npm_project() -> Path:
-    """The npm project, with what its lock file names installed."""
+    """The npm project with clients of durable streams, installed."""
+    return _installed(HERE / "durable_streams")
+
+
+@pytest.fixture(scope="session")
+def sds_project() -> Path:
+    """The npm project with another implementation of groups, installed."""
+    return _installed(HERE / "sds")
+
+
+def _installed(project: Path) -> Path:
+    """``project`` with what its lock file names installed."""
     npm = shutil.which("npm")
     if npm is None:
         pytest.skip("npm is not on this machine; on Debian: apt-get install nodejs npm")
-    lock = hashlib.sha256((PROJECT / "package-lock.json").read_bytes()).hexdigest()
-    stamp = PROJECT / "node_modules" / ".installed"
+    lock = hashlib.sha256((project / "package-lock.json").read_bytes()).hexdigest()
+    stamp = project / "node_modules" / ".installed"
     if not stamp.exists() or stamp.read_text() != lock:
-        subprocess.run([npm, "ci", "--no-audit", "--no-fund"], cwd=PROJECT, check=True, timeout=INSTALL_S)
+        subprocess.run([npm, "ci", "--no-audit", "--no-fund"], cwd=project, check=True, timeout=INSTALL_S)
         stamp.write_text(lock)
-    return PROJECT
+    return project
 
 
 @pytest.fixture

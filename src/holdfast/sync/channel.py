@@ -388,6 +388,8 @@ class Channel:
 
     def _compare(self, message: Message, missing: tuple[HistoryEntry, ...], now: float) -> None:
         """A sync message says what its sender has: whether that is what we have."""
+        if self.shared.profile.repair_offers and message.bloom:
+            self._offer(message, now)
         if missing:
             self.pace.happened(now)
             return
@@ -403,6 +405,24 @@ class Channel:
             # It had the time to arrive there and did not.
             self.pace.happened(now)
             self.wide = max(self.wide, 0)
+
+    def _offer(self, message: Message, now: float) -> None:
+        """Filters err, but never by lacking: what its sender lacks goes out as if it had asked for it."""
+        bloom = self.bloom.read(message.bloom)
+        if bloom is None or message.lamport is None:
+            return
+        profile, left = self.shared.profile, self.shared.profile.repair_offers
+        latest = message.lamport - self._grace_ticks()  # it had the time to arrive there and did not
+        for record in self.history.newest(profile.sync_entries):
+            if record.lamport >= latest or record.sender_id == message.sender_id:
+                continue
+            if bloom.has(self.bloom.hashes(record.message_id)):
+                continue
+            if self.repair.asked(HistoryEntry(record.message_id, b"", record.sender_id), now):
+                self.journal.touch()
+                left -= 1
+                if not left:
+                    return
 
     def _grace_ticks(self) -> int:
         seconds = self.shared.profile.sync_s

@@ -64,7 +64,11 @@ class Profile(NamedTuple):
     repair_prompt: bool = True
     """Requests that are due go out in a sync message at once; without, they wait for the next message."""
     repair_again_s: float = 1.0
-    """A message asked for and not received is asked for again after this long, doubled each time; 0: never."""
+    """A message asked for and not received is asked for again after this long, doubled each time up to eightfold; 0:
+    never."""
+    repair_offers: int = 0
+    """Messages that are sent again, as if asked for, because the filter of a sync message lacks them; at most so many
+    for each sync message.  For groups with participants that ask once and no more."""
     repair_groups: int = 1
     """Response groups; one for every 128 participants is recommended."""
     repair_buffer: int = 1_000
@@ -115,6 +119,7 @@ _NOT_NEGATIVE = (
     "repair_requests",
     "repair_requests_sync",
     "repair_again_s",
+    "repair_offers",
     "lost_s",
 )
 
@@ -157,7 +162,8 @@ INTEROP: Final = check_profile(
         sync_messages=0,
         repair_requests_sync=3,
         repair_prompt=False,
-        repair_again_s=120.0,
+        repair_again_s=30.0,
+        repair_offers=32,
         repair_window_s=600.0,
         lost_s=600.0,
         adaptive=False,
