@@ -28,3 +28,4 @@ def test_options_come_back_as_they_were_given() -> None:
 
 def test_files_are_named_for_a_process_that_runs_elsewhere() -> None:
     assert _spelled({"tls_cert": "c.pem", "tls_key": None}) == [f"--tls-cert={os.path.abspath('c.pem')}"]
+    assert _spelled({"http_root": "pages"}) == [f"--http-root={os.path.abspath('pages')}"]
