@@ -157,8 +157,12 @@ def test_the_other_dialect_is_named(ours: Dialect, theirs: Dialect) -> None:
 
 @pytest.mark.parametrize(
     ("field", "limit"),
-    [("message_id", "group_id_bytes_max"), ("channel", "group_id_bytes_max")]
-    + [("sender_id", "group_id_bytes_max"), ("content", "group_content_bytes_max")],
+    [
+        ("message_id", "group_id_bytes_max"),
+        ("channel", "group_id_bytes_max"),
+        ("sender_id", "group_id_bytes_max"),
+        ("content", "group_content_bytes_max"),
+    ],
 )
 @pytest.mark.parametrize("dialect", DIALECTS)
 def test_what_is_too_large_names_its_limit(dialect: Dialect, field: str, limit: str) -> None:
