@@ -23,7 +23,7 @@ from .patterns import provider_of
 from .performing import Performer
 from .providers import registry
 from .providers.base import Context
-from .state import Session
+from .state import Attached, Session
 from .store import SessionStore
 
 if TYPE_CHECKING:
@@ -98,6 +98,7 @@ class Sessions:
             session.patterns = {spec.pattern: spec for spec in found.patterns}
             self._performer.recover(session, loaded.cursors.get(session_id, {}))
             self._post(partial(self.core.receive_recovered, session))
+        await self._ask(lambda answer, _now: [Answer(answer)])  # all of them are there
         if loaded.sessions:
             _logger.info("sessions.recovered", sessions=len(loaded.sessions))
 
@@ -271,18 +272,18 @@ class Sessions:
         )
         return self._info(session)
 
-    async def attach(self, caller: Caller, session_id: str, carrier: Carrier, *, client: str, steal: bool) -> Session:
-        """See :meth:`SessionsApi.attach`; the session as it is then."""
-        session: Session = await self._ask(
+    async def attach(self, caller: Caller, session_id: str, carrier: Carrier, *, client: str, steal: bool) -> Attached:
+        """See :meth:`SessionsApi.attach`."""
+        attached: Attached = await self._ask(
             lambda answer, _now: self.core.receive_attach(
                 answer, caller, session_id, client or caller.subject, (carrier, caller), steal=steal
             )
         )
-        return session
+        return attached
 
     def recovery(self, session: Session) -> str:
         """What a restart of the node has lost for the session, told once; empty: nothing."""
-        outlet = self._performer.outlets[session.id]
+        outlet = self._performer.outlet(session)
         why, outlet.recovered_why = outlet.recovered_why, ""
         return why
 

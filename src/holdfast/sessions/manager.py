@@ -47,7 +47,7 @@ from .effects import (
 from .feedbook import RETRY_S, FeedBook
 from .model import Change, PatternSpec, Removal
 from .patterns import check_specs, compare, provider_of
-from .state import Feed, Pending, ProviderEntry, Session, Wish
+from .state import Attached, Feed, Pending, ProviderEntry, Session, Wish
 from .timers import Timers
 
 if TYPE_CHECKING:
@@ -265,9 +265,9 @@ class Manager:
             self.attached -= 1
             session.attachment = 0
             effects.append(EndDelivery(session, error))
-        effects.append(Dispose(session))
+        effects += [Forget(session, ticket), Dispose(session)]
         note = Note("session.closed", {"session": session.id, "owner": session.owner, "reason": reason})
-        return [*effects, Forget(session, ticket), note]
+        return [*effects, note]
 
     def _remove(self, session: Session) -> None:
         del self.sessions[session.id]
@@ -303,7 +303,8 @@ class Manager:
         session.client = client
         session.expires_at = None
         self.attached += 1
-        return [*effects, BeginDelivery(session, session.attachment, carrier), Answer(ticket, session)]
+        attached = Attached(session, session.attachment, session.version)
+        return [*effects, BeginDelivery(session, session.attachment, carrier), Answer(ticket, attached)]
 
     def receive_detach(
         self, ticket: Ticket | None, caller: Caller, session_id: str, attachment: int, now: float

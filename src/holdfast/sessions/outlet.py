@@ -261,6 +261,7 @@ class Outlet:
                 flow.write_feed(batch.blob, len(batch.items))
             else:
                 self._keep(bound.spec, batch.items)
+                self._flush()
 
     def _offer_items(self, bound: Bound, items: Sequence[tuple[str, bytes]]) -> None:
         """:meth:`offer` for a session that does not get all of them."""

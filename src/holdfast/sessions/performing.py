@@ -209,10 +209,13 @@ class Performer:
             outlet.cursors = {**cursors, **outlet.cursors}
 
     def _forget(self, effect: Forget) -> None:
-        self.spawn(self._forgetting(effect), f"session-forget-{effect.session.id}")
+        outlet = self.outlets.get(effect.session.id)
+        subjects = list(outlet.cursors) if outlet is not None else []
+        self.spawn(self._forgetting(effect, subjects), f"session-forget-{effect.session.id}")
 
-    async def _forgetting(self, effect: Forget) -> None:
-        error = await _outcome(self._wait(self._store.forget(effect.session.id)), f"session {effect.session.id}")
+    async def _forgetting(self, effect: Forget, subjects: Sequence[str]) -> None:
+        work = self._wait(self._store.forget(effect.session.id, subjects))
+        error = await _outcome(work, f"session {effect.session.id}")
         if effect.ticket is not None:
             self._answer(Answer(effect.ticket, error=error))
 

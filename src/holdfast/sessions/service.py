@@ -42,7 +42,7 @@ class SessionsService:
     async def attach(self, session: str, stream: int, steal: bool = False, client: str = "") -> AttachStart:
         carrier = Carrier(self._connection, stream)
         found = await self._sessions.attach(self._caller, session, carrier, client=client, steal=steal)
-        why = self._sessions.recovery(found)
+        why = self._sessions.recovery(found.session)
         return AttachStart(attachment=found.attachment, version=found.version, recovered=not why, recovered_why=why)
 
     async def detach(self, session: str, attachment: int = 0) -> SessionInfo:

@@ -85,6 +85,14 @@ class Session:
         return self.caller.subject
 
 
+class Attached(NamedTuple):
+    """What became of an attach; the client may be gone again already."""
+
+    session: Session
+    attachment: int
+    version: int
+
+
 FeedState = Literal["opening", "open", "failed"]
 
 

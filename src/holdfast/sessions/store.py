@@ -114,14 +114,13 @@ class SessionStore:
     async def _forget_cursors(self, session_id: str, subjects: Sequence[str]) -> None:
         await asyncio.gather(*(self._kv.delete(f"{CURSORS}{session_id}/{subject}") for subject in subjects))
 
-    def forget(self, session_id: str) -> asyncio.Task[None]:
-        """Remove all of it."""
-        return self._next(session_id, self._forget(session_id))
+    def forget(self, session_id: str, subjects: Sequence[str]) -> asyncio.Task[None]:
+        """Remove it, and its cursors of ``subjects``; one that is stored later goes at the next :meth:`load_all`."""
+        return self._next(session_id, self._forget(session_id, subjects))
 
-    async def _forget(self, session_id: str) -> None:
+    async def _forget(self, session_id: str, subjects: Sequence[str]) -> None:
         await self._kv.delete(SESSIONS + session_id)
-        for item in await self._kv.list(f"{CURSORS}{session_id}/"):
-            await self._kv.delete(item.key)
+        await self._forget_cursors(session_id, subjects)
 
     def _next(self, session_id: str, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Do ``work`` after what is under way for the session."""

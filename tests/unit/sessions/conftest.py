@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import defaultdict
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Self
 
 import pytest
 
-from holdfast.errors import HoldfastError
+from holdfast.clock import VirtualClock
+from holdfast.engine.memory import MemoryEngine
+from holdfast.errors import DisconnectedError, HoldfastError, NotFound
 from holdfast.limits import LIMITS, Limits
 from holdfast.sessions.access import Stranger, Trusted
+from holdfast.sessions.actor import Sessions
 from holdfast.sessions.effects import (
     Answer,
     BeginDelivery,
@@ -27,9 +32,15 @@ from holdfast.sessions.effects import (
     StopProvider,
     Unbind,
 )
+from holdfast.sessions.failures import decode_failure
 from holdfast.sessions.manager import Manager
-from holdfast.sessions.model import PatternSpec
+from holdfast.sessions.model import Message, PatternSpec, SubjectInfo
+from holdfast.sessions.outflow import Carrier
+from holdfast.sessions.packing import Unpacker
+from holdfast.sessions.providers.base import BaseProvider, OpenStream, Page, Sender, Sink, Stream
 from holdfast.sessions.state import Session
+from holdfast.streams.reader import Chunk, Failed, Reader
+from holdfast.subjects import matches
 
 
 class Ticket:
@@ -247,3 +258,255 @@ def world() -> World:
 @pytest.fixture
 def world_type() -> type[World]:
     return World
+
+
+# a whole node's sessions over an engine in memory, without sockets
+
+
+class Shelf(BaseProvider):
+    """A provider under a test's thumb: durable subjects with lists of payloads, and feeds."""
+
+    def __init__(self) -> None:
+        self.logs: dict[str, list[bytes]] = {}
+        self.trimmed: dict[str, int] = {}
+        self.over: set[str] = set()
+        self.sinks: dict[str, Sink] = {}
+        self.reads = 0
+        self.fails: dict[str, Exception] = {}
+        """Why opening a pattern, or ``start``, fails."""
+        self.state: dict[str, bytes] = {}
+        """What snapshots hold."""
+        self.held: asyncio.Event | None = None
+        """Opening waits for it."""
+        self.stopped = 0
+
+    async def start(self) -> None:
+        if "start" in self.fails:
+            raise self.fails["start"]
+
+    async def stop(self) -> None:
+        assert not self.sinks, "streams are closed before"
+        self.stopped += 1
+
+    def durable(self, pattern: str) -> bool:
+        return ".log" in pattern
+
+    def _info(self, subject: str) -> SubjectInfo:
+        log = self.logs[subject]
+        oldest = self.trimmed.get(subject, 0)
+        return SubjectInfo(
+            subject=subject,
+            durable=True,
+            oldest=oldest,
+            tail=len(log),
+            stored_bytes=sum(map(len, log[oldest:])),
+            ended=subject in self.over,
+        )
+
+    async def subjects(self, pattern: str) -> Sequence[SubjectInfo]:
+        return [self._info(subject) for subject in sorted(self.logs) if matches(pattern, subject)]
+
+    async def open(self, pattern: str, sink: Sink) -> Stream:
+        if self.held is not None:
+            await self.held.wait()
+        if pattern in self.fails:
+            raise self.fails[pattern]
+        assert pattern not in self.sinks, "opened twice"
+        self.sinks[pattern] = sink
+        for info in await self.subjects(pattern):
+            sink.found(info)
+
+        async def close() -> None:
+            del self.sinks[pattern]
+
+        return OpenStream(close)
+
+    async def read(self, subject: str, position: int, max_bytes: int) -> Page:
+        self.reads += 1
+        await asyncio.sleep(0)
+        if subject not in self.logs:
+            raise NotFound(kind="subject", name=subject)
+        log, oldest = self.logs[subject], self.trimmed.get(subject, 0)
+        messages = []
+        if 0 <= position < oldest:
+            messages.append(Message(subject, position=position, next_position=oldest, kind="gap"))
+        place = max(position, oldest)
+        while place < len(log) and (max_bytes > 0 or not messages):
+            messages.append(Message(subject, log[place], position=place, next_position=place + 1))
+            max_bytes -= len(log[place])
+            place += 1
+        return Page(messages, place, ended=subject in self.over and place == len(log))
+
+    async def snapshot(self, subject: str) -> Sequence[Message]:
+        await asyncio.sleep(0)
+        return [Message(one, value) for one, value in self.state.items() if matches(subject, one)]
+
+    async def send(self, message: Message, sender: Sender) -> int:
+        self.emit(message.subject, message.payload)
+        return -1
+
+    # what a test does
+
+    def append(self, subject: str, *payloads: bytes, end: bool = False) -> None:
+        """More of a durable subject, which may be new."""
+        new = subject not in self.logs
+        self.logs.setdefault(subject, []).extend(payloads)
+        if end:
+            self.over.add(subject)
+        for pattern, sink in list(self.sinks.items()):
+            if matches(pattern, subject):
+                if new:
+                    sink.found(self._info(subject))
+                else:
+                    sink.moved(subject, len(self.logs[subject]))
+                if end:
+                    sink.ended(subject)
+
+    def drop(self, subject: str) -> None:
+        """A durable subject is removed."""
+        del self.logs[subject]
+        self.trimmed.pop(subject, None)
+        for pattern, sink in list(self.sinks.items()):
+            if matches(pattern, subject):
+                sink.gone(subject, "dropped")
+
+    def emit(self, subject: str, *payloads: bytes) -> None:
+        """Messages of a feed."""
+        for pattern, sink in list(self.sinks.items()):
+            if matches(pattern, subject):
+                sink.messages([Message(subject, payload) for payload in payloads])
+
+
+class Client:
+    """The other end of an attached session's stream: a real reader, without a connection between."""
+
+    def __init__(self, *, window_bytes: int = 1 << 20) -> None:
+        self.stream_id = 7
+        self.cut = False
+        self.writer: Any = None
+        self.given = 0
+        """Messages and reports received."""
+        self._moved: Any = None
+        self._reader = Reader(self.stream_id, window_bytes=window_bytes)
+        self._unpacker = Unpacker()
+        self._frozen = False
+
+    # the connection, as sessions see it
+
+    def attach_sender(self, sender: Any, on_moved: Any = None) -> None:
+        if self.cut:
+            raise DisconnectedError("gone")
+        self.writer, self._moved = sender, on_moved
+        self._reader.start()
+
+    def sender_ready(self, stream_id: int) -> None:
+        assert stream_id == self.stream_id
+
+    # what a test does
+
+    @property
+    def carrier(self) -> Carrier:
+        return Carrier(self, self.stream_id)
+
+    def hang_up(self) -> None:
+        """The link is cut."""
+        self.cut = True
+        self.writer.disconnect()
+        self._moved()
+
+    async def take(self, count: int = 0) -> list[Message]:
+        """All that comes without waiting for anything new; at least ``count``."""
+        got: list[Message] = []
+        idle = 0
+        while idle < 30 or len(got) < count:
+            before = len(got)
+            got += self._turn()
+            idle = 0 if len(got) > before else idle + 1
+            assert idle < 3_000, f"only {len(got)} of {count} came: {got[:5]}"
+            await asyncio.sleep(0)
+        self.given += len(got)
+        return got
+
+    error: Any = None
+    """What the stream failed with."""
+    ended = False
+
+    def _turn(self) -> list[Message]:
+        if self.writer is None or self.cut:
+            return []
+        ack = self._reader.next_ack()
+        if ack is not None and self.writer.stream_id is not None:
+            self.writer.receive_ack(ack, 0.0)
+            self._moved()
+        while self.writer.stream_id is not None and (packet := self.writer.next_packet(0.0)) is not None:
+            self._reader.receive_data(packet._replace(payload=bytes(packet.payload)), 0.0)
+        got: list[Message] = []
+        while not self._reader.finished and (item := self._reader.read()) is not None:
+            if isinstance(item, Chunk):
+                got += self._unpacker.take(bytes(item.data))
+            elif isinstance(item, Failed):
+                self.error = decode_failure(item.error)
+            else:
+                self.ended = True
+        return got
+
+
+class House:
+    """A node's sessions, and nothing else of a node; can be taken down and put up again on the same engine."""
+
+    def __init__(self, limits: Limits = LIMITS) -> None:
+        self.engine = MemoryEngine()
+        self.clock = VirtualClock(1_000.0)
+        self.limits = limits
+        self.shelf = Shelf()
+        self.sessions: Sessions
+        self._number = 0
+
+    def _new_id(self) -> str:
+        self._number += 1
+        return f"id-{self._number}"
+
+    async def __aenter__(self) -> Self:
+        await self.engine.start()
+        await self.up()
+        return self
+
+    async def __aexit__(self, *exception: object) -> None:
+        await self.down()
+        await self.engine.stop()
+
+    async def up(self) -> None:
+        self.sessions = Sessions(
+            self.engine,
+            clock=self.clock,
+            limits=self.limits,
+            restore=lambda grant: Stranger(str(grant["subject"])),
+            new_id=self._new_id,
+        )
+        await self.sessions.open({"shelf": self.shelf})
+
+    async def down(self) -> None:
+        await self.sessions.close()
+
+    async def attach(self, caller: Any, session_id: str, client: Client | None = None, **options: Any) -> Client:
+        client = client or Client()
+        found = await self.sessions.attach(
+            caller, session_id, client.carrier, client=options.get("name", "c"), steal=options.get("steal", False)
+        )
+        assert found.attachment
+        return client
+
+
+@pytest.fixture
+def ann() -> Stranger:
+    return Stranger("ann")
+
+
+@pytest.fixture
+def house_type() -> type[House]:
+    return House
+
+
+@pytest.fixture
+def client_type() -> type[Client]:
+    return Client
