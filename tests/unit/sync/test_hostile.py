@@ -123,9 +123,11 @@ def test_ids_of_10_kb(dialect: Dialect) -> None:
 
 
 def test_content_over_its_limit_and_packets_over_theirs() -> None:
-    for size, limit in ((LIMITS.group_content_bytes_max + 1, "group_content_bytes_max"),) + (
-        (LIMITS.group_wire_bytes_max, "group_wire_bytes_max"),
-    ):
+    too_large = {
+        "group_content_bytes_max": LIMITS.group_content_bytes_max + 1,
+        "group_wire_bytes_max": LIMITS.group_wire_bytes_max,
+    }
+    for limit, size in too_large.items():
         error = refused(victim(), message("m", 9, content=bytes(size)))
         assert isinstance(error, LimitExceeded) and error.name == limit
 

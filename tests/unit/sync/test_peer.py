@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 
 from holdfast.errors import LimitExceeded, NotFound, UsageError
@@ -414,7 +416,7 @@ def test_sync_messages_come_soon_after_something_happened_and_then_rarely() -> N
     alice.unwrap(message("m", 1), NOW_S)
     times = [at - NOW_S for at, packet in advance(alice, NOW_S + 300) if packet.kind == "sync"]
     assert times[0] <= 1.5 * LAN.sync_s
-    gaps = [after - before for before, after in zip(times, times[1:], strict=False)]
+    gaps = [after - before for before, after in itertools.pairwise(times)]
     assert gaps[-1] >= LAN.sync_max_s / 2
     assert len(times) < 20
     alice.unwrap(message("n", 2), NOW_S + 301)

@@ -80,7 +80,8 @@ def test_a_prompt_profile_does_not_wait_for_the_next_message() -> None:
     alice.unwrap(message("m", 5, ["wanted"]), NOW_S)
     wait = request_wait_ms("alice", "wanted", 50, 500) / 1000
     requests = [(at, asked(packet.data)) for at, packet in advance(alice, NOW_S + 0.6) if asked(packet.data)]
-    assert requests == [(pytest.approx(NOW_S + wait, abs=0.001), ["wanted"])]
+    ((at, names),) = requests
+    assert (round(at - NOW_S, 3), names) == (wait, ["wanted"])
 
 
 def test_what_does_not_come_is_asked_for_again() -> None:
@@ -170,7 +171,8 @@ def test_a_request_is_answered_after_its_time_with_the_message_as_it_was() -> No
     alice.unwrap(message("n", 6, asks_for=[WANTED], sender="carol"), NOW_S)
     wait = response_wait_ms("alice", "bob", "wanted", 500) / 1000
     repairs = [(at, packet.data) for at, packet in advance(alice, NOW_S + 1) if packet.kind == "repair"]
-    assert repairs == [(pytest.approx(NOW_S + wait, abs=0.001), original)]
+    ((at, data),) = repairs
+    assert (round(at - NOW_S, 3), data) == (wait, original)
     assert RepairReady(CHANNEL, "wanted") in alice.events()
     assert alice.status(CHANNEL).repair_responses == 0
 
