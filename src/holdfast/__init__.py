@@ -25,17 +25,26 @@ if TYPE_CHECKING:
     from .channels.unpacking import Entry
     from .client.aio import Node, connect
     from .client.appending import Appended, BatchAppended, Refused
+    from .client.artifacts import Artifacts
     from .client.channels import Channel, Channels
     from .client.current import CurrentJob, current_job
     from .client.jobs import Job, JobOutput, Jobs
     from .client.output import OutputChunk
+    from .client.record_functions import delete_stream, lookup_stream, pull_stream, push_stream
+    from .client.records import Records
+    from .client.records_feed import RecordFeed
+    from .client.records_options import RecordStreamOptions
     from .client.streams import Stream, StreamProducer, Streams
     from .client.streams_pieces import StreamChunk
     from .client.streams_reading import StreamReading
     from .client.subscription import Subscription
-    from .client.sync import SyncJob, SyncJobs, SyncNode, SyncOutput, connect_sync
+    from .client.sync import SyncJob, SyncJobs, SyncNode, connect_sync
+    from .client.sync_artifacts import SyncArtifacts
     from .client.sync_channels import SyncChannel, SyncChannels
     from .client.sync_current import SyncCurrentJob, current_job_sync
+    from .client.sync_output import SyncOutput
+    from .client.sync_records import SyncRecords
+    from .client.sync_records_feed import SyncRecordFeed
     from .client.sync_streams import SyncStream, SyncStreamProducer, SyncStreams
     from .client.sync_streams_reading import SyncStreamReading
     from .client.sync_subscription import SyncSubscription
@@ -63,6 +72,7 @@ if TYPE_CHECKING:
         PermissionDenied,
         ProtocolError,
         RateLimited,
+        RecordStreamError,
         SequenceConflict,
         SlowConsumer,
         StorageError,
@@ -75,6 +85,21 @@ if TYPE_CHECKING:
         VersionMismatch,
     )
     from .jobs.model import InputReceipt, JobInfo, JobSpec, Usage
+    from .records.model import (
+        Artifact,
+        DeleteResult,
+        GcReport,
+        LookupResult,
+        PullResult,
+        PushResult,
+        RecordMeta,
+        RecordRef,
+        Referrer,
+        Sealed,
+    )
+    from .records.streaming.breaker import CircuitBreaker
+    from .records.streaming.metrics import StreamMetrics
+    from .records.streaming.policy import Retry
     from .status.model import NodeInfo
 
 _HOMES = {
@@ -90,9 +115,10 @@ _HOMES = {
     "client.streams_pieces": ("StreamChunk",),
     "client.streams_reading": ("StreamReading",),
     "client.subscription": ("Subscription",),
-    "client.sync": ("SyncJob", "SyncJobs", "SyncNode", "SyncOutput", "connect_sync"),
+    "client.sync": ("SyncJob", "SyncJobs", "SyncNode", "connect_sync"),
     "client.sync_channels": ("SyncChannel", "SyncChannels"),
     "client.sync_current": ("SyncCurrentJob", "current_job_sync"),
+    "client.sync_output": ("SyncOutput",),
     "client.sync_streams": ("SyncStream", "SyncStreamProducer", "SyncStreams"),
     "client.sync_streams_reading": ("SyncStreamReading",),
     "client.sync_subscription": ("SyncSubscription",),
@@ -120,6 +146,7 @@ _HOMES = {
         "PermissionDenied",
         "ProtocolError",
         "RateLimited",
+        "RecordStreamError",
         "SequenceConflict",
         "SlowConsumer",
         "StorageError",
@@ -133,12 +160,37 @@ _HOMES = {
     ),
     "jobs.model": ("InputReceipt", "JobInfo", "JobSpec", "Usage"),
     "status.model": ("NodeInfo",),
+    "client.artifacts": ("Artifacts",),
+    "client.record_functions": ("delete_stream", "lookup_stream", "pull_stream", "push_stream"),
+    "client.records": ("Records",),
+    "client.records_feed": ("RecordFeed",),
+    "client.records_options": ("RecordStreamOptions",),
+    "client.sync_artifacts": ("SyncArtifacts",),
+    "client.sync_records": ("SyncRecords",),
+    "client.sync_records_feed": ("SyncRecordFeed",),
+    "records.model": (
+        "Artifact",
+        "DeleteResult",
+        "GcReport",
+        "LookupResult",
+        "PullResult",
+        "PushResult",
+        "RecordMeta",
+        "RecordRef",
+        "Referrer",
+        "Sealed",
+    ),
+    "records.streaming.breaker": ("CircuitBreaker",),
+    "records.streaming.metrics": ("StreamMetrics",),
+    "records.streaming.policy": ("Retry",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
     "AlreadyExists",
     "Appended",
+    "Artifact",
+    "Artifacts",
     "BatchAppended",
     "BusyError",
     "Channel",
@@ -150,6 +202,7 @@ __all__ = [
     "ChannelNotFound",
     "ChannelStats",
     "Channels",
+    "CircuitBreaker",
     "ClosedError",
     "CommandNotExecutable",
     "CommandNotFound",
@@ -157,8 +210,10 @@ __all__ = [
     "CorruptionError",
     "CurrentJob",
     "DeadlineExceeded",
+    "DeleteResult",
     "DisconnectedError",
     "Entry",
+    "GcReport",
     "Gone",
     "HoldfastError",
     "InputReceipt",
@@ -169,6 +224,7 @@ __all__ = [
     "JobSpec",
     "Jobs",
     "LimitExceeded",
+    "LookupResult",
     "MessageTooLarge",
     "Node",
     "NodeInfo",
@@ -177,8 +233,19 @@ __all__ = [
     "PermissionDenied",
     "ProducerMark",
     "ProtocolError",
+    "PullResult",
+    "PushResult",
     "RateLimited",
+    "RecordFeed",
+    "RecordMeta",
+    "RecordRef",
+    "RecordStreamError",
+    "RecordStreamOptions",
+    "Records",
+    "Referrer",
     "Refused",
+    "Retry",
+    "Sealed",
     "SenderInfo",
     "SequenceConflict",
     "SlowConsumer",
@@ -187,12 +254,14 @@ __all__ = [
     "StreamAppended",
     "StreamChunk",
     "StreamInfo",
+    "StreamMetrics",
     "StreamProducer",
     "StreamReading",
     "StreamReplaced",
     "Streams",
     "SubscriberTooSlow",
     "Subscription",
+    "SyncArtifacts",
     "SyncChannel",
     "SyncChannels",
     "SyncCurrentJob",
@@ -200,6 +269,8 @@ __all__ = [
     "SyncJobs",
     "SyncNode",
     "SyncOutput",
+    "SyncRecordFeed",
+    "SyncRecords",
     "SyncStream",
     "SyncStreamProducer",
     "SyncStreamReading",
@@ -216,6 +287,10 @@ __all__ = [
     "connect_sync",
     "current_job",
     "current_job_sync",
+    "delete_stream",
+    "lookup_stream",
+    "pull_stream",
+    "push_stream",
 ]
 
 

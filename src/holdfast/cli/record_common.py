@@ -24,6 +24,8 @@ R = TypeVar("R")
 PATIENCE_S = 60.0
 """How long a command goes on without a node that answers."""
 _CANDIDATES = 50
+_LOWEST = "baeareia" + 51 * "a"
+"""The CID that sorts before all others of records; the first seven characters of all are the same."""
 
 
 class RecordName(click.ParamType[str]):
@@ -33,16 +35,12 @@ class RecordName(click.ParamType[str]):
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
         """Candidates from the running node, one page at most; none if none runs."""
-        from itertools import islice
-
         try:
             with reach_node(autostart=False) as node:
-                if incomplete.startswith("baeareib"[: len(incomplete)]) and incomplete:
-                    metas = islice(node.records.list(after=incomplete, limit=_CANDIDATES), _CANDIDATES)
-                    found = [(meta.cid, f"{meta.name} {meta.version}".strip()) for meta in metas]
-                else:
-                    found = []
-                found += [(f"{tag.name}:{tag.version}", tag.cid) for tag in node.records.tags()]
+                found = [(f"{tag.name}:{tag.version}", tag.cid) for tag in node.records.tags()]
+                if incomplete.startswith(_LOWEST[:7]):
+                    metas = node.records.list(after=incomplete + _LOWEST[len(incomplete) :], limit=_CANDIDATES)
+                    found += [(meta.cid, f"{meta.name} {meta.version}".strip()) for meta in metas]
         except HoldfastError:
             return []
         return [CompletionItem(name, help=about) for name, about in found if name.startswith(incomplete)][:_CANDIDATES]
@@ -110,11 +108,11 @@ def error_as_dict(error: HoldfastError) -> dict[str, Any]:
 def exit_code(outcome: Outcome, words: str, *, always: bool = False) -> int:
     """What the command exits with, after saying ``words``: what was done, and what was not and why."""
     failure = outcome.failure
-    parts = [words]
+    parts = [f"interrupted: {words}" if outcome.interrupted else words]
     if outcome.failed:
         parts.append(f"{outcome.failed:,} failed")
     if outcome.interrupted or failure is not None:
-        parts.append(f"{outcome.unanswered:,} not answered" if outcome.unanswered else "all that was begun is answered")
+        parts.append(f"{outcome.unanswered:,} not answered" if outcome.unanswered else "all that was read is answered")
     troubled = outcome.failed or outcome.interrupted or failure is not None
     if failure is not None and failure.__cause__ is not None:
         click.echo(f"holdfast: {failure.__cause__}", err=True)

@@ -26,7 +26,7 @@ from ..records.model import (
 from ..rpc.commands import invoke
 from .artifacts import Artifacts
 from .link import Link
-from .records_feed import Feed
+from .records_feed import RecordFeed
 from .records_kinds import RecordInput, RefInput, SomeRecords, SomeRefs, cid_of
 from .records_options import RecordStreamOptions, is_one, only_result
 from .records_stream import DELETE, LOOKUP, PULL, PUSH, Items, stream
@@ -231,13 +231,13 @@ class Records:
 
     # changes
 
-    def feed(self, position: int | None = None, *, follow: bool = True) -> Feed:
+    def feed(self, position: int | None = None, *, follow: bool = True) -> RecordFeed:
         """Changes from ``position`` on (0: the oldest kept; None: only what comes from now on), then what comes.
 
         An async iterator that outlives cut links, without gap or repeat; its ``position`` is the cursor to go on from.
         Without ``follow`` it ends at what is there now.  A step raises Gone(oldest) where changes were trimmed.
         """
-        return Feed(self._link, position, follow=follow)
+        return RecordFeed(self._link, position, follow=follow)
 
     # what is kept
 

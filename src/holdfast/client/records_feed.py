@@ -18,7 +18,7 @@ from .link import Link
 from .records_changes import Changes
 
 
-class Feed:
+class RecordFeed:
     """Changes of records in order, each once; an async iterator that outlives cut links and restarted nodes.
 
     ``position`` is the cursor: another feed can go on from there.  Cancelling a step loses nothing.

@@ -37,7 +37,7 @@ from .records_kinds import (
 )
 from .records_options import RecordStreamOptions, is_one, only_result
 from .sync_artifacts import SyncArtifacts
-from .sync_records_feed import SyncFeed
+from .sync_records_feed import SyncRecordFeed
 from .sync_records_stream import stream
 from .tokens import BlockingLink
 
@@ -245,13 +245,13 @@ class SyncRecords:
 
     # changes
 
-    def feed(self, position: int | None = None, *, follow: bool = True) -> SyncFeed:
+    def feed(self, position: int | None = None, *, follow: bool = True) -> SyncRecordFeed:
         """Changes from ``position`` on (0: the oldest kept; None: only what comes from now on), then what comes.
 
         An async iterator that outlives cut links, without gap or repeat; its ``position`` is the cursor to go on from.
         Without ``follow`` it ends at what is there now.  A step raises Gone(oldest) where changes were trimmed.
         """
-        return SyncFeed(self._link, position, follow=follow)
+        return SyncRecordFeed(self._link, position, follow=follow)
 
     # what is kept
 

@@ -18,7 +18,7 @@ from .records_changes import Changes
 from .tokens import BlockingLink
 
 
-class SyncFeed:
+class SyncRecordFeed:
     """Changes of records in order, each once; an iterator that outlives cut links and restarted nodes.  Blocks.
 
     ``position`` is the cursor: another feed can go on from there.

@@ -210,7 +210,10 @@ class SyncRecordStream(Generic[R]):
         if core.ready or core.over:
             wait_s = 0.0
         if self._session is not None:
-            return self._session.connection.pump(wait_s, also)
+            connection = self._session.connection
+            if connection.closed_by is not None:  # sending met it; what came before is read with the next look
+                wait_s = 0.0
+            return connection.pump(wait_s, also)
         return sorted(wait_ready(also, (), wait_s))
 
     def _drop_session(self, *, complete: bool) -> None:
