@@ -20,11 +20,14 @@ _COMMANDS = {
     "kill": ("stop", "kill"),
     "logs": ("logs", "logs"),
     "ps": ("ps", "ps"),
+    "provider": ("provider", "provider"),
+    "pub": ("provider", "pub"),
     "record": ("record", "record"),
     "rm": ("stop", "rm"),
     "run": ("run", "run"),
     "send": ("send", "send"),
     "serve": ("serve", "serve"),
+    "session": ("session", "session"),
     "sim": ("sim", "sim"),
     "stop": ("stop", "stop"),
     "stream": ("stream", "stream"),
@@ -43,11 +46,14 @@ _SUMMARIES = {
     "kill": "Send a signal to a job's processes.",
     "logs": "Print a job's output.",
     "ps": "List jobs.",
+    "provider": "Add, list and remove the sources that sessions bind to.",
+    "pub": "Send a message to a subject: bus.ANYTHING, channels.PROCESS.NAME, jobs.JOB.input.",
     "record": "Store and read records: JSON objects named by their content.",
     "rm": "Forget ended jobs and their output.",
     "run": "Run a command as a job.",
     "send": "Send text, keys or a file to a job.",
     "serve": "Run a node.",
+    "session": "Follow jobs, channels, the bus and feeds, and lose nothing while you are away.",
     "sim": "Run simulated worlds.",
     "stop": "Stop jobs: TERM, a grace period, KILL.",
     "stream": "Make, write and read durable streams.",
@@ -135,12 +141,14 @@ def main() -> NoReturn:
 
 def _leave(code: int) -> NoReturn:
     try:
-        sys.stdout.flush()
+        for stream in (sys.stdout, sys.stderr):
+            if stream is not None:  # it was closed before we came
+                stream.flush()
     except BrokenPipeError:
         _leave_broken_pipe()
     except OSError as error:
         _leave_unwritten(error)
-    sys.exit(code)
+    os._exit(code)  # all is closed and written; taking the interpreter apart took 7 ms of each command
 
 
 def _leave_unwritten(error: OSError) -> NoReturn:
