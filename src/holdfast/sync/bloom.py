@@ -8,7 +8,7 @@ kept in the byte order of the wire: words of 64 bits, big-endian in ``spec`` and
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from mmh3 import hash as murmur
@@ -19,6 +19,7 @@ from .wire.codec import nim_filter
 from .wire.protobuf import fields
 
 _FIRST_CAPACITY = 64
+_new = tuple.__new__  # a NamedTuple's own constructor costs three times as much
 _HASHES_MAX = 64
 _BITS_MAX = 2**27
 """Of a foreign filter: more would be larger than a message may be."""
@@ -52,12 +53,12 @@ class Hashes(NamedTuple):
 
 def signed_hashes(item: str) -> Hashes:
     """As the JavaScript implementation has them."""
-    return Hashes(abs(murmur(item)), abs(murmur(item + " b")))
+    return _new(Hashes, (abs(murmur(item)), abs(murmur(item + " b"))))
 
 
 def unsigned_hashes(item: str) -> Hashes:
     """As the native Nim implementation has them."""
-    return Hashes(murmur(item, 0, False), murmur(item + " b", 0, False))
+    return _new(Hashes, (murmur(item, 0, False), murmur(item + " b", 0, False)))
 
 
 HASHES = {"spec": signed_hashes, "nim": unsigned_hashes}
@@ -162,12 +163,12 @@ class RollingBloom:
         """How many of the newest messages :meth:`rebuild` wants at most."""
         return max(1, self._capacity_max - self._capacity_max // 5)
 
-    def rebuild(self, message_ids: Iterable[str], count: int) -> None:
-        """Forget all, and remember ``message_ids``, of which there are ``count``."""
-        self._filter = self._empty(count)
-        self._count = count
-        for message_id in message_ids:
-            self._filter.add(self._hashes(message_id))
+    def rebuild(self, messages: Sequence[Hashes]) -> None:
+        """Forget all, and remember ``messages``."""
+        self._count = len(messages)
+        self._filter = self._empty(self._count)
+        for hashes in messages:
+            self._filter.add(hashes)
 
     def wire(self) -> bytes:
         """As it travels in a message."""

@@ -7,10 +7,11 @@ from collections.abc import Iterable
 from hashlib import blake2b
 from heapq import heapify, heappop, heappush
 from itertools import islice
+from operator import itemgetter
 
 from ..errors import LimitExceeded, ProtocolError, UsageError
 from ..limits import LIMITS
-from .bloom import Hashes, RollingBloom
+from .bloom import RollingBloom
 from .events import (
     DependenciesMissing,
     EphemeralReceived,
@@ -30,6 +31,7 @@ from .peers import Peers
 from .repair import Repair
 from .shared import Shared
 
+_ID_OF = itemgetter(0)
 _URL_SAFE = bytes.maketrans(b"+/", b"-_")
 _ID_BYTES = 15
 """Of a message id: 120 bits of a hash, 20 characters."""
@@ -70,7 +72,12 @@ class Channel:
         self.lamport = 0
         self.sequence = 0
         """Messages of ours since the channel was loaded."""
-        self.history = History(shared.wire, profile.history_max, max(profile.causal_entries, profile.sync_entries))
+        self.history = History(
+            shared.wire,
+            profile.history_max,
+            max(profile.causal_entries, profile.sync_entries),
+            track_heads=profile.causal_heads > 0,
+        )
         self.bloom = RollingBloom(
             shared.wire.dialect, profile.bloom_capacity, profile.bloom_error_rate, adaptive=profile.bloom_adaptive
         )
@@ -124,10 +131,11 @@ class Channel:
         data = b"".join((head, bloom, middle, requests, tail)) if bloom or requests else kept
         reference = wire.reference(HistoryEntry(message_id, b"", shared.participant))
         self.sequence += 1
-        record = Record(message_id, lamport, shared.participant, kept, reference, self.sequence)
+        hashes = self.bloom.hashes(message_id)
+        record = Record(message_id, lamport, shared.participant, kept, reference, hashes, self.sequence)
         evicted = history.add_own(record, all_heads=all_heads, referred=referred, persistent=shared.persistent)
-        hashes = self._remember(message_id, evicted)
-        outgoing.add(Sent(record, hashes, now))
+        self._remember(record, evicted)
+        outgoing.add(Sent(record, now))
         self.since_sent = 0
         self.pace.happened(now)
         self.journal.touch()
@@ -292,20 +300,20 @@ class Channel:
 
     def _inspect(self, message: Message) -> tuple[tuple[HistoryEntry, ...], list[Record]]:
         """What it refers to: messages we do not have, and messages of ours that we do have."""
-        records, absent, sent = self.history.records, self.absent, self.outgoing.items
+        causal = message.causal
+        found = list(map(self.history.records.get, map(_ID_OF, causal)))
         missing: dict[str, HistoryEntry] = {}
-        ours: list[Record] = []
-        own_id = message.message_id
-        for entry in message.causal:
-            name = entry[0]
-            record = records.get(name)
-            if record is None:
-                if name in sent:
-                    ours.append(sent[name].record)
-                elif name not in absent and name != own_id:
-                    missing[name] = entry
-            elif record.sequence:
-                ours.append(record)
+        if None in found:
+            absent, sent = self.absent, self.outgoing.items
+            for index, record in enumerate(found):
+                if record is None:
+                    entry = causal[index]
+                    name = entry.message_id
+                    if name in sent:
+                        found[index] = sent[name].record
+                    elif name not in absent and name != message.message_id:
+                        missing[name] = entry
+        ours = [record for record in found if record is not None and record.sequence]
         return tuple(missing.values()), ours
 
     def _check(self, lamport: int, missing: tuple[HistoryEntry, ...], now: float, *, waits: bool) -> None:
@@ -329,14 +337,13 @@ class Channel:
     def _review(self, message: Message, ours: list[Record], now: float) -> None:
         """What the message says about messages of ours."""
         outgoing = self.outgoing
-        sequence = 0
-        for record in ours:
-            sequence = max(sequence, record.sequence)
+        sequence = max([record.sequence for record in ours], default=0)
         if outgoing.items:
             if ours and self.shared.profile.causal_heads:
                 acknowledged = outgoing.acknowledge_until(sequence, now)
             else:
-                acknowledged = [r.message_id for r in ours if outgoing.acknowledge(r.message_id, now)]
+                named = [record.message_id for record in ours if record.message_id in outgoing.items]
+                acknowledged = [name for name in named if outgoing.acknowledge(name, now)]
             for name in acknowledged:
                 self.shared.events.append(MessageAcknowledged(self.name, name))
             if message.bloom and outgoing.items:
@@ -362,13 +369,20 @@ class Channel:
         if not self.shared.participant:
             return
         for entry in entries:
-            record = self.history.records.get(entry.message_id)
+            record = self.record_of(entry.message_id)
             if record is None:
                 self.repair.heard(entry.message_id, now)
                 continue
             if not entry.sender_id:
                 entry = entry._replace(sender_id=record.sender_id)
             self.repair.asked(entry, now)
+
+    def record_of(self, message_id: str) -> Record | None:
+        """What can be sent again: of the history, or gone from there while nobody has acknowledged it."""
+        record = self.history.records.get(message_id)
+        if record is None and message_id in self.outgoing.items:
+            return self.outgoing.items[message_id].record
+        return record
 
     def _expect(self, message: Message, kept: bytes, missing: tuple[HistoryEntry, ...], now: float) -> None:
         incoming = self.incoming
@@ -447,32 +461,28 @@ class Channel:
         lamport = message.lamport
         assert lamport is not None
         reference = shared.wire.reference(HistoryEntry(message_id, b"", sender_id))
-        record = Record(message_id, lamport, sender_id, kept, reference)
+        record = Record(message_id, lamport, sender_id, kept, reference, self.bloom.hashes(message_id))
         evicted = self.history.add(record, message.causal, persistent=shared.persistent)
-        self._remember(message_id, evicted)
+        self._remember(record, evicted)
         if self.absent and message_id in self.absent:
             self.lost -= self.absent.pop(message_id)
         if self.lost and not lost:
             lost = tuple([entry[0] for entry in message.causal if self.absent.get(entry[0])])
         shared.events.append(MessageReady(self.name, message_id, sender_id, lamport, message.content, lost))
 
-    def _remember(self, message_id: str, evicted: Record | None) -> Hashes:
-        bloom = self.bloom
-        hashes = bloom.hashes(message_id)
-        if bloom.add(hashes):
+    def _remember(self, record: Record, evicted: Record | None) -> None:
+        if self.bloom.add(record.hashes):
             self.rebuild_bloom()
         if evicted is not None:
             sent = self.outgoing.items.get(evicted.message_id)
             if sent is not None:
                 sent.piece = b""
         if self.shared.hints:
-            self.shared.events.append(RetrievalHintWanted(self.name, message_id))
-        return hashes
+            self.shared.events.append(RetrievalHintWanted(self.name, record.message_id))
 
     def rebuild_bloom(self) -> None:
         """Make the filter anew from the newest messages."""
-        newest = [record.message_id for record in self.history.newest(self.bloom.keeps)]
-        self.bloom.rebuild(newest, len(newest))
+        self.bloom.rebuild([record.hashes for record in self.history.newest(self.bloom.keeps)])
 
     # what the caller knows
 

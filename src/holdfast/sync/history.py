@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from itertools import islice
 
+from .bloom import Hashes
 from .model import HistoryEntry
 from .persistence.base import HistoryUpdate, StoredMessage
 from .wire import Wire
@@ -14,10 +15,17 @@ from .wire import Wire
 class Record:
     """One message of the history."""
 
-    __slots__ = ("data", "hint", "lamport", "message_id", "reference", "sender_id", "sequence", "stored")
+    __slots__ = ("data", "hashes", "hint", "lamport", "message_id", "reference", "sender_id", "sequence", "stored")
 
     def __init__(
-        self, message_id: str, lamport: int, sender_id: str, data: bytes, reference: bytes, sequence: int = 0
+        self,
+        message_id: str,
+        lamport: int,
+        sender_id: str,
+        data: bytes,
+        reference: bytes,
+        hashes: Hashes,
+        sequence: int = 0,
     ) -> None:
         self.message_id = message_id
         self.lamport = lamport
@@ -26,8 +34,11 @@ class Record:
         """As rebroadcast."""
         self.reference = reference
         """As others' causal history holds it."""
+        self.hashes = hashes
+        """As filters have it."""
         self.sequence = sequence
-        """The how-manieth message of ours since the channel was loaded, from 1; 0: not ours."""
+        """Orders our messages: 1 is the oldest that was in the history when the channel was loaded, those below 0 had gone
+        from it and wait for acknowledgement; 0: not ours."""
         self.hint = b""
         self.stored = False
         """Whether storage is known to have it."""
@@ -40,10 +51,11 @@ class History:
     what storage has to be told: per id whether to append (or to evict); the latest wins.
     """
 
-    __slots__ = ("_limit", "_order", "_recent", "_wire", "heads", "last_own", "pending", "records")
+    __slots__ = ("_limit", "_order", "_recent", "_track_heads", "_wire", "heads", "last_own", "pending", "records")
 
-    def __init__(self, wire: Wire, limit: int, recent: int) -> None:
+    def __init__(self, wire: Wire, limit: int, recent: int, *, track_heads: bool = True) -> None:
         self._wire = wire
+        self._track_heads = track_heads
         self._limit = limit
         self._order: deque[Record] = deque()
         self._recent: deque[Record] = deque(maxlen=max(1, min(recent, limit)))
@@ -71,9 +83,10 @@ class History:
     def add(self, record: Record, refers_to: Iterable[HistoryEntry], *, persistent: bool) -> Record | None:
         """Append a message that is not there; the one that had to go for it, if any."""
         message_id = record.message_id
-        heads = self.heads
-        for entry in refers_to:
-            heads.pop(entry[0], None)
+        if self._track_heads:
+            heads = self.heads
+            for entry in refers_to:
+                heads.pop(entry[0], None)
         return self._append(message_id, record, persistent)
 
     def add_own(
@@ -82,14 +95,15 @@ class History:
         """Append a message of ours; it refers to ``referred``, which are all heads or not."""
         if all_heads:
             self.heads.clear()
-        else:
+        elif self._track_heads:
             for other in referred:
                 self.heads.pop(other.message_id, None)
         self.last_own = record
         return self._append(record.message_id, record, persistent)
 
     def _append(self, message_id: str, record: Record, persistent: bool) -> Record | None:
-        self.heads[message_id] = record
+        if self._track_heads:
+            self.heads[message_id] = record
         self.records[message_id] = record
         self._order.append(record)
         self._recent.append(record)

@@ -196,7 +196,8 @@ def _restore_record(channel: Channel, item: StoredMessage, where: str) -> None:
     channel.lamport = max(channel.lamport, message.lamport)
     shared = channel.shared
     reference = shared.wire.reference(HistoryEntry(message.message_id, item.hint, message.sender_id))
-    record = Record(message.message_id, message.lamport, message.sender_id, item.data, reference)
+    hashes = channel.bloom.hashes(message.message_id)
+    record = Record(message.message_id, message.lamport, message.sender_id, item.data, reference, hashes)
     record.hint = item.hint
     record.stored = True
     # The first to go, if the history may hold less than before, is told to storage as any other.
@@ -218,21 +219,25 @@ def _count_own(channel: Channel) -> None:
 
 def _restore_outgoing(channel: Channel, meta: ChannelMeta, where: str) -> None:
     sent = []
+    evicted = []
     for item in meta.outgoing:
         record = channel.history.records.get(item.message_id)
         if record is None and item.data:
             # It was evicted from the history, so it is older than all of ours there.
             message = _decode(channel, item.data, where)
             assert message.lamport is not None
-            record = Record(message.message_id, message.lamport, message.sender_id, item.data, b"")
+            hashes = channel.bloom.hashes(message.message_id)
+            record = Record(message.message_id, message.lamport, message.sender_id, item.data, b"", hashes)
+            evicted.append(record)
             channel.lamport = max(channel.lamport, message.lamport)
         if record is None:
             channel.shared.events.append(MessageUnacknowledged(channel.name, item.message_id, item.attempts))
             continue
         sent_at = channel.shared.from_unix_ms(item.sent_ms)
-        hashes = channel.bloom.hashes(record.message_id)
-        sent.append(Sent(record, hashes, sent_at, item.attempts, item.filters))
-    for one in sorted(sent, key=lambda one: (one.record.sequence, one.record.lamport)):
+        sent.append(Sent(record, sent_at, item.attempts, item.filters))
+    for number, record in enumerate(sorted(evicted, key=lambda record: record.lamport)):
+        record.sequence = number - len(evicted)
+    for one in sorted(sent, key=lambda one: one.record.sequence):
         channel.outgoing.add(one)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 
-from .bloom import Bloom, Hashes
+from .bloom import Bloom
 from .deadlines import Deadlines
 from .history import Record
 from .profiles import Profile
@@ -16,11 +16,10 @@ _REVIEWED_MAX = 128
 class Sent:
     """One of them."""
 
-    __slots__ = ("attempts", "filters", "hashes", "piece", "record", "sent_at")
+    __slots__ = ("attempts", "filters", "piece", "record", "sent_at")
 
-    def __init__(self, record: Record, hashes: Hashes, sent_at: float, attempts: int = 0, filters: int = 0) -> None:
+    def __init__(self, record: Record, sent_at: float, attempts: int = 0, filters: int = 0) -> None:
         self.record = record
-        self.hashes = hashes
         self.sent_at = sent_at
         self.attempts = attempts
         """Sendings beyond the first."""
@@ -100,7 +99,7 @@ class Outgoing:
             sent = review.popleft()
             if sent.record.message_id in items:
                 review.append(sent)
-                if bloom.has(sent.hashes):
+                if bloom.has(sent.record.hashes):
                     sent.filters += 1
                     sent.piece = b""
                     found.append(sent)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
+from holdfast.sync.bloom import signed_hashes
 from holdfast.sync.history import History, Record
 from holdfast.sync.model import HistoryEntry
 from holdfast.sync.wire import Wire
@@ -13,7 +14,7 @@ WIRE = Wire("spec")
 
 
 def record(name: str) -> Record:
-    return Record(name, 1, "bob", name.encode(), WIRE.reference(HistoryEntry(name, b"", "bob")))
+    return Record(name, 1, "bob", name.encode(), WIRE.reference(HistoryEntry(name, b"", "bob")), signed_hashes(name))
 
 
 def add(history: History, name: str, *after: str) -> Record | None:

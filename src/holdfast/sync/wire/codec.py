@@ -64,8 +64,10 @@ class Wire:
     # to bytes
 
     def reference(self, entry: HistoryEntry) -> bytes:
-        """``entry`` as a field of a message's causal history."""
-        return self._tags[_CAUSAL] + self._sized(_entry_bytes(entry))
+        """``entry`` as a field of a message's causal history.  Others will refer to the message by the same bytes."""
+        data = _entry_bytes(entry)
+        self._remember(data, entry)
+        return self._tags[_CAUSAL] + varint(len(data)) + data
 
     def frame(
         self, message_id: bytes, channel: bytes, sender: bytes, lamport: int | None, causal: bytes, content: bytes
@@ -220,11 +222,14 @@ class Wire:
                 entry = HistoryEntry(value.decode())
             except UnicodeDecodeError:
                 raise ProtocolError("causal_history: neither entry nor id", "malformed", offset) from None
+        self._remember(value, entry)
+        return entry
+
+    def _remember(self, value: bytes, entry: HistoryEntry) -> None:
         if len(value) <= _CACHED_ENTRY_BYTES_MAX:
             if len(self._cache) >= _CACHED_ENTRIES_MAX:
                 self._cache.clear()
             self._cache[value] = entry
-        return entry
 
 
 def _text(values: list[bytes | None], slot: int, *, required: bool = True) -> str:

@@ -277,6 +277,24 @@ def test_what_was_given_up_and_what_was_met_otherwise_stays_so(run: Run, make_ro
     run(main())
 
 
+def test_unacknowledged_messages_that_left_the_history_come_back_too(run: Run, make_room: MakeRoom) -> None:
+    async def main() -> None:
+        async with make_room(SMALL) as room:
+            await room.ensure()
+            for number in range(1, 6):
+                await room.wrap(f"m{number}")
+            assert await room.log() == ["m3", "m4", "m5"]
+            await room.restart()
+            await room.ensure()
+            assert room.peer.status(CHANNEL).outgoing == 5
+            await room.unwrap(message("ack", 5, ["m2"], content=b""))
+            assert await room.outgoing() == {"m3", "m4", "m5"}
+            await room.unwrap(message("ack-2", 6, ["m4"], content=b""))
+            assert await room.outgoing() == {"m5"}
+
+    run(main())
+
+
 def test_hints_are_stored_with_their_messages(run: Run, make_room: MakeRoom) -> None:
     async def main() -> None:
         async with make_room() as room:
