@@ -27,7 +27,7 @@ from .packing import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Container, Mapping, Sequence
     from typing import Any
 
     from .channel import Bounds, Channel
@@ -53,22 +53,25 @@ class Admission(NamedTuple):
     """What to store with them, if it changed."""
 
 
-def admit(channel: Channel, bounds: Bounds, sender: str, batch: Batch, now: float) -> Admission:
+def admit(
+    channel: Channel, bounds: Bounds, sender: str, batch: Batch, now: float, *, whole: Container[int] | None = None
+) -> Admission:
     """Decide on ``batch`` and take note of it in ``channel``, whose senders are loaded.
 
     The caller appends the result's blob before anything else is decided, or forgets the channel's senders.
-    ``now`` is in seconds since the Unix epoch.  Raises nothing.
+    ``now`` is in seconds since the Unix epoch.  ``whole``: all of it is taken or nothing, and nothing is taken note of
+    if a draft is refused, or repeats an entry and its position is not in ``whole``.  Raises nothing.
     """
     senders = channel.senders
     assert senders is not None, "senders are loaded before"
     if batch.plain and _payloads_fit(batch, bounds.payload_bytes_max) and _has_room(channel, bounds, batch.entries):
-        whole = _admit_whole(channel, senders, sender, batch, now)
-        if whole is not None:
-            return whole
+        at_once = _admit_at_once(channel, senders, sender, batch, now)
+        if at_once is not None:
+            return at_once
     sorting = _Sorting(channel, bounds, senders, sender, batch, now)
     for position in range(batch.entries):
         sorting.look_at(position)
-    return sorting.settle()
+    return sorting.settle() if whole is None else sorting.settle_whole(whole)
 
 
 def _payloads_fit(batch: Batch, bytes_max: int) -> bool:
@@ -81,7 +84,7 @@ def _has_room(channel: Channel, bounds: Bounds, count: int) -> bool:
     return channel.record.retain or channel.entries + count <= bounds.entries_max
 
 
-def _admit_whole(channel: Channel, senders: Senders, sender: str, batch: Batch, now: float) -> Admission | None:
+def _admit_at_once(channel: Channel, senders: Senders, sender: str, batch: Batch, now: float) -> Admission | None:
     """A batch all of whose sequences are new and rising, or left to the node; None if it is not."""
     book = senders.book(sender)
     sequences, count = batch.sequences, batch.entries
@@ -194,6 +197,14 @@ class _Sorting:
     def _control_of(self, position: int) -> Mapping[str, Any]:
         data, start, stop = self._batch.data, self._batch.starts[position], self._batch.starts[position + 1]
         return decode_extras(data, start + DRAFT_BYTES, stop, data[start + 5])[0].control
+
+    def settle_whole(self, compared: Container[int]) -> Admission:
+        """:meth:`settle`, unless a draft keeps the others out: it was refused, or has to be compared first."""
+        edge = self._channel.next_index  # what repeats another draft of the batch was compared with it already
+        unsure = [(place, index) for place, index in self._repeats if index < edge and place not in compared]
+        if self._refused or unsure:
+            return Admission(b"", 0, 0, 0, unsure, self._refused)
+        return self.settle()
 
     def settle(self) -> Admission:
         """Take note of all that was taken; the bytes to append."""

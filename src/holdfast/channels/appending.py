@@ -30,7 +30,7 @@ from .senders import Senders
 from .unpacking import heads_of, split_runs
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
     from ..clock import Clock
     from ..engine.base import Packed
@@ -109,6 +109,21 @@ class Appender:
 
     async def append(self, channel: Channel, data: bytes, sender: str, ack: Ack) -> AppendResult:
         """See :meth:`ChannelsApi.append`; the caller has been let in."""
+        batch, bounds = self.take_in(channel, data)
+        await self.ready(channel)
+        admission = admit(channel, bounds, sender, batch, self.timestamp(channel))
+        last_sequence = channel.senders.last_sequence(sender) if channel.senders is not None else 0
+        if admission.blob:
+            if admission.record is not None:
+                self.on_questions(channel)
+            await self.store(channel, admission, ack)
+            self.trim_if_over(channel, bounds)
+        if ack == "disk" and any(index <= channel.weak_index for _, index in admission.repeats):
+            await self._store.save(channel)  # on disk with all before it: what is repeated may have asked for less
+        return await self._result(channel, sender, batch, admission, last_sequence)
+
+    def take_in(self, channel: Channel, data: bytes) -> tuple[Batch, Bounds]:
+        """A batch that is none too large and comes none too soon, and the limits in force for it."""
         if len(data) > self._limits.channel_batch_bytes_max:
             raise MessageTooLarge(
                 name="channel_batch_bytes_max", limit=self._limits.channel_batch_bytes_max, value=len(data)
@@ -121,32 +136,38 @@ class Appender:
         except RateLimited:
             self._counts.rate_limited += 1
             raise
+        return batch, bounds
+
+    async def ready(self, channel: Channel) -> None:
+        """Back when decisions can be made about the channel: it is open and its senders are loaded."""
+        check_open(channel)
         while channel.senders is None:  # others that waited for it may have failed by now
             await self.load(channel)
             check_open(channel)
         self._loaded.move_to_end(channel)
-        now = channel.last_timestamp = max(channel.last_timestamp, self._clock.wall())
-        admission = admit(channel, bounds, sender, batch, now)
-        last_sequence = channel.senders.last_sequence(sender) if channel.senders is not None else 0
-        if admission.blob:
-            if admission.record is not None:
-                self.on_questions(channel)
-            await self.store(channel, admission, ack)
-            self._trim_if_over(channel, bounds)
-        if ack == "disk" and any(index <= channel.weak_index for _, index in admission.repeats):
-            await self._store.save(channel)  # on disk with all before it: what is repeated may have asked for less
-        return await self._result(channel, sender, batch, admission, last_sequence)
+
+    def timestamp(self, channel: Channel) -> float:
+        """Of the entries that are taken now."""
+        channel.last_timestamp = max(channel.last_timestamp, self._clock.wall())
+        return channel.last_timestamp
 
     async def store(self, channel: Channel, admission: Admission, ack: Ack) -> None:
         """Append what was admitted.
 
         If that fails nothing of it is stored, and the channel forgets what it took note of: it is loaded again.
         """
-        senders, index = channel.senders, channel.next_index - admission.entries
+        index = channel.next_index - admission.entries
         if ack != "disk":
             channel.weak_index = channel.next_index - 1
+        stored = self._store.append(channel, index, admission.blob, admission.entries, ack, admission.record)
+        await self.settle(channel, channel.senders, admission, stored)
+
+    async def settle(
+        self, channel: Channel, senders: Senders | None, admission: Admission, stored: Awaitable[int]
+    ) -> None:
+        """Wait until what was admitted is ``stored``; ``senders`` are those that took note of it.  As :meth:`store`."""
         try:
-            await self._store.append(channel, index, admission.blob, admission.entries, ack, admission.record)
+            await stored
         except (HoldfastError, asyncio.CancelledError) as error:  # cancelled: how it ended is not known here
             if channel.senders is senders:
                 channel.senders = None
@@ -224,7 +245,7 @@ class Appender:
         others: list[Outcome] = []
         for position, index in admission.repeats:
             try:
-                await self._compare(channel, sender, batch, position, index)
+                await self.compare(channel, sender, batch, position, index)
             except HoldfastError as error:
                 others.append(Outcome(position=position, error=self._refused(batch, error)))
             else:
@@ -247,7 +268,7 @@ class Appender:
             raise error
         return to_wire(error)
 
-    async def _compare(self, channel: Channel, sender: str, batch: Batch, position: int, index: int) -> None:
+    async def compare(self, channel: Channel, sender: str, batch: Batch, position: int, index: int) -> None:
         """SequenceConflict unless the draft at ``position`` is the entry at ``index``, which can be read by then."""
         piece = await self._piece_at(channel, index)
         for run in split_runs(piece.data):
@@ -270,7 +291,7 @@ class Appender:
 
     # what retain lets go
 
-    def _trim_if_over(self, channel: Channel, bounds: Bounds) -> None:
+    def trim_if_over(self, channel: Channel, bounds: Bounds) -> None:
         over = channel.entries - bounds.entries_max
         if channel.record.retain and over > bounds.entries_max // 8 and channel.id not in self._trimming:
             task = asyncio.create_task(self._trim(channel, channel.next_index - bounds.entries_max))

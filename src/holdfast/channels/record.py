@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from ..engine.base import Producer
 from ..errors import CorruptionError
 from .model import ChannelLimits, QuestionPolicy
 
@@ -36,6 +37,10 @@ class ChannelRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     created_at: float = 0.0
     closed_at: float = 0.0
     questions: tuple[Question, ...] = ()
+    order: str | None = None
+    """The last writers' order (``Stream-Seq``) that came with an append."""
+    closed_by: Producer | None = None
+    """The producer whose append closed it."""
 
     def changed(self, **fields: Any) -> ChannelRecord:
         """The same record with some fields replaced."""

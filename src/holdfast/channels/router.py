@@ -28,6 +28,7 @@ from .record import NO_LIMITS, ChannelRecord
 from .store import ChannelStore
 from .subscription import Subscription, Wishes
 from .upkeep import Upkeep
+from .whole import WholeBatches
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Iterator
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from .access import Action, Caller
     from .model import Ack, AppendResult, Order, SlowPolicy
     from .subscription import Carrier
+    from .whole import Placed, Terms
 
 _logger = structlog.get_logger("holdfast.channels")
 
@@ -74,6 +76,7 @@ class ChannelRouter:
         self._guests: dict[Channel, set[Guest]] = {}
         self._creating: dict[tuple[str, str], asyncio.Future[None]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        self._whole = WholeBatches(self._store, self._appender, self.spawn, self._closed)
         self._upkeep = Upkeep(self._directory, self._store, self._appender, self._remove, clock=clock, limits=limits)
         self._appender.on_questions = self._upkeep.note
         self.on_change: OnChange = _nobody
@@ -213,6 +216,16 @@ class ChannelRouter:
         found = self.find(caller, channel, "append", "append")
         return await self._appender.append(found, batch, self.gate.check_sender(caller, found, sender), ack)
 
+    async def place(self, caller: Caller, channel: str, batch: bytes, terms: Terms) -> Placed:
+        """Append all of ``batch`` or nothing, with what ``terms`` ask for in the same step.
+
+        See :meth:`WholeBatches.place`.
+        """
+        found = self.find(caller, channel, "append", "append")
+        if terms.close:
+            self.gate.check(caller, "manage", found, "close")
+        return await self._whole.place(found, batch, self.gate.check_sender(caller, found, ""), terms)
+
     async def read(
         self,
         caller: Caller,
@@ -350,8 +363,11 @@ class ChannelRouter:
     async def _end(self, channel: Channel) -> None:
         if not channel.closed:
             await self._change(channel, closed_at=self._clock.wall(), questions=())
-            _logger.info("channel.closed", channel=channel.id, entries=channel.entries)
         await self._store.close(channel)
+        self._closed(channel)
+
+    def _closed(self, channel: Channel) -> None:
+        _logger.info("channel.closed", channel=channel.id, entries=channel.entries)
         self.on_change(channel, "closed")
 
     async def remove(self, caller: Caller, channel: str, reason: str = "") -> None:

@@ -13,7 +13,7 @@ from .record import PREFIX, decode_record, encode_record, log_name
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable
 
-    from ..engine.base import Engine, LogStat
+    from ..engine.base import Engine, LogStat, Producer
     from .model import Ack
     from .record import ChannelRecord
 
@@ -49,11 +49,31 @@ class ChannelStore:
         await self._log.annotate(_log_of(channel), encode_record(channel.record))
 
     def append(
-        self, channel: Channel, index: int, blob: bytes, entries: int, ack: Ack, record: ChannelRecord | None
+        self,
+        channel: Channel,
+        index: int,
+        blob: bytes,
+        entries: int,
+        ack: Ack,
+        record: ChannelRecord | None,
+        *,
+        producer: Producer | None = None,
+        close: bool = False,
     ) -> Awaitable[int]:
-        """Append ``blob`` at ``index``, which must be the tail, and with ``record`` the record, all or nothing."""
-        meta = None if record is None else encode_record(record)
-        return self._log.append(_log_of(channel), blob, count=entries, expected_tail=index, ack=ack, meta=meta)
+        """Append ``blob`` at ``index``, which must be the tail, and with ``record`` the record, all or nothing.
+
+        It has its place when this is called.
+        """
+        return self._log.append(
+            _log_of(channel),
+            blob,
+            count=entries,
+            expected_tail=index,
+            ack=ack,
+            meta=None if record is None else encode_record(record),
+            producer=producer,
+            close=close,
+        )
 
     async def close(self, channel: Channel) -> None:
         """No more appends; followers end after the last entry."""

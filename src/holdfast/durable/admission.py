@@ -18,6 +18,12 @@ class Admitted(NamedTuple):
     meta: StreamMeta | None
     """The new meta, if it changes."""
 
+    @property
+    def messages(self) -> list[bytes]:
+        """The payload, for a JSON stream."""
+        assert isinstance(self.payload, list), "who asks knows that it is one"
+        return self.payload
+
 
 class Duplicated(NamedTuple):
     """It is there already; ``producer`` is the last one accepted."""

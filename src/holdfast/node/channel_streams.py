@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
+from weakref import WeakValueDictionary
 
 from ..channels.access import Owner
 from ..channels.record import NO_LIMITS, log_name
 from ..channels.unpacking import cut_runs, iter_entries
-from ..durable.admission import check_addition
+from ..channels.whole import Terms
+from ..durable.admission import Admitted, Duplicated, admit, check_addition
 from ..durable.messages import split_messages
+from ..durable.meta import StreamMeta
 from ..durable.model import JSON_TYPE, Added, Addition, Creation, Page, StreamInfo, Where, media_type
 from ..durable.paging import position_at
 from ..durable.store import EVERYTHING
-from ..errors import ChannelClosed, ChannelExists, Conflict, NotFound, UsageError, from_wire
+from ..engine.producers import check_next, repetition
+from ..errors import ChannelClosed, ChannelExists, ClosedError, Conflict, Duplicate, NotFound, UsageError
 from .channel_messages import draft_of, message_of
 from .channels import ChannelCaller
 
@@ -22,8 +28,10 @@ if TYPE_CHECKING:
     from ..channels.access import Action, Caller
     from ..channels.channel import Channel
     from ..channels.router import ChannelRouter
-    from ..engine.base import Log, LogStat, Piece
+    from ..engine.base import Log, LogStat, Piece, Producer
     from ..security.audit import AuditLog
+
+    Locks = WeakValueDictionary[str, asyncio.Lock]
 
 _ANYBODY = "anybody"
 """The subject of those who need no token."""
@@ -34,18 +42,22 @@ class ChannelStreams:
 
     actions = EVERYTHING
 
-    def __init__(self, router: ChannelRouter, log: Log, audit: AuditLog, caller: Caller | None = None) -> None:
+    def __init__(
+        self, router: ChannelRouter, log: Log, audit: AuditLog, caller: Caller | None = None, locks: Locks | None = None
+    ) -> None:
         self._router = router
         self._log = log
         self._audit = audit
         self._caller = caller or Owner(_ANYBODY)
+        self._locks: Locks = WeakValueDictionary() if locks is None else locks
+        """Of the paths that are being appended to; shared by all callers."""
         self._wanted: Action = "read"
         """What the caller came for: who only writes is told where the channel stands, too."""
 
     def seen_by(self, identity: Any, peer: str) -> ChannelStreams:
         """For the caller with that identity."""
         caller = None if identity is None else ChannelCaller(identity, self._audit, peer)
-        return ChannelStreams(self._router, self._log, self._audit, caller)
+        return ChannelStreams(self._router, self._log, self._audit, caller, self._locks)
 
     async def resource(self, path: str) -> str:
         """A channel has one path only; whether it is there is told to those who may know."""
@@ -101,35 +113,47 @@ class ChannelStreams:
         return _info(channel, stat), created
 
     async def append(self, path: str, addition: Addition) -> Added:
-        """See :meth:`StreamStore.append`; a refused message of several does not keep the others out."""
+        """See :meth:`StreamStore.append`: all messages or none, with the close and the headers in the same step.
+
+        Producers are their callers' own: two who use the same id do not meet.
+        """
         check_addition(addition)
         self._wanted = "append"
-        channel, stat = await self._find(path, "append", "append")
-        if channel.closed:
-            if addition.body:
-                raise ChannelClosed(f"channel {path} is closed")
-            return Added(tail=stat.tail - 1, closed=True)
-        if addition.producer is not None or addition.sequence is not None:
-            raise UsageError("channels know messages by their sequence, not by these headers", field="Producer-Id")
-        if addition.close:
-            self._router.find(self._caller, path, "manage", "http.close")
-        if addition.body:
-            await self._append(path, addition)
-        if addition.close:
-            await self._router.end(self._caller, path)
-        return Added(tail=(await self._log.stat(stat.name)).tail - 1, closed=addition.close)
+        producer = self._own(addition.producer)
+        async with self._locked(path):  # until it has its place, so that decisions fall in order
+            channel, stat = await self._find(path, "append", "append")
+            known = None if producer is None else await self._log.producer(stat.name, producer.id)
+            verdict = _decide(channel, replace(addition, producer=producer), known)
+            if isinstance(verdict, Duplicated):
+                return await self._repeated(channel, stat, producer, verdict)
+            if producer is not None:
+                repetition(known, producer, 0)  # raises Fenced; a repetition itself was seen above
+                check_next(known, producer)
+            batch = b"".join(draft_of(message, place) for place, message in enumerate(verdict.messages))
+            terms = Terms(addition.close, producer, addition.sequence)
+            placed = await self._router.place(self._caller, path, batch, terms)
+            if addition.close:  # whoever tries again must find it either closed or open
+                await asyncio.shield(placed.stored)
+        await asyncio.shield(placed.stored)
+        return Added(tail=placed.last_index, closed=addition.close, producer=addition.producer)
 
-    async def _append(self, path: str, addition: Addition) -> None:
-        if media_type(addition.content_type or "") != JSON_TYPE:
-            raise Conflict(f"Content-Type: a channel is {JSON_TYPE}", JSON_TYPE, addition.content_type)
-        messages = split_messages(addition.body)
-        if not messages:
-            raise UsageError("body: an empty array holds no message", field="body")
-        batch = b"".join(draft_of(message, position) for position, message in enumerate(messages))
-        result = await self._router.append(self._caller, path, batch)
-        for outcome in result.others:
-            if outcome.error is not None:
-                raise from_wire(outcome.error)
+    def _locked(self, path: str) -> asyncio.Lock:
+        lock = self._locks.get(path)
+        if lock is None:
+            lock = self._locks[path] = asyncio.Lock()
+        return lock
+
+    def _own(self, producer: Producer | None) -> Producer | None:
+        return None if producer is None else producer._replace(id=f"{self._caller.subject}\n{producer.id}")
+
+    async def _repeated(self, channel: Channel, stat: LogStat, producer: Producer | None, verdict: Duplicated) -> Added:
+        """An answer to a second try, not before the first one is on disk."""
+        if producer is not None and not stat.closed:
+            try:
+                await self._log.append(stat.name, b"", count=0, producer=producer)
+            except Duplicate:
+                pass
+        return Added(tail=stat.tail - 1, closed=channel.closed, duplicate=True, producer=verdict.producer)
 
     async def delete(self, path: str) -> None:
         """Remove the channel; its subscribers are told."""
@@ -176,6 +200,23 @@ class LiveMessages:
         self.on_close()
         self._follower = None
         self._pieces = []
+
+
+def _decide(channel: Channel, addition: Addition, known: Producer | None) -> Admitted | Duplicated:
+    """What the protocol says of an addition to a stream as the channel is one."""
+    record = channel.record
+    meta = StreamMeta(
+        id=channel.id,
+        path=channel.id,
+        content_type=JSON_TYPE,
+        created_at_s=record.created_at,
+        sequence=record.order,
+        closed_by=record.closed_by,
+    )
+    try:
+        return admit(meta, addition, closed=channel.closed, known=known)
+    except ClosedError:
+        raise ChannelClosed(f"channel {channel.id} is closed") from None
 
 
 def _info(channel: Channel, stat: LogStat) -> StreamInfo:

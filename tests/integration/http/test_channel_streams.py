@@ -115,9 +115,63 @@ def test_what_is_appended_over_http_is_read_over_rpc(web: Web) -> None:
 )  # fmt: skip
 def test_what_cannot_be_is_refused_and_nothing_is_stored(web: Web, body: object) -> None:
     assert web.ask("POST", "p/c", body=body).status == 400
-    assert web.ask("POST", "p/c", body=1, Producer_Id="p", Producer_Epoch="0", Producer_Seq="0").status == 400
+    assert web.ask("POST", "p/c", body=1, Producer_Id="p", Producer_Epoch="0").status == 400
     assert web.ask("POST", "p/c", body=1, Content_Type="text/plain").status == 409
     assert web.ask("GET", "p/c").messages == []
+
+
+def marked(sequence: int, epoch: int = 0, name: str = "p") -> dict[str, str]:
+    return {"Producer_Id": name, "Producer_Epoch": str(epoch), "Producer_Seq": str(sequence)}
+
+
+def test_a_producers_request_counts_once(web: Web) -> None:
+    first = web.ask("POST", "p/c", body=["a", "b"], **marked(0))
+    assert (first.status, first.headers["producer-seq"]) == (200, "0")
+    assert first.headers["stream-next-offset"].endswith("0002")
+    again = web.ask("POST", "p/c", body=["a", "b"], **marked(0))
+    assert (again.status, again.headers["stream-next-offset"]) == (204, first.headers["stream-next-offset"])
+    gap = web.ask("POST", "p/c", body="c", **marked(2))
+    assert (gap.status, gap.headers["producer-expected-seq"]) == (409, "1")
+    assert web.ask("POST", "p/c", body="c", **marked(1)).status == 200
+    assert web.ask("POST", "p/c", body="d", **marked(1, epoch=1)).status == 400
+    assert web.ask("POST", "p/c", body="d", **marked(0, epoch=1)).status == 200
+    fenced = web.ask("POST", "p/c", body="e", **marked(2))
+    assert (fenced.status, fenced.headers["producer-epoch"]) == (403, "1")
+    mine = web.mint("ben", "channels:read", "channels:write", more=("--channel", "p/c"))
+    assert web.ask("POST", "p/c", mine, "f", **marked(0)).status == 200, "another's producers are not in the way"
+    web.box.kill_node()
+    web.box.start_node("--http", "127.0.0.1:0")
+    web.host = web.box.listening("http").removeprefix("http://")
+    assert web.ask("POST", "p/c", body="d", **marked(0, epoch=1)).status == 204
+    last = web.ask("POST", "p/c", body="g", Stream_Closed="true", **marked(1, epoch=1))
+    assert (last.status, last.headers["stream-closed"]) == (200, "true")
+    assert web.ask("POST", "p/c", body="g", Stream_Closed="true", **marked(1, epoch=1)).status == 204
+    assert web.ask("POST", "p/c", body="h", **marked(2, epoch=1)).status == 409
+    assert web.ask("POST", "p/c", body="h", **marked(5)).status == 403
+    assert [each["payload"] for each in web.ask("GET", "p/c").messages] == list("abcdfg")
+
+
+def test_the_writers_own_order_must_grow(web: Web) -> None:
+    assert web.ask("POST", "p/c", body=1, Stream_Seq="a").status == 204
+    assert web.ask("POST", "p/c", body=2, Stream_Seq="a").status == 409
+    assert web.ask("POST", "p/c", body=2).status == 204
+    assert web.ask("POST", "p/c", body=3, Stream_Seq="b").status == 204
+    assert [each["payload"] for each in web.ask("GET", "p/c").messages] == [1, 2, 3]
+
+
+def test_messages_of_one_body_are_there_all_or_none(web: Web) -> None:
+    with holdfast.connect_sync(web.box.url, autostart=False) as node:
+        node.channels.create("p", "small", submitter="ann", payload_bytes_max=100, entries_max=3)
+    long = {"payload": "x" * 200}
+    assert web.ask("POST", "p/small", body=[1, long, 2]).status == 413
+    assert web.ask("POST", "p/small", body=[long], Stream_Closed="true").status == 413
+    assert web.ask("POST", "p/small", body=[1, 2, 3, 4]).status == 507
+    assert web.ask("POST", "p/small", body=[{"payload": 1, "sequence": 7}]).status == 204
+    assert web.ask("POST", "p/small", body=[2, {"payload": 3, "sequence": 7}]).status == 409
+    assert web.ask("POST", "p/small", body=[{"payload": 1, "sequence": 7}, 2], Stream_Closed="true").status == 204
+    got = web.ask("GET", "p/small")
+    assert [each["payload"] for each in got.messages] == [1, 2]
+    assert got.headers["stream-closed"] == "true"
 
 
 def test_creation_and_deletion(web: Web) -> None:
