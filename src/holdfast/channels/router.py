@@ -363,11 +363,13 @@ class ChannelRouter:
     async def _end(self, channel: Channel) -> None:
         if not channel.closed:
             await self._change(channel, closed_at=self._clock.wall(), questions=())
+            _log_closed(channel)
         await self._store.close(channel)
-        self._closed(channel)
+        self.on_change(channel, "closed")
 
     def _closed(self, channel: Channel) -> None:
-        _logger.info("channel.closed", channel=channel.id, entries=channel.entries)
+        """It was closed by an append."""
+        _log_closed(channel)
         self.on_change(channel, "closed")
 
     async def remove(self, caller: Caller, channel: str, reason: str = "") -> None:
@@ -431,6 +433,10 @@ class ChannelRouter:
         found = ((one.id, one) for one in channels if one.id > after and self.gate.allows(caller, "read", one))
         page = nsmallest(self._limits.channels_page_max, found, key=itemgetter(0))
         return [await self._info(one) for _, one in page]
+
+
+def _log_closed(channel: Channel) -> None:
+    _logger.info("channel.closed", channel=channel.id, entries=channel.entries)
 
 
 def check_process(process: str) -> str:
