@@ -455,7 +455,7 @@ class Manager:
     def _next_wish(self, session: Session, now: float) -> list[Effect]:
         effects: list[Effect] = []
         while session.wishes and session.pending is None:
-            effects += self._configure(session, session.wishes.popleft(), now)
+            effects += self._configure(session, session.wishes.pop(0), now)
         return effects
 
     def _fail_pending(self, session: Session, provider: str, error: HoldfastError, now: float) -> list[Effect]:

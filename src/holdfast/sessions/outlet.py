@@ -33,6 +33,10 @@ _NOTICES_MAX = 1_000
 """Reports that wait for a client, about sources that are gone; the oldest go."""
 
 
+_NOTHING: deque[Source] = deque()
+"""What nobody reads while there is no client; shared by all sessions, so that ten thousand idle ones stay small."""
+
+
 class Position(NamedTuple):
     """How far a session is with one durable source."""
 
@@ -111,11 +115,11 @@ class Outlet:
         self._around = around
         self._bound: dict[str, Bound] = {}
         self._buffer: FeedBuffer | None = None
-        self._notices: deque[bytes] = deque(maxlen=_NOTICES_MAX)
+        self._notices: list[bytes] = []
         self._flow: Outflow | None = None
         self._attachment = 0
         self._sources: dict[str, Source] = {}
-        self._ready: deque[Source] = deque()
+        self._ready = _NOTHING
         self._pumping: asyncio.Task[None] | None = None
         self._holding: dict[str, list[Batch]] = {}
         """What came of patterns whose snapshot is still to come."""
@@ -289,8 +293,13 @@ class Outlet:
             self._around.let_go(self.session_id, self._attachment, error)
 
     def _report(self, message: Message) -> None:
-        self._notices.append(pack(message))
+        self._note(message)
         self._flush()
+
+    def _note(self, message: Message) -> None:
+        self._notices.append(pack(message))
+        if len(self._notices) > _NOTICES_MAX:
+            del self._notices[0]
 
     def _flush(self) -> None:
         """Give the client of what waits as much as there is room for."""
@@ -298,7 +307,7 @@ class Outlet:
         if flow is None:
             return
         while self._notices and flow.room > 0:
-            flow.write(self._notices.popleft(), 1)
+            flow.write(self._notices.pop(0), 1)
         buffer = self._buffer
         if buffer is not None and buffer.waiting:
             room = flow.room
@@ -314,6 +323,7 @@ class Outlet:
         """Give all that waits, and what comes, to this client; durable sources from what was acknowledged on."""
         self._caller = caller
         self._attachment = attachment
+        self._ready = deque()
         flow = self._flow = Outflow(
             carrier, self._around.limits.session_stream_bytes, self._on_room, lambda: self._on_cut(attachment)
         )
@@ -334,10 +344,10 @@ class Outlet:
         if flow.feed_in_doubt:
             reason = "a client left while messages of feeds were on their way to it"
             lost = Message("", time=self._around.wall(), kind="gap", detail={"reason": reason})
-            self._notices.append(pack(lost))
+            self._note(lost)
         self.delivered += flow.given
         self._sources.clear()
-        self._ready.clear()
+        self._ready = _NOTHING
         if self._pumping is not None:
             self._pumping.cancel()
             self._pumping = None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 if TYPE_CHECKING:
@@ -77,7 +76,7 @@ class Session:
         self.queued_at: float | None = None
         """The deadline under which it waits in the queue of timers, which is never later than ``expires_at``."""
         self.pending: Pending | None = None
-        self.wishes: deque[Wish] = deque()
+        self.wishes: list[Wish] = []
 
     @property
     def owner(self) -> str:
