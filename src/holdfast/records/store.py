@@ -89,13 +89,15 @@ class RecordStore:
         self._clock = clock
         self.limits = limits
         self.holds = Holds()
+        self._pushing = asyncio.Lock()
+        """Pushes get hold of their records in the order of their coming: of equal ones the first is the new one."""
         self.feed = Feed(engine.log, limits)
         self.tags = Tags(engine.kv, self, self.feed, clock=clock, limits=limits)
         self.referrers = Referrers(engine.kv, engine.blobs, self, self.feed, clock=clock, limits=limits)
         self.counts = Counts()
         self._size = Size()
         self.came_alive: CameAlive = no_matter
-        """Told of what is pushed, tagged or attached to, and its previous record, while that is held."""
+        """Told of what was pushed, tagged or attached to, and its previous record, once that is so and before it is said."""
 
     async def open(self) -> None:
         """Load what is kept in memory: tags, and which record has referrers."""
@@ -110,14 +112,16 @@ class RecordStore:
 
         Raises nothing for an item.  Cancelled, some may have been stored.
         """
-        prepared = await self._prepare(texts)
-        fresh: dict[bytes, Prepared] = {}
-        for one in prepared:
-            if isinstance(one, Prepared):
-                fresh.setdefault(one.digest, one)  # the first of equal ones is new, the others were there
+        async with self._pushing:
+            prepared = await self._prepare(texts)
+            fresh: dict[bytes, Prepared] = {}
+            for one in prepared:
+                if isinstance(one, Prepared):
+                    fresh.setdefault(one.digest, one)
+            hold = await self.holds.take(fresh.keys())
         existed: set[bytes] | HoldfastError = set()
         if fresh:
-            with await self.holds.take(fresh.keys()):
+            with hold:
                 try:
                     existed = await self._store(fresh)
                 except HoldfastError as error:
@@ -145,11 +149,11 @@ class RecordStore:
         if stale := [(digest, meta) for digest, meta in changes if meta]:
             await self._blobs.annotate_many(stale)
         there = {stat.digest for stat in stats}
-        for digest, one in fresh.items():
-            self.came_alive(digest, previous_of(one.fields.get("previous_record_cid", "")))
         blobs = [Blob(digest, one.canonical, meta_of(one, now)) for digest, one in fresh.items() if digest not in there]
         if blobs:
             await self._insert(blobs, now)
+        for digest, one in fresh.items():
+            self.came_alive(digest, previous_of(one.fields.get("previous_record_cid", "")))
         return existed
 
     async def _insert(self, blobs: list[Blob], now: float) -> None:
