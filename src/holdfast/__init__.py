@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from .client.records import Records
     from .client.records_feed import RecordFeed
     from .client.records_options import RecordStreamOptions
+    from .client.sessions import Session, Sessions
     from .client.streams import Stream, StreamProducer, Streams
     from .client.streams_pieces import StreamChunk
     from .client.streams_reading import StreamReading
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     from .client.sync_output import SyncOutput
     from .client.sync_records import SyncRecords
     from .client.sync_records_feed import SyncRecordFeed
+    from .client.sync_sessions import SyncSession, SyncSessions
     from .client.sync_streams import SyncStream, SyncStreamProducer, SyncStreams
     from .client.sync_streams_reading import SyncStreamReading
     from .client.sync_subscription import SyncSubscription
@@ -56,6 +58,8 @@ if TYPE_CHECKING:
         ChannelExists,
         ChannelFull,
         ChannelNotFound,
+        ClientAlreadyAttached,
+        ClientNotAttached,
         ClosedError,
         CommandNotExecutable,
         CommandNotFound,
@@ -74,6 +78,9 @@ if TYPE_CHECKING:
         RateLimited,
         RecordStreamError,
         SequenceConflict,
+        SessionClosed,
+        SessionNotFound,
+        SessionTaken,
         SlowConsumer,
         StorageError,
         StreamReplaced,
@@ -100,6 +107,7 @@ if TYPE_CHECKING:
     from .records.streaming.breaker import CircuitBreaker
     from .records.streaming.metrics import StreamMetrics
     from .records.streaming.policy import Retry
+    from .sessions.model import Message, PatternSpec, SessionInfo
     from .status.model import NodeInfo
 
 _HOMES = {
@@ -111,6 +119,7 @@ _HOMES = {
     "client.current": ("CurrentJob", "current_job"),
     "client.jobs": ("Job", "JobOutput", "Jobs"),
     "client.output": ("OutputChunk",),
+    "client.sessions": ("Session", "Sessions"),
     "client.streams": ("Stream", "StreamProducer", "Streams"),
     "client.streams_pieces": ("StreamChunk",),
     "client.streams_reading": ("StreamReading",),
@@ -119,6 +128,7 @@ _HOMES = {
     "client.sync_channels": ("SyncChannel", "SyncChannels"),
     "client.sync_current": ("SyncCurrentJob", "current_job_sync"),
     "client.sync_output": ("SyncOutput",),
+    "client.sync_sessions": ("SyncSession", "SyncSessions"),
     "client.sync_streams": ("SyncStream", "SyncStreamProducer", "SyncStreams"),
     "client.sync_streams_reading": ("SyncStreamReading",),
     "client.sync_subscription": ("SyncSubscription",),
@@ -130,6 +140,8 @@ _HOMES = {
         "ChannelExists",
         "ChannelFull",
         "ChannelNotFound",
+        "ClientAlreadyAttached",
+        "ClientNotAttached",
         "ClosedError",
         "CommandNotExecutable",
         "CommandNotFound",
@@ -148,6 +160,9 @@ _HOMES = {
         "RateLimited",
         "RecordStreamError",
         "SequenceConflict",
+        "SessionClosed",
+        "SessionNotFound",
+        "SessionTaken",
         "SlowConsumer",
         "StorageError",
         "StreamReplaced",
@@ -159,6 +174,7 @@ _HOMES = {
         "VersionMismatch",
     ),
     "jobs.model": ("InputReceipt", "JobInfo", "JobSpec", "Usage"),
+    "sessions.model": ("Message", "PatternSpec", "SessionInfo"),
     "status.model": ("NodeInfo",),
     "client.artifacts": ("Artifacts",),
     "client.record_functions": ("delete_stream", "lookup_stream", "pull_stream", "push_stream"),
@@ -203,6 +219,8 @@ __all__ = [
     "ChannelStats",
     "Channels",
     "CircuitBreaker",
+    "ClientAlreadyAttached",
+    "ClientNotAttached",
     "ClosedError",
     "CommandNotExecutable",
     "CommandNotFound",
@@ -225,11 +243,13 @@ __all__ = [
     "Jobs",
     "LimitExceeded",
     "LookupResult",
+    "Message",
     "MessageTooLarge",
     "Node",
     "NodeInfo",
     "NotFound",
     "OutputChunk",
+    "PatternSpec",
     "PermissionDenied",
     "ProducerMark",
     "ProtocolError",
@@ -248,6 +268,12 @@ __all__ = [
     "Sealed",
     "SenderInfo",
     "SequenceConflict",
+    "Session",
+    "SessionClosed",
+    "SessionInfo",
+    "SessionNotFound",
+    "SessionTaken",
+    "Sessions",
     "SlowConsumer",
     "StorageError",
     "Stream",
@@ -271,6 +297,8 @@ __all__ = [
     "SyncOutput",
     "SyncRecordFeed",
     "SyncRecords",
+    "SyncSession",
+    "SyncSessions",
     "SyncStream",
     "SyncStreamProducer",
     "SyncStreamReading",
