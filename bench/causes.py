@@ -15,12 +15,12 @@ CAUSES = {
         "birth (4 ms: forks of an 11 MB interpreter, its socket, its note, the command's exec)"
     ),
     "holdfast run -d -- true, whole process": (
-        "imports: interpreter 10 ms; typing, json, socket and enum 15; dataclasses and the models 13; click "
-        "13; our own sixty modules 20; and the job's start 8"
+        "58 ms of one processor: the interpreter 10, click and what it loads 15, typing, json, socket and enum 12, "
+        "our own fifty modules 17, of them 5 the models' dataclasses; and the job's start 8, in other processes"
     ),
     "holdfast ps, whole process": (
-        "imports, as for run; click could go for argparse (12 ms less) and dataclasses for hand-written "
-        "classes (10 ms less), which we have not done"
+        "on a machine that others use: 57 ms on a quiet one, imports as for run; click could go for argparse (12 ms "
+        "less), which we have not done"
     ),
     "stream packets of 4 KiB": (
         "2.2 µs to receive and 1.9 µs to send a packet in Python, for flow control the peer does without; "

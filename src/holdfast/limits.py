@@ -5,9 +5,7 @@ value.  Relations between limits are asserted at import.  Tests run with small l
 are the normal case.
 """
 
-from __future__ import annotations
-
-from typing import NamedTuple
+from typing import NamedTuple  # and annotations that are types: as texts each would be compiled, 2.5 ms together
 
 KIB = 1024
 MIB = 1024 * KIB

@@ -54,11 +54,14 @@ class Terminal:
         self.screen = self.screen.partition(text)[2]
 
     def exit_code(self) -> int:
-        while self.child.poll() is None:
-            ready, _, _ = select.select([self.master], [], [], 0.01)
+        """Its exit code; the screen then shows all that it wrote."""
+        while True:
+            ended = self.child.poll() is not None
+            ready, _, _ = select.select([self.master], [], [], 0 if ended else 0.01)
             if ready:
                 self.screen += os.read(self.master, 65_536)
-        return self.child.returncode
+            elif ended:
+                return self.child.returncode
 
     def close(self) -> None:
         if self.child.poll() is None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import click
 
 from .common import JOB, reach_node
-from .watching import REPLAY_BYTES, WatchOptions, detach_keys_option, watch
+from .detach import detach_keys_option
+from .watching import REPLAY_BYTES, WatchOptions, watch
 
 
 @click.command()

@@ -8,12 +8,13 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
-from click.shell_completion import CompletionItem
 
 from ..errors import HoldfastError, NotFound, UsageError
 from ..quantities import parse_duration
 
 if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
     from ..client.sync import SyncJob, SyncNode
     from ..jobs.model import JobInfo
     from ..rpc.blocking import BlockingConnection
@@ -41,6 +42,8 @@ class JobName(click.ParamType[str]):
                 infos = [job.info for job in node.jobs.list()]
         except HoldfastError:
             return []
+        from click.shell_completion import CompletionItem
+
         candidates = [(info.name or info.id, " ".join(info.command)) for info in infos]
         return [CompletionItem(name, help=about) for name, about in candidates if name.startswith(incomplete)]
 
@@ -55,6 +58,8 @@ class CommandWord(click.types.UnprocessedParamType):
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
         """Programs on the path for the first word; for a path, and for every other word, the shell's own files."""
+        from click.shell_completion import CompletionItem
+
         if ctx.params.get(param.name or "") or "/" in incomplete:
             return [CompletionItem(incomplete, type="file")]
         found = set()
@@ -104,6 +109,8 @@ SIGNAL = Signal()
 
 
 def _completions(names: Iterable[str], incomplete: str) -> list[CompletionItem]:
+    from click.shell_completion import CompletionItem  # for the shell's sake only, not on the way of each command
+
     return [CompletionItem(name) for name in names if name.lower().startswith(incomplete.lower())]
 
 

@@ -12,8 +12,8 @@ from ..errors import UsageError
 from ..quantities import parse_size
 from . import terminal
 from .common import COMMAND, format_option, info_as_dict, print_json, reach_node
+from .detach import detach_keys_option
 from .screen import say
-from .watching import WatchOptions, detach_keys_option, watch
 
 if TYPE_CHECKING:
     from ..client.sync import SyncJob, SyncNode
@@ -82,6 +82,8 @@ def run(
 
 
 def _watch(node: SyncNode, job: SyncJob, detach_keys: bytes) -> int:
+    from .watching import WatchOptions, watch
+
     return watch(node, job, WatchOptions(from_offset=0, detach_keys=detach_keys))
 
 

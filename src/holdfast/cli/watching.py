@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable
 from contextlib import ExitStack, suppress
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
-
-import click
+from typing import TYPE_CHECKING, NamedTuple
 
 from ..client.output import READ_BYTES, chunk_of
-from ..errors import EXIT_LINK_LOST, Conflict, DisconnectedError, LimitExceeded, Unavailable, UsageError
+from ..errors import EXIT_LINK_LOST, Conflict, DisconnectedError, LimitExceeded, Unavailable
 from ..jobs.api import JobsApi
 from ..limits import LIMITS
 from ..rpc.commands import command_of, invoke_blocking
 from . import terminal
 from .common import check_not_removed, exit_code_of_job
-from .keys import DetachWatch, parse_detach_keys, spell_keys
+from .keys import DetachWatch, spell_keys
 from .modes import ModeWatch
 from .screen import Screen, say, write_all
 
@@ -26,12 +23,9 @@ if TYPE_CHECKING:
     from ..rpc.blocking import BlockingConnection
     from ..streams import Item
 
-F = TypeVar("F", bound=Callable[..., Any])
-
 REPLAY_BYTES = 64 * 1024
 """How much of the past an attach shows unless told otherwise: some screens full."""
 
-DEFAULT_DETACH_KEYS = "ctrl-] d"
 _TYPED_BYTES_MAX = 64 * 1024
 _INPUT_RETRY_S = 0.05
 _ENDING = (signal.SIGTERM, signal.SIGHUP)
@@ -47,25 +41,6 @@ class WatchOptions(NamedTuple):
     announce: bool = False
     forward_eof: bool = True
     """The end of our input is the end of the job's: true for who started it, not for who looks in."""
-
-
-def _parse_keys(ctx: click.Context, param: click.Parameter, value: str) -> bytes:
-    try:
-        return parse_detach_keys(value)
-    except UsageError as error:
-        raise click.BadParameter(str(error), ctx, param) from error
-
-
-def detach_keys_option(function: F) -> F:
-    """``--detach-keys``, also from ``HOLDFAST_DETACH_KEYS``."""
-    return click.option(
-        "--detach-keys",
-        default=DEFAULT_DETACH_KEYS,
-        show_default=True,
-        envvar="HOLDFAST_DETACH_KEYS",
-        callback=_parse_keys,
-        help="Keys that detach, by name; none: no keys do.",
-    )(function)
 
 
 def watch(node: SyncNode, job: SyncJob, options: WatchOptions) -> int:

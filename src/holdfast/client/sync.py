@@ -3,35 +3,32 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, TypeVar, Unpack
 
 from ..clock import RealClock
-from ..errors import ClosedError, DeadlineExceeded, DisconnectedError, HoldfastError, Unauthenticated, Unavailable
+from ..errors import ClosedError, DisconnectedError, Unauthenticated, Unavailable
 from ..ids import new_token, random_fraction
 from ..jobs.api import JobsApi
 from ..jobs.model import InputReceipt, JobInfo
 from ..limits import LIMITS
 from ..rpc.backoff import Backoff
 from ..rpc.blocking import BlockingConnection
-from ..rpc.blocking_streams import BlockingReader
 from ..rpc.commands import invoke_blocking
 from ..rpc.handshake import Authenticator
-from ..status.api import StatusApi
-from ..status.model import NodeInfo
 from .autostart import start_node
 from .credentials import GetToken, Target, target
-from .output import READ_BYTES, OutputChunk, chunk_of
 from .spec import JobOptions, make_spec
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from typing import Literal
 
+    from ..status.model import NodeInfo
     from .session_inbox import Pattern, Payload
     from .sync_channels import SyncChannel, SyncChannels
+    from .sync_output import SyncOutput
     from .sync_records import SyncRecords
     from .sync_sessions import SyncSession, SyncSessions
     from .sync_streams import SyncStreams
@@ -145,10 +142,14 @@ class SyncNode:
 
     def info(self) -> NodeInfo:
         """Who answers: version, process, places, counts."""
+        from ..status.api import StatusApi  # few commands ask
+
         return self.again(lambda: invoke_blocking(self.connection(), StatusApi.info))
 
     def stop(self) -> NodeInfo:
         """Have the node end; jobs run on.  Answers who will have ended, before it has.  For its owner only."""
+        from ..status.api import StatusApi  # few commands ask
+
         return self.once(lambda: invoke_blocking(self.connection(), StatusApi.stop))
 
     def connection(self) -> BlockingConnection:
@@ -285,6 +286,8 @@ class SyncJob:
 
     def output(self, from_offset: int = 0, *, follow: bool = True) -> SyncOutput:
         """The output from an offset on; as :meth:`holdfast.client.jobs.Job.output`, each step blocking."""
+        from .sync_output import SyncOutput  # and streams with it, which most commands do without
+
         return SyncOutput(self._node, self.id, from_offset, follow=follow)
 
     def send(self, data: bytes | str, *, eof: bool = False) -> InputReceipt:
@@ -324,67 +327,6 @@ class SyncJob:
     def remove(self, *, force: bool = False) -> None:
         """Forget the job and its output.  BusyError while it runs, unless ``force``."""
         self._node.once(lambda: invoke_blocking(self._node.connection(), JobsApi.remove, self.id, force))
-
-
-class SyncOutput:
-    """An iterator over a job's output that outlives cut links.  ``offset`` is where the next chunk begins.
-
-    One that is dropped stops watching.
-    """
-
-    def __init__(self, node: SyncNode, job_id: str, from_offset: int, *, follow: bool) -> None:
-        self._node = node
-        self._job_id = job_id
-        self._follow = follow
-        self._reader: BlockingReader | None = None
-        self.offset = from_offset
-
-    def __iter__(self) -> Iterator[OutputChunk]:
-        return self
-
-    def __next__(self) -> OutputChunk:
-        chunk = self.read()
-        if chunk is None:
-            raise StopIteration
-        return chunk
-
-    def read(self, timeout_s: float | None = None) -> OutputChunk | None:
-        """The next chunk, or None at the end.  DeadlineExceeded if none comes within ``timeout_s``."""
-        chunk: OutputChunk | None = self._node.again(lambda: self._read_once(timeout_s))
-        if chunk is not None:
-            self.offset = chunk.end
-        return chunk
-
-    def close(self) -> None:
-        """Stop watching; the job runs on."""
-        if self._reader is not None:
-            self._reader.close()
-            self._reader = None
-
-    def __del__(self) -> None:
-        """A loop that was left by ``break`` must not stay a viewer until the link is closed."""
-        with suppress(HoldfastError, OSError):
-            self.close()
-
-    def _read_once(self, timeout_s: float | None) -> OutputChunk | None:
-        reader = self._reader or self._open()
-        try:
-            item = reader.read(timeout_s, READ_BYTES)
-        except DisconnectedError:
-            self._reader = None
-            raise
-        if item is None:
-            raise DeadlineExceeded(phase="output", after_s=timeout_s or 0.0, safe_to_retry=True)
-        return chunk_of(item)
-
-    def _open(self) -> BlockingReader:
-        connection = self._node.connection()
-        reader = connection.open_reader(window_bytes=LIMITS.viewer_window_bytes)
-        start = invoke_blocking(connection, JobsApi.output, self._job_id, reader.stream_id, self.offset, self._follow)
-        reader.start(start.start_offset)
-        self.offset = start.start_offset
-        self._reader = reader
-        return reader
 
 
 def connect_sync(

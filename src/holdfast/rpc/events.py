@@ -1,8 +1,6 @@
 """What a connection tells its shell: frozen, in the past tense.  A shell ignores the ones it does not know."""
 
-from __future__ import annotations
-
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple  # annotations are types here: as texts each would be compiled
 
 from ..errors import HoldfastError
 

@@ -32,13 +32,27 @@ what was dropped in between is reported to the reader as a :class:`Gap`, never s
 
 from __future__ import annotations
 
-from .broker import Broker, BrokerEvents
-from .events import Finished, GapSent, ReaderCancelled, SenderEvent
-from .packets import BYTES, EOF, ERROR, GAP, Ack, Data, Payload
-from .reader import Chunk, End, Failed, Gap, Item, Reader
-from .ring import Buffer, RingBuffer
-from .sender import OutputSender
-from .writer import Writer
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .broker import Broker, BrokerEvents
+    from .events import Finished, GapSent, ReaderCancelled, SenderEvent
+    from .packets import BYTES, EOF, ERROR, GAP, Ack, Data, Payload
+    from .reader import Chunk, End, Failed, Gap, Item, Reader
+    from .ring import Buffer, RingBuffer
+    from .sender import OutputSender
+    from .writer import Writer
+
+_HOMES = {
+    "broker": ("Broker", "BrokerEvents"),
+    "events": ("Finished", "GapSent", "ReaderCancelled", "SenderEvent"),
+    "packets": ("BYTES", "EOF", "ERROR", "GAP", "Ack", "Data", "Payload"),
+    "reader": ("Chunk", "End", "Failed", "Gap", "Item", "Reader"),
+    "ring": ("Buffer", "RingBuffer"),
+    "sender": ("OutputSender",),
+    "writer": ("Writer",),
+}
+"""Imported when they are asked for: a command that reads no stream does without most of them."""
 
 __all__ = [
     "BYTES",
@@ -65,3 +79,18 @@ __all__ = [
     "SenderEvent",
     "Writer",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    from importlib import import_module
+
+    for home, names in _HOMES.items():
+        if name in names:
+            value = getattr(import_module(f"{__name__}.{home}"), name)
+            globals()[name] = value
+            return value
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
