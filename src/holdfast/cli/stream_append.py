@@ -11,10 +11,11 @@ from typing import IO, TYPE_CHECKING, NamedTuple
 
 import click
 
-from ..errors import UsageError
+from ..errors import EXIT_LINK_LOST, DisconnectedError, UsageError
 from ..limits import LIMITS
 from .common import format_option, print_json_lines, reach_node
 from .entries import lines_of, source_of
+from .screen import say
 from .stream_common import PATH, RECONNECT_S
 from .stream_read import is_json
 
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
 PART_BYTES = 8 << 20
 """Size of one append of what does not fit a single one, and of what a producer sends."""
+_SMALL_BYTES = 1 << 20
+"""A stream remembers each producer for good, and only so many."""
 _LIVE_BYTES = 1 << 20
 _PROGRESS_BYTES_MIN = 8 << 20
 _JSON_TYPE = "application/json"
@@ -79,7 +82,7 @@ def append(
     close: bool,
     producer: ProducerMark | None,
     form: str,
-) -> None:
+) -> int:
     """Append to a stream; on disk when this returns.
 
     TEXT words are joined by spaces and nothing is added. Without TEXT or --file, standard input is appended: to a byte
@@ -92,18 +95,31 @@ def append(
     if lines and (text or producer is not None):
         raise click.UsageError("--lines takes --file or standard input, and no --producer")
     source = None if close and not text and file is None and sys.stdin.isatty() else source_of(text, file)
+    wishes = _Wishes(_JSON_TYPE if json else "", close, producer)
     with reach_node(reconnect_s=RECONNECT_S) as node:
         stream = node.streams.stream(path)
-        wishes = _Wishes(_JSON_TYPE if json else "", close, producer)
-        if source is None:
-            added = _whole(stream, " ".join(text).encode(), wishes)
-        elif is_json(stream.info()):
-            added = _lines(stream, source, wishes) if lines else _whole(stream, source.read(), wishes)
-        elif lines:
-            raise UsageError(f"lines: {path} holds no messages; bytes are appended as they come anyway", field="lines")
-        else:
-            added = _bytes(stream, source, wishes)
+        try:
+            added = _append(stream, " ".join(text).encode(), source, wishes, lines=lines)
+        except DisconnectedError as error:
+            say(f"{error}")
+            say(f"the last append may be there or not; holdfast stream info {path} says where the stream ends")
+            return EXIT_LINK_LOST
     _print(added, form)
+    return 0
+
+
+def _append(
+    stream: SyncStream, text: bytes, source: IO[bytes] | None, wishes: _Wishes, *, lines: bool
+) -> StreamAppended:
+    if source is None:
+        return _whole(stream, text, wishes)
+    if is_json(stream.info()):
+        return _lines(stream, source, wishes) if lines else _whole(stream, source.read(), wishes)
+    if lines:
+        raise UsageError(
+            f"lines: {stream.path} holds no messages; bytes are appended as they come anyway", field="lines"
+        )
+    return _bytes(stream, source, wishes)
 
 
 def _print(added: StreamAppended, form: str) -> None:
@@ -114,9 +130,12 @@ def _print(added: StreamAppended, form: str) -> None:
 
 
 def _whole(stream: SyncStream, data: bytes, wishes: _Wishes) -> StreamAppended:
-    """One append, all or nothing."""
+    """One append, all or nothing; a large one is repeated if its answer is lost, a small one is not worth it."""
     with progress_bar(len(data)) as progress:
-        return stream.append(data, progress=progress, **wishes._asdict())
+        if wishes.producer is not None or len(data) <= _SMALL_BYTES:
+            return stream.append(data, progress=progress, **wishes._asdict())
+        producer = stream.producer(_own_id())
+        return producer.append(data, content_type=wishes.content_type, close=wishes.close, progress=progress)
 
 
 def _lines(stream: SyncStream, source: IO[bytes], wishes: _Wishes) -> StreamAppended:
