@@ -61,10 +61,10 @@ def test_a_reader_that_stands_still_is_shown_by_name(make_web: Callable[..., Web
 def test_commits_reconnects_and_jobs(make_web: Callable[..., Web]) -> None:
     web = make_web("--http-open")
     web.box.run("run", "-d", "-n", "sleeper", "--", "sleep", "600")
+    wait_until(lambda: read(web)["holdfast_job_links_made_total"] == 1, "the node has found the keeper")
     before = read(web)
     assert before['holdfast_commit_seconds_bucket{le="+Inf"}'] == before["holdfast_commit_seconds_count"] > 0
     assert before["holdfast_commit_seconds_sum"] > 0
-    assert before["holdfast_job_links_made_total"] == 1
     assert before["holdfast_job_pending_bytes"] == 0
     web.box.run("ps")
     assert read(web)["holdfast_rpc_connections_made_total"] > before["holdfast_rpc_connections_made_total"]
