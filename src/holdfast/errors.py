@@ -396,7 +396,7 @@ REGISTRY: tuple[ErrorEntry, ...] = (
     ErrorEntry("HF-211", ClientAlreadyAttached, "client_attached", 409, "ABORTED", 4, "after detach, or steal"),
     ErrorEntry("HF-212", SessionTaken, "session_taken", 409, "ABORTED", 4, "steal it back"),
     ErrorEntry("HF-213", ClientNotAttached, "client_not_attached", 409, "FAILED_PRECONDITION", 125, "attach first"),
-    ErrorEntry("HF-211", RecordStreamError, "record_stream", 503, "ABORTED", 75, "what was not answered"),
+    ErrorEntry("HF-214", RecordStreamError, "record_stream", 503, "ABORTED", 75, "what was not answered"),
     ErrorEntry("HF-301", NotFound, "not_found", 404, "NOT_FOUND", 3, "no"),
     ErrorEntry("HF-302", AlreadyExists, "already_exists", 409, "ALREADY_EXISTS", 4, "with another name"),
     ErrorEntry("HF-303", Gone, "gone", 410, "OUT_OF_RANGE", 6, "from oldest"),
