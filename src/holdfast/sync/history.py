@@ -37,8 +37,8 @@ class Record:
         self.hashes = hashes
         """As filters have it."""
         self.sequence = sequence
-        """Orders our messages: 1 is the oldest that was in the history when the channel was loaded, those below 0 had gone
-        from it and wait for acknowledgement; 0: not ours."""
+        """Orders our messages: 1 is the oldest that was in the history when the channel was loaded, those below 0 had
+        gone from it and wait for acknowledgement; 0: not ours."""
         self.hint = b""
         self.stored = False
         """Whether storage is known to have it."""

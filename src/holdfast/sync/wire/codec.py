@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterable
 from typing import Final, NamedTuple
 
@@ -21,6 +22,8 @@ _NAMES = (
     "repair_request",
     "content",
 )
+_RUN_MIN = 16
+"""Shorter causal histories are read faster than they are looked for."""
 _NOT_KEPT = frozenset({_BLOOM, _REPAIRS})
 _CACHED_ENTRIES_MAX = 8_192
 """History entries known by their bytes: the same ones come again and again.  Reaching it only costs time."""
@@ -48,10 +51,20 @@ class Decoded(NamedTuple):
     kept: bytes
 
 
-class Wire:
-    """One dialect.  Keeps nothing but a bounded cache of history entries."""
+class _Run(NamedTuple):
+    """The causal history of one message: the next one's usually begins somewhere within it."""
 
-    __slots__ = ("_cache", "_known", "_slots", "_tags", "dialect", "layout")
+    data: bytes
+    entries: list[HistoryEntry]
+    starts: list[int]
+    """Where each entry begins in ``data``, plus ``base``: so the list can be cut without being counted anew."""
+    base: int
+
+
+class Wire:
+    """One dialect.  Keeps nothing but the last causal history and a bounded cache of its entries."""
+
+    __slots__ = ("_cache", "_causal_key", "_known", "_run", "_slots", "_tags", "dialect", "layout")
 
     def __init__(self, dialect: Dialect) -> None:
         self.dialect = dialect
@@ -59,7 +72,9 @@ class Wire:
         self._tags = tuple(tag(number, 0 if slot == _LAMPORT else 2) for slot, number in enumerate(layout.numbers))
         self._slots = {read_varint(key, 0)[0]: slot for slot, key in enumerate(self._tags)}
         self._known = {number: _NAMES[slot] for slot, number in enumerate(layout.numbers)}
+        self._causal_key = self._tags[_CAUSAL][0]
         self._cache: dict[bytes, HistoryEntry] = {}
+        self._run = _Run(b"", [], [], 0)
 
     # to bytes
 
@@ -149,6 +164,9 @@ class Wire:
             if slot == _LAMPORT:
                 lamport, position = read_varint(data, position)
                 continue
+            if slot == _CAUSAL:
+                position = self._read_run(data, start, causal)
+                continue
             size = data[position]
             position += 1
             if size > 127:
@@ -158,9 +176,6 @@ class Wire:
                 raise ProtocolError(f"{_NAMES[slot]} is cut", "truncated", start)
             value = data[position:stop]
             position = stop
-            if slot == _CAUSAL:
-                causal.append(cache.get(value) or self._entry(value, start))
-                continue
             if slot == _REPAIRS:
                 repairs.append(cache.get(value) or self._entry(value, start))
             else:
@@ -169,6 +184,46 @@ class Wire:
                 cuts.append((start, stop))
         message = self._message(values, lamport, causal, repairs, b"".join(unknown))
         return Decoded(message, _without(data, cuts) if cuts else data)
+
+    def _read_run(self, data: bytes, start: int, causal: list[HistoryEntry]) -> int:
+        """Read the history entries that follow each other from ``start`` on; where they end."""
+        entries, starts, base, position = self._known_part(data, start)
+        key, cache, end, shift = self._causal_key, self._cache, len(data), base - start
+        while position < end and data[position] == key:
+            begin = position
+            size = data[position + 1]
+            position += 2
+            if size > 127:
+                size, position = read_varint(data, position - 1)
+            stop = position + size
+            if stop > end:
+                raise ProtocolError("causal_history is cut", "truncated", begin)
+            value = data[position:stop]
+            entries.append(cache.get(value) or self._entry(value, begin))
+            starts.append(begin + shift)
+            position = stop
+        if position == start:
+            raise ProtocolError("a key in more bytes than it needs", "malformed", start)
+        if len(entries) >= _RUN_MIN:
+            self._run = _Run(data[start:position], entries, starts, base)
+        causal += entries
+        return position
+
+    def _known_part(self, data: bytes, start: int) -> tuple[list[HistoryEntry], list[int], int, int]:
+        """What the run at ``start`` has in common with the last one: all of that from one of its entries on, or none.
+
+        Entries, where they begin, on what base, and where the rest of the run begins.
+        """
+        last = self._run
+        size = data[start + 1]
+        if last.data and size < 128:
+            at = last.data.find(data[start : start + 2 + size])
+            index = bisect_left(last.starts, last.base + at)
+            if at >= 0 and index < len(last.starts) and last.starts[index] == last.base + at:
+                common = len(last.data) - at
+                if data[start : start + common] == last.data[at:]:
+                    return last.entries[index:], last.starts[index:], last.base + at, start + common
+        return [], [], 0, start
 
     def _message(
         self,

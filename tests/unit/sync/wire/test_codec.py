@@ -228,3 +228,34 @@ def test_the_cache_of_entries_is_bounded(monkeypatch: pytest.MonkeyPatch) -> Non
         message = Message("m", "c", 1, b"x", causal=(entry,))
         assert wire.decode(wire.encode(message)).message == message
         assert len(wire._cache) <= 10
+
+
+@given(st.data())
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_causal_histories_that_overlap_are_read_as_any_other(dialect: Dialect, data: st.DataObject) -> None:
+    """What was read before shortens the reading, and never changes what is read."""
+    known = [HistoryEntry(f"m{number}", b"h" * (number % 3), "s" * (number % 5)) for number in range(60)]
+    wire = Wire(dialect)
+    for _ in range(data.draw(st.integers(2, 6))):
+        start = data.draw(st.integers(0, 40))
+        causal = known[start : start + data.draw(st.integers(0, 40))]
+        if data.draw(st.booleans()):
+            causal = causal + [data.draw(entries)] + known[: data.draw(st.integers(0, 5))]
+        message = Message("m", "c", 1, b"x", "s", tuple(causal))
+        assert wire.decode(wire.encode(message)).message == message
+        assert Wire(dialect).decode(wire.encode(message)).message == message
+
+
+def test_an_entry_that_looks_like_the_beginning_of_another() -> None:
+    wire = Wire("spec")
+    inner = wire.reference(HistoryEntry("inner"))
+    around = [HistoryEntry("around", inner), *[HistoryEntry(f"m{number}") for number in range(20)]]
+    for causal in (around, [HistoryEntry("inner"), *around[1:]], around[3:], around):
+        message = Message("m", "c", 1, b"x", "s", tuple(causal))
+        assert wire.decode(wire.encode(message)).message == message
+
+
+def test_keys_in_more_bytes_than_they_need_do_not_hang() -> None:
+    data = Wire("spec").encode(Message("m", "c", 1, b"x")) + b"\xda\x00\x04" + H2
+    with pytest.raises(ProtocolError, match="more bytes than it needs"):
+        Wire("spec").decode(data)
