@@ -34,7 +34,8 @@ from holdfast.errors import (
 )
 from holdfast.jobs.api import JobsApi
 from holdfast.jobs.model import JobSpec
-from holdfast.rpc.aio import AsyncConnection, dial_unix
+from holdfast.rpc.aio import AsyncConnection
+from holdfast.rpc.aio_dial import dial_unix
 from holdfast.rpc.aio_streams import AsyncReader
 from holdfast.rpc.commands import invoke
 from holdfast.rpc.handshake import Authenticator, BearerClient, LocalClient
@@ -444,7 +445,7 @@ import asyncio, os
 from holdfast.channels.api import ChannelsApi
 from holdfast.channels.packing import encode_draft
 from holdfast.errors import HoldfastError
-from holdfast.rpc.aio import dial_unix
+from holdfast.rpc.aio_dial import dial_unix
 from holdfast.rpc.commands import invoke
 from holdfast.rpc.handshake import BearerClient
 

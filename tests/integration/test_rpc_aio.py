@@ -29,7 +29,8 @@ from holdfast.errors import (
     UsageError,
 )
 from holdfast.limits import LIMITS, Limits
-from holdfast.rpc.aio import AsyncConnection, dial_unix
+from holdfast.rpc.aio import AsyncConnection
+from holdfast.rpc.aio_dial import dial_unix
 from holdfast.rpc.commands import Commands, invoke, within
 from holdfast.rpc.dispatch import Dispatcher
 from holdfast.rpc.events import EventReceived, Reply, RequestReceived

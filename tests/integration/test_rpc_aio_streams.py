@@ -14,7 +14,8 @@ import pytest
 
 from holdfast.errors import ClosedError, DisconnectedError, StorageError, UsageError
 from holdfast.limits import GIB, LIMITS, MIB
-from holdfast.rpc.aio import AsyncConnection, dial_unix
+from holdfast.rpc.aio import AsyncConnection
+from holdfast.rpc.aio_dial import dial_unix
 from holdfast.rpc.aio_streams import AsyncReader, AsyncWriter
 from holdfast.rpc.events import Reply, RequestReceived
 from holdfast.rpc.handshake import LocalClient, LocalOwner

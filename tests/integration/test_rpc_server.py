@@ -28,7 +28,8 @@ from holdfast.errors import (
     from_wire,
 )
 from holdfast.limits import LIMITS, Limits
-from holdfast.rpc.aio import AsyncConnection, dial_unix
+from holdfast.rpc.aio import AsyncConnection
+from holdfast.rpc.aio_dial import dial_unix
 from holdfast.rpc.codec import JsonCodec
 from holdfast.rpc.events import Reply, RequestReceived
 from holdfast.rpc.frames import PREAMBLE, FrameReader, FrameType, encode_frame

@@ -31,7 +31,8 @@ from holdfast.errors import (
     UsageError,
 )
 from holdfast.limits import LIMITS
-from holdfast.rpc.aio import AsyncConnection, dial_unix
+from holdfast.rpc.aio import AsyncConnection
+from holdfast.rpc.aio_dial import dial_unix
 from holdfast.rpc.commands import invoke
 from holdfast.rpc.dispatch import Dispatcher
 from holdfast.rpc.events import Reply, RequestReceived

@@ -11,7 +11,8 @@ from ..clock import RealClock
 from ..errors import ClosedError, DisconnectedError, Unauthenticated, Unavailable
 from ..ids import random_fraction
 from ..limits import LIMITS
-from ..rpc.aio import AsyncConnection, dial_unix
+from ..rpc.aio import AsyncConnection
+from ..rpc.aio_dial import dial_unix
 from ..rpc.backoff import Backoff
 from ..rpc.handshake import Authenticator
 from .autostart import start_node

@@ -26,7 +26,8 @@ from ..errors import (
 )
 from ..ids import random_fraction
 from ..procinfo import process_alive
-from ..rpc.aio import AsyncConnection, dial_unix
+from ..rpc.aio import AsyncConnection
+from ..rpc.aio_dial import dial_unix
 from ..rpc.backoff import Backoff
 from ..rpc.events import EventReceived
 from ..rpc.handshake import JobLinkNode

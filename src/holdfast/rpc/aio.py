@@ -1,20 +1,19 @@
 """The asyncio shell of a connection, for the node and the async SDK: events of the core become results of awaits.
 
 The protocol lives in ``connection``, the transport in ``aio_wire``, tasks that answer the peer in ``aio_answers``,
-streams in ``aio_streams``.
+streams in ``aio_streams``; a connection is made by ``aio_dial`` or by a server.
 """
 
 from __future__ import annotations
 
 import asyncio
-import socket
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
-from ..clock import Clock, RealClock
-from ..errors import ClosedError, DisconnectedError, HoldfastError, NotFound, PermissionDenied, Unavailable
-from ..limits import LIMITS, Limits
+from ..clock import Clock
+from ..errors import ClosedError, DisconnectedError, HoldfastError, NotFound
+from ..limits import LIMITS
 from .aio_answers import Answers, Handler
 from .aio_streams import AsyncReader, AsyncWriter
 from .aio_wire import Wire
@@ -33,30 +32,22 @@ from .events import (
     StreamReadable,
     StreamWritable,
 )
-from .handshake import Authenticator
-from .listening import checked_path
-from .msgspec_codec import MsgspecCodec
-from .states import Link, Role
+from .states import Link
 
 if TYPE_CHECKING:
-    import ssl
-
     from ..streams import OutputSender
 
-__all__ = ["AsyncConnection", "MakeHandler", "OnEvent", "Reply", "dial_unix", "open_on"]
+__all__ = ["AsyncConnection", "MakeHandler", "OnEvent", "Reply"]
 
 MakeHandler = Callable[["AsyncConnection"], Handler]
 OnClosed = Callable[["AsyncConnection"], None]
 OnEvent = Callable[[EventReceived], None]
 
-_DIAL_AGAIN_S = 0.01
-"""Pause before a dial is repeated that found the node's queue of new connections full."""
-
 
 class AsyncConnection:
     """One connection on the running event loop.
 
-    Made by :func:`dial_unix` or by a server; use it as an async context manager, or :meth:`close` it and
+    Made by :func:`~holdfast.rpc.aio_dial.dial_unix` or by a server; use it as an async context manager, or :meth:`close` it and
     :meth:`wait_closed`.  All methods must be called on its loop.
     """
 
@@ -397,80 +388,3 @@ class AsyncConnection:
         Failed: _act_failed,
     }
     """Events that are not here change nothing but :attr:`link`."""
-
-
-async def dial_unix(
-    path: str,
-    authenticator: Authenticator,
-    *,
-    make_handler: MakeHandler | None = None,
-    features: Iterable[str] = (),
-    clock: Clock | None = None,
-    limits: Limits = LIMITS,
-) -> AsyncConnection:
-    """Connect to the unix socket at ``path`` and wait until both ends are proven.
-
-    Raises Unavailable if nobody listens there or the node asks to come back later, PermissionDenied,
-    Unauthenticated, VersionMismatch, ProtocolError, DeadlineExceeded(phase="handshake") or DisconnectedError
-    if the peer goes away meanwhile, UsageError for a path that is too long.  Cancel-safe: nothing is left open.
-    """
-    clock = clock or RealClock()
-    sock = await _connected_socket(checked_path(path), clock, limits)
-    return await open_on(
-        sock, path, authenticator, make_handler=make_handler, features=features, clock=clock, limits=limits
-    )
-
-
-async def open_on(
-    sock: socket.socket,
-    address: str,
-    authenticator: Authenticator,
-    *,
-    tls: ssl.SSLContext | None = None,
-    host: str = "",
-    make_handler: MakeHandler | None = None,
-    features: Iterable[str] = (),
-    clock: Clock,
-    limits: Limits = LIMITS,
-) -> AsyncConnection:
-    """A connection over ``sock``, which is connected to ``address`` and taken over, once both ends are proven.
-
-    With ``tls`` the certificate must be that of ``host``.  Raises as :func:`dial_unix` does, and what TLS does.
-    """
-    core = Connection(
-        Role.CLIENT, authenticator, codec=MsgspecCodec(), limits=limits, features=features, now=clock.now()
-    )
-    connection = AsyncConnection(core, clock, make_handler=make_handler)
-    try:
-        await connection.wire.run_on(sock, tls, host)
-        await connection.wait_opened()
-    except BaseException as error:
-        if connection.wire.abort():
-            await connection.wait_closed()
-        if isinstance(error, HoldfastError) and connection.retry_after_s > 0:
-            raise Unavailable(error.message, address, connection.retry_after_s) from error
-        raise
-    return connection
-
-
-async def _connected_socket(path: str, clock: Clock, limits: Limits) -> socket.socket:
-    """A connected non-blocking socket.  A full queue of the listener is waited for, as long as a handshake may take."""
-    give_up_at = clock.now() + limits.handshake_s
-    while True:
-        sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        try:
-            sock.setblocking(False)
-            sock.connect(path)
-        except BlockingIOError:
-            sock.close()
-            if clock.now() >= give_up_at:
-                raise Unavailable(f"{path}: too many are connecting", path) from None
-            await asyncio.sleep(_DIAL_AGAIN_S)
-        except PermissionError as error:
-            sock.close()
-            raise PermissionDenied(f"{path}: {error.strerror}") from error
-        except OSError as error:
-            sock.close()
-            raise Unavailable(f"nobody answers at {path}: {error.strerror}", path) from error
-        else:
-            return sock

@@ -11,7 +11,8 @@ from ..clock import Clock, RealClock
 from ..errors import DeadlineExceeded, HoldfastError, Unavailable, UsageError
 from ..limits import LIMITS, Limits
 from ..paths import Address
-from .aio import AsyncConnection, MakeHandler, open_on
+from .aio import AsyncConnection, MakeHandler
+from .aio_dial import open_on
 from .handshake import Authenticator
 from .inet import tune
 from .listening import BACKLOG
