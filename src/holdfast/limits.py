@@ -306,7 +306,7 @@ class Limits(NamedTuple):
     feed_entries_max: int = 1_000_000
     """Changes of records kept for those who follow; the oldest go first."""
     artifact_bytes_max: int = GIB
-    """One artifact."""
+    """One artifact; what is larger is better kept as several."""
     artifact_part_bytes_max: int = 512 * KIB
     """What of an artifact is uploaded or read with one request."""
     uploads_max: int = 64
