@@ -73,14 +73,15 @@ class Collector:
         self._clock = clock
         self._limits = limits
         self._pins = pins
-        self._running = False
+        self.running = False
+        """A collection is under way."""
 
     async def collect(self, *, dry_run: bool = False, grace_s: float | None = None) -> GcReport:
         """See :meth:`RecordsApi.gc`."""
         grace_s = self._grace(grace_s)
-        if self._running:
+        if self.running:
             raise BusyError("a collection is under way", holder="a collection")
-        self._running = True
+        self.running = True
         started = self._clock.now()
         marks = _Marks()
         self._store.came_alive = marks.came_alive
@@ -89,7 +90,7 @@ class Collector:
             return await self._sweep(marks, grace_s, dry_run=dry_run, started=started)
         finally:
             self._store.came_alive = no_matter
-            self._running = False
+            self.running = False
 
     def _grace(self, grace_s: float | None) -> float:
         grace_s = self._limits.record_grace_s if grace_s is None else grace_s

@@ -82,12 +82,12 @@ class Referrers:
         )  # fmt: skip
         with await self._store.holds.share(digest), await self._store.holds.take([name]):
             meta = await self._store.stat(cid)
-            self._store.came_alive(digest, previous_of(meta.previous_record_cid))
             if made.cid not in self._of.get(digest, ()):
                 self._check_count(digest)
                 adding = self._add(digest, made, Blob(name, content, bare_meta(REFERRER_KIND, self._clock.wall())))
                 await self._feed.around("referrer_pushed", [cid], self._clock.wall(), adding, name=made.cid)
                 self._note(digest, made.cid, type)
+                self._store.came_alive(digest, previous_of(meta.previous_record_cid))
         return made
 
     async def _add(self, digest: bytes, made: Referrer, blob: Blob) -> None:

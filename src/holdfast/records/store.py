@@ -97,7 +97,7 @@ class RecordStore:
         self.counts = Counts()
         self._size = Size()
         self.came_alive: CameAlive = no_matter
-        """Told of what was pushed, tagged or attached to, and its previous record, once that is so and before it is said."""
+        """Told of what was pushed, tagged or attached to, and its previous record, before that is answered."""
 
     async def open(self) -> None:
         """Load what is kept in memory: tags, and which record has referrers."""

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from ..engine.base import KeyValue
     from ..limits import Limits
     from .feed import Feed
+    from .holds import Hold
     from .store import RecordStore
 
 _PREFIX = "records/tag/"
@@ -61,33 +62,40 @@ class Tags:
         key = _key(name, version)
         digest = digest_of_cid(cid)
         tag = Tag(name=name, version=version, cid=cid, tagged_at=round(self._clock.wall(), 3))
-        with await self._store.holds.share(digest):
+        with await self._store.holds.share(digest), await self._alone(key):
             meta = await self._store.stat(cid)
-            self._store.came_alive(digest, previous_of(meta.previous_record_cid))
             before = self._tags.get(key)
             if before is not None and before.cid == cid:
                 return before
             putting = self._kv.put(_PREFIX + key, _encode(tag))
             await self._feed.around("tagged", [cid], tag.tagged_at, putting, name=key)
             self._note(key, tag)
+            self._store.came_alive(digest, previous_of(meta.previous_record_cid))
         return tag
 
     async def remove(self, name: str, version: str) -> bool:
         """See :meth:`RecordsApi.untag`."""
         key = _key(name, version)
-        tag = self._tags.get(key)
-        if tag is None:
-            return False
-        removing = self._kv.delete(_PREFIX + key)
-        gone = await self._feed.around("untagged", [tag.cid], self._clock.wall(), removing, name=key)
-        self._drop(key)
-        return gone
+        with await self._alone(key):
+            tag = self._tags.get(key)
+            if tag is None:
+                return False
+            removing = self._kv.delete(_PREFIX + key)
+            gone = await self._feed.around("untagged", [tag.cid], self._clock.wall(), removing, name=key)
+            self._drop(key)
+            return gone
+
+    async def _alone(self, key: str) -> Hold:
+        """One change of a tag at a time.  Who has it waits for no record, so nobody waits in a circle."""
+        return await self._store.holds.take([b"tag " + key.encode()])
 
     async def forget(self, digest: bytes) -> None:
         """Remove the tags of a record that goes; the caller has it alone."""
         for key in self.of(digest):
-            await self._kv.delete(_PREFIX + key)
-            self._drop(key)
+            with await self._alone(key):
+                if key in self._of.get(digest, ()):  # and was not moved to another meanwhile
+                    await self._kv.delete(_PREFIX + key)
+                    self._drop(key)
 
     def resolve(self, name: str, version: str = "") -> Tag:
         """See :meth:`RecordsApi.resolve`."""
