@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING
 
@@ -12,8 +13,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
-def _built_in() -> dict[str, Factory]:
-    return {}
+def _built_in() -> dict[str, str]:
+    """Kind → module and class; imported when one is made."""
+    return {"file": "file:FileProvider", "synthetic": "synthetic:SyntheticProvider"}
 
 
 def kinds() -> list[str]:
@@ -27,13 +29,20 @@ def make(kind: str, name: str, options: Mapping[str, str], context: Context) -> 
     NotFound(kind="provider kind") naming those there are; UsageError naming the option that is wrong, or saying why an
     installed package's kind cannot be used.
     """
-    factory = _built_in().get(kind) or _installed(kind)
+    place = _built_in().get(kind)
+    factory = _ours(place) if place else _installed(kind)
     try:
         return factory(name, options, context)
     except HoldfastError:
         raise
     except Exception as error:
         raise UsageError(f"kind: a provider of kind {kind!r} cannot be made: {error}", field="kind") from error
+
+
+def _ours(place: str) -> Factory:
+    module, _, name = place.partition(":")
+    factory: Factory = getattr(import_module(f"{__package__}.{module}"), name)
+    return factory
 
 
 def _installed(kind: str) -> Factory:
