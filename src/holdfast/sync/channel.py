@@ -245,6 +245,7 @@ class Channel:
             self._deliver(message, kept, ())
             if message_id in self.incoming.missing:
                 self.cascade(message_id)
+                self._freed(now)
         if content:
             self.pace.happened(now)
             self._count(now)
@@ -275,6 +276,12 @@ class Channel:
         if sync_messages and self.since_sent >= sync_messages:
             self.since_sent = 0
             self.pace.hurry(now)
+
+    def _freed(self, now: float) -> None:
+        """Messages that had waited are delivered: whoever sent them has not heard of it for that long."""
+        profile = self.shared.profile
+        if profile.sync_messages:
+            self.pace.hurry(now + profile.repair_max_s)
 
     def _receive_ephemeral(self, message: Message, *, own: bool) -> Unwrapped:
         if not own:
@@ -386,15 +393,14 @@ class Channel:
 
     def _expect(self, message: Message, kept: bytes, missing: tuple[HistoryEntry, ...], now: float) -> None:
         incoming = self.incoming
-        new = [entry for entry in missing if entry[0] not in incoming.missing]
+        absent = tuple([entry for entry in missing if entry[0] not in incoming.waiting])
+        new = [entry for entry in absent if entry[0] not in incoming.missing]
         if message.content:
             names = {entry.message_id for entry in missing}
             incoming.add(Waiting(message, kept, names, now), missing)
         else:
             for entry in new:
-                if entry.message_id not in incoming.waiting:
-                    incoming.expect(entry)
-        absent = tuple([entry for entry in missing if entry.message_id not in incoming.waiting])
+                incoming.expect(entry)
         for entry in absent:
             self.repair.want(entry, now)
         if absent and (message.content or new):

@@ -57,7 +57,7 @@ def _answer(channel: Channel, now: float) -> None:
     shared = channel.shared
     taken = channel.repair.take_responses(now)
     for message_id in taken:
-        record = channel.history.records.get(message_id)
+        record = channel.record_of(message_id)
         if record is not None:
             shared.packets.append(Packet(channel.name, record.data, "repair", message_id))
             shared.events.append(RepairReady(channel.name, message_id))
