@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
@@ -11,6 +12,7 @@ from typing import Any
 
 import pytest
 
+import holdfast
 from holdfast.clock import VirtualClock
 from holdfast.durable import api
 from holdfast.durable.api import StreamsApi
@@ -74,8 +76,9 @@ class Handler:
 class Place:
     """Streams, and a caller's connection to them."""
 
-    def __init__(self, engine: MemoryEngine, streams: Streams, connection: AsyncConnection) -> None:
+    def __init__(self, engine: MemoryEngine, streams: Streams, connection: AsyncConnection, url: str) -> None:
         self.engine = engine
+        self.url = url
         self.own = streams.own
         self.readers = streams.readers
         self.connection = connection
@@ -124,7 +127,7 @@ async def place(socket_dir: Path, **limits: Any) -> AsyncIterator[Place]:
     ):
         connection = await dial_unix(path, LocalClient())
         async with connection:
-            yield Place(engine, streams, connection)
+            yield Place(engine, streams, connection, f"unix://{path}")
     await streams.readers.close()
     await own.close()
     await engine.stop()
@@ -310,5 +313,23 @@ def test_a_mistake_of_ours_does_not_leave_a_reader_waiting(
         with pytest.raises(InternalError, match="the node's log says why") as caught:
             await here.read("j", follow=True)
         assert caught.value.reference
+
+    play(run, socket_dir, test)
+
+
+def test_a_loop_that_was_left_reads_no_more(run: Run, socket_dir: Path) -> None:
+    async def test(here: Place) -> None:
+        await here.make("a", b"x")
+        async with holdfast.connect(here.url, autostart=False) as node:
+            async for chunk in node.streams.stream("a").read(follow=True):
+                assert chunk.data == b"x"
+                break
+            gc.collect()
+            await here.quiet()
+            async with node.streams.stream("a").read(follow=True) as reading:
+                assert (await anext(reading)).end == 1
+                assert len(here.readers) == 1
+            await here.quiet()
+            assert [chunk async for chunk in reading] == []
 
     play(run, socket_dir, test)

@@ -15,13 +15,14 @@ from ..engine.base import Engine, LogStat
 from ..errors import Conflict, Duplicate, Gone, HoldfastError, LimitExceeded, NotFound, StorageError, UsageError
 from ..ids import new_id
 from .admission import Admitted, Duplicated, admit, check_addition, payload_of
-from .expiry import Agenda, Lifetime
+from .expiry import Lifetime
 from .ghosts import Ghosts
 from .meta import StreamMeta, decode_meta, position_of
 from .model import DEFAULT_TYPE, Added, Addition, Creation, Page, StreamInfo, Where, media_type, mode_of
 from .paging import LivePages, first_of, position_at, read_page
 from .paths import check_path
 from .store import EVERYTHING
+from .sweeper import Sweeper
 
 if TYPE_CHECKING:
     from ..clock import Clock
@@ -30,9 +31,6 @@ if TYPE_CHECKING:
 _logger = structlog.get_logger("holdfast.durable")
 
 _LOGS = "streams/"
-
-_SWEEP_PAUSE_S = 0.1
-"""Between two sweeps at least, so that many short lives cost little."""
 
 
 class _Stream:
@@ -62,10 +60,8 @@ class DurableStreams:
         self._new_id = new_stream_id
         self._streams: dict[str, _Stream] = {}
         self._family = Ghosts(engine.kv)
-        self._agenda = Agenda()
-        self._agenda_changed = asyncio.Event()
+        self._sweeper = Sweeper(clock, self._look_at)
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
-        self._sweeper: asyncio.Task[None] | None = None
 
     # -- life -------------------------------------------------------------------------------------------------
 
@@ -75,7 +71,7 @@ class DurableStreams:
         for stat in await self._log.list(_LOGS):
             await self._load(stat)
         await self._family.lay_to_rest()
-        self._sweeper = asyncio.create_task(self._sweep_forever(), name="stream-sweeper")
+        self._sweeper.start()
 
     async def _load(self, stat: LogStat) -> None:
         path = stat.name.removeprefix(_LOGS)
@@ -86,10 +82,7 @@ class DurableStreams:
 
     async def close(self) -> None:
         """Stop ending expired streams."""
-        if self._sweeper is not None:
-            self._sweeper.cancel()
-            await asyncio.gather(self._sweeper, return_exceptions=True)
-            self._sweeper = None
+        await self._sweeper.close()
 
     def __len__(self) -> int:
         return len(self._streams)
@@ -277,7 +270,7 @@ class DurableStreams:
         life = Lifetime(meta.ttl_s, meta.expires_at_s, self._clock.now())
         stream = self._streams[meta.path] = _Stream(meta, life)
         self._family.add(meta.path, meta.source)
-        self._schedule(stream)
+        self._sweeper.schedule(meta.path, life)
         return stream
 
     # -- appending --------------------------------------------------------------------------------------------
@@ -353,7 +346,7 @@ class DurableStreams:
             self._family.exorcise(path)
             self._streams[path] = stream
             raise
-        self._agenda.remove(path)
+        self._sweeper.forget(path)
         if not self._family.is_ghost(path):
             await self._family.let_go(path)
 
@@ -372,32 +365,12 @@ class DurableStreams:
             await self._remove(path)
             _logger.info("stream.expired", path=path)
 
-    def _schedule(self, stream: _Stream) -> None:
-        if not stream.life.endless:
-            self._agenda.set(stream.meta.path, stream.life.look_at(self._clock.now(), self._clock.wall()))
-            self._agenda_changed.set()
+    async def _look_at(self, path: str) -> Lifetime | None:
+        async with self._locked(path):
+            await self._remove_if_over(path)
+        stream = self._streams.get(path)
+        return None if stream is None else stream.life
 
     async def sweep(self) -> None:
-        """Remove every stream whose time has come."""
-        for path in self._agenda.due(self._clock.now()):
-            async with self._locked(path):
-                await self._remove_if_over(path)
-                stream = self._streams.get(path)
-                if stream is not None:
-                    self._schedule(stream)
-
-    async def _sweep_forever(self) -> None:
-        while True:
-            self._agenda_changed.clear()
-            deadline = self._agenda.next_deadline()
-            delay = None if deadline is None else max(deadline - self._clock.now(), _SWEEP_PAUSE_S)
-            try:
-                async with asyncio.timeout(delay):
-                    await self._agenda_changed.wait()
-                continue
-            except TimeoutError:
-                pass
-            try:
-                await self.sweep()
-            except HoldfastError as error:
-                _logger.warning("stream.sweep_failed", error=str(error))
+        """Remove every stream whose time has come; it happens by itself, too."""
+        await self._sweeper.sweep()

@@ -374,7 +374,7 @@ def test_an_absolute_end_comes_when_it_was_said_and_a_sweep_removes_what_nobody_
         world.clock.advance(100)
         await world.streams.sweep()
         assert [await world.state(path) for path in "bc"] == ["none", "none"]
-        assert world.streams._agenda.next_deadline() is None
+        assert world.streams._sweeper._agenda.next_deadline() is None
 
     play(run, test)
 
