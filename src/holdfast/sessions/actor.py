@@ -220,10 +220,8 @@ class Sessions:
 
     async def remove_provider(self, name: str, reason: str = "") -> Removal:
         """See :meth:`SessionsApi.remove_provider`."""
-        if name in self._failed:
-            removal = Removal(name=name, sessions=0)
-        else:
-            removal = await self._ask(lambda answer, now: self.core.receive_remove_provider(answer, name, reason, now))
+        remove = self.core.receive_forget_provider if name in self._failed else self.core.receive_remove_provider
+        removal: Removal = await self._ask(lambda answer, now: remove(answer, name, reason, now))
         self._failed.pop(name, None)
         if self._added.pop(name, None) is not None:
             await self._store.forget_provider(name)

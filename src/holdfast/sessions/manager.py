@@ -124,9 +124,19 @@ class Manager:
             return [Answer(ticket, error=NotFound(kind="provider", name=name))]
         if entry.built_in:
             return [Answer(ticket, error=PermissionDenied(f"the provider {name} belongs to the node"))]
-        why = f"the provider {name} was removed" + (f": {reason}" if reason else "")
-        entry.state, entry.ticket, entry.reason = "stopping", ticket, why
+        entry.state, entry.ticket = "stopping", ticket
         feeds = self.feeds.of(name)
+        effects, entry.unbound, entry.reason = self._unbind_all(name, feeds, reason, now)
+        return [*effects, StopProvider(name, [feed.pattern for feed in feeds])]
+
+    def receive_forget_provider(self, ticket: Ticket, name: str, reason: str, now: float) -> list[Effect]:
+        """A provider that did not start again with the node is given up: its sessions lose its patterns."""
+        effects, unbound, _ = self._unbind_all(name, self.feeds.of(name), reason, now)
+        return [*effects, Answer(ticket, Removal(name=name, sessions=unbound))]
+
+    def _unbind_all(self, name: str, feeds: Sequence[Feed], reason: str, now: float) -> tuple[list[Effect], int, str]:
+        """Take everything of a provider from every session; how many had something, and what they are told."""
+        why = f"the provider {name} was removed" + (f": {reason}" if reason else "")
         bound: dict[str, Session] = {}
         for feed in feeds:
             bound |= feed.sessions
@@ -137,8 +147,7 @@ class Manager:
             effects += self._unbind(session, [p for p in session.patterns if provider_of(p) == name], why)
         for feed in feeds:
             self.feeds.forget(feed.pattern)
-        entry.unbound = sum(1 for session in bound.values() if session.id in self.sessions)
-        return [*effects, StopProvider(name, [feed.pattern for feed in feeds])]
+        return effects, sum(1 for session in bound.values() if session.id in self.sessions), why
 
     def receive_provider_stopped(self, name: str) -> list[Effect]:
         """It is gone, and its name is free."""
