@@ -11,9 +11,11 @@ import pytest
 
 from holdfast.channels.model import ChannelLimits
 from holdfast.channels.packing import Extras, encode_batch, encode_draft
+from holdfast.channels.record import log_name
 from holdfast.channels.testkit import ChannelRoom, error_of, until
 from holdfast.channels.unpacking import iter_entries
-from holdfast.engine.base import Engine
+from holdfast.channels.whole import Terms
+from holdfast.engine.base import Engine, Producer
 from holdfast.engine.memory import MemoryEngine
 from holdfast.engine.sqlite import SqliteEngine
 from holdfast.errors import (
@@ -695,6 +697,64 @@ class TestLimits:
                     assert len(await room.entries(f"p1/{name}")) == 1
 
         run(main())
+
+
+class TestWhole:
+    """Batches of which all is stored or nothing, and what goes with them."""
+
+    def test_the_close_the_producer_and_the_order_come_with_the_entries(self, run: Run, room: ChannelRoom) -> None:
+        async def main() -> None:
+            async with room:
+                await room.router.create(room.owner, "p1", "chat")
+                mark = Producer("p", 2, 0)
+                placed = await room.router.place(
+                    room.owner, CHANNEL, draft(b"a") + draft(b"b"), Terms(producer=mark, order="7")
+                )
+                await placed.stored
+                assert placed.last_index == 2
+                await room.restart()
+                assert await room.engine.log.producer(log_name("p1", "chat"), "p") == mark
+                assert room.router.find(room.owner, CHANNEL, "read", "test").record.order == "7"
+                closing = Terms(close=True, producer=Producer("p", 2, 1))
+                await (await room.router.place(room.owner, CHANNEL, draft(b"c"), closing)).stored
+                await room.restart()
+                info = await room.router.get(room.owner, CHANNEL)
+                assert (info.state, info.last_index) == ("closed", 3)
+                assert (await room.engine.log.stat(log_name("p1", "chat"))).closed
+                assert room.router.find(room.owner, CHANNEL, "read", "test").record.closed_by == closing.producer
+                assert [entry.payload for entry in await room.entries(CHANNEL)] == [b"a", b"b", b"c"]
+
+        run(main())
+
+    def test_a_full_disk_leaves_it_open_and_as_it_was(self, run: Run, make_room: MakeRoom) -> None:
+        async def main() -> None:
+            async with make_room(max_bytes=400_000) as room:
+                await room.router.create(room.owner, "p1", "chat")
+                stored = refused = 0
+                order = 0
+                while not refused:
+                    order += 1
+                    batch = draft(b"x" * 9000) + draft(b"y" * 9000)
+                    terms = Terms(producer=Producer("p", 0, stored // 2), order=f"{order:04}")
+                    try:
+                        await _placed(room, batch, terms)
+                        stored += 2
+                    except StorageError:
+                        refused += 1
+                closing = Terms(close=True, producer=Producer("p", 0, stored // 2), order="9999")
+                error = await error_of(_placed(room, draft(b"z" * 30_000), closing))
+                assert isinstance(error, StorageError)
+                info = await room.router.get(room.owner, CHANNEL)
+                assert (info.state, info.entries) == ("open", stored)
+                assert room.router.find(room.owner, CHANNEL, "read", "test").record.order == f"{order - 1:04}"
+                known = await room.engine.log.producer(log_name("p1", "chat"), "p")
+                assert known == Producer("p", 0, stored // 2 - 1)
+
+        run(main())
+
+
+async def _placed(room: ChannelRoom, batch: bytes, terms: Terms) -> None:
+    await (await room.router.place(room.owner, CHANNEL, batch, terms)).stored
 
 
 def test_the_view_of_entries_is_that_of_the_wire(run: Run, room: ChannelRoom) -> None:

@@ -12,11 +12,11 @@ _MOMENT_MAX_S = 253_402_300_799.0
 """The end of the year 9999, the last that an RFC 3339 time can say."""
 
 
-def check_content_type(text: str) -> str | None:
+def check_content_type(text: str, field: str = "content_type") -> str | None:
     """``text`` without blanks around it, None if there is none; UsageError if it is no media type."""
     text = text.strip()
     if text and not _TYPE.fullmatch(text):
-        raise UsageError(f"content_type: {text!r} is not a media type", field="content_type")
+        raise UsageError(f"{field}: {text!r} is not a media type", field=field)
     return text or None
 
 

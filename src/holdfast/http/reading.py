@@ -9,6 +9,7 @@ from typing import Literal, NamedTuple, Protocol
 from urllib.parse import unquote
 
 from ..durable.model import Addition, Creation, Fork, Where
+from ..durable.values import check_content_type
 from ..engine.base import Producer
 from ..errors import UsageError
 from .offsets import position_of, where_of
@@ -18,7 +19,6 @@ STREAMS = "/v1/stream/"
 
 _INTEGER = re.compile(r"0|[1-9][0-9]{0,15}")
 _INTEGER_MAX = 2**53 - 1
-_TYPE = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+/[!#$%&'*+.^_`|~0-9A-Za-z-]+[ \t]*(;[ \t -~\x80-\xff]*)?")
 _MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)", re.ASCII)
 
 
@@ -138,12 +138,7 @@ def is_closing(headers: Mapping[str, str]) -> bool:
 
 def parse_content_type(headers: Mapping[str, str]) -> str | None:
     """The Content-Type; UsageError if it is not ``type/subtype``, with parameters or without."""
-    text = headers.get("content-type", "").strip()
-    if not text:
-        return None
-    if not _TYPE.fullmatch(text):
-        raise UsageError(f"Content-Type: {text!r} is not a media type", field="Content-Type")
-    return text
+    return check_content_type(headers.get("content-type", ""), "Content-Type")
 
 
 def parse_integer(field: str, text: str) -> int:
