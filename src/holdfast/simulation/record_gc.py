@@ -170,6 +170,7 @@ class GcWorld:
             await self.domain.store.tags.put(name, "1", self.cids[number])
         except NotFound:
             return
+        self.tags.pop(name, None)  # whoever had it before
         cid = self.cids[number]
         if self.condemned.get(cid, -1) < before and not self.unsure.get(cid):
             current = self.domain.store.tags.of(digest_of_cid(cid))
