@@ -37,6 +37,9 @@ if TYPE_CHECKING:
 
 _logger = structlog.get_logger("holdfast.sessions")
 
+_RETRY_S = 5.0
+"""A provider that did not start again with the node is tried again this often."""
+
 Command = Callable[[float], list[Effect]]
 """Called with ``now`` in the one task."""
 
@@ -87,11 +90,8 @@ class Sessions:
         loaded = await self._store.load_all()
         for name, stored in loaded.providers.items():
             self._added[name] = (stored.kind, stored.options)
-            try:
-                await self._add(name, registry.make(stored.kind, name, stored.options, self._context))
-            except HoldfastError as error:
-                self._failed[name] = str(error)
-                _logger.error("provider.not_started_again", provider=name, kind=stored.kind, error=str(error))
+            if not await self._add_again(name):
+                _logger.error("provider.not_started_again", provider=name, kind=stored.kind, error=self._failed[name])
         for session_id, found in loaded.sessions.items():
             session = Session(session_id, self._restore(found.grant), found.idle_after, found.created_at)
             session.version = found.version
@@ -99,6 +99,8 @@ class Sessions:
             self._performer.recover(session, loaded.cursors.get(session_id, {}))
             self._post(partial(self.core.receive_recovered, session))
         await self._ask(lambda answer, _now: [Answer(answer)])  # all of them are there
+        if self._failed:
+            self.spawn(self._retry_failed(), "providers-retry")
         if loaded.sessions:
             _logger.info("sessions.recovered", sessions=len(loaded.sessions))
 
@@ -218,6 +220,25 @@ class Sessions:
 
         await self._ask(command)
 
+    async def _add_again(self, name: str) -> bool:
+        """Start a provider of before the restart; whether it runs."""
+        kind, options = self._added[name]
+        try:
+            await self._add(name, registry.make(kind, name, options, self._context))
+        except HoldfastError as error:
+            self._failed[name] = str(error)
+            return False
+        self._failed.pop(name, None)
+        return True
+
+    async def _retry_failed(self) -> None:
+        """A feed may be down just when the node comes back."""
+        while self._failed:
+            await asyncio.sleep(_RETRY_S)
+            for name in list(self._failed):
+                if name in self._failed and await self._add_again(name):
+                    _logger.info("provider.back", provider=name)
+
     async def remove_provider(self, name: str, reason: str = "") -> Removal:
         """See :meth:`SessionsApi.remove_provider`."""
         remove = self.core.receive_forget_provider if name in self._failed else self.core.receive_remove_provider
@@ -316,6 +337,14 @@ class Sessions:
             raise UsageError(f"count: {count} is negative", field="count")
         self.core.check_attached(session, attachment)
         await self._performer.acknowledge(session, count)
+
+    async def resume(self, caller: Caller, session_id: str, places: Mapping[str, tuple[int, bool]]) -> None:
+        """Take what a client that comes back says it had as acknowledged; durable on return.
+
+        ``places``: of durable sources, where each goes on and whether its end was given, as its messages said.  What
+        is behind a cursor, beyond the source or not the session's counts for nothing.  SessionNotFound.
+        """
+        await self._performer.resume(self.core.find(caller, session_id), places)
 
     async def end(self, caller: Caller, session_id: str, reason: str = "") -> None:
         """See :meth:`SessionsApi.close`."""

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import json
 import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
+from websockets.asyncio.server import ServerConnection, serve
+from websockets.exceptions import ConnectionClosed
 
 import holdfast
 from holdfast.sessions.model import Message
@@ -107,6 +112,61 @@ def test_a_made_up_feed_begins_with_how_it_stands(node_box: NodeBox, run: Run) -
     run(main())
 
 
+class Prices:
+    """A WebSocket feed in the test's own process: sends a counter to whoever is connected."""
+
+    def __init__(self) -> None:
+        self.port = 0
+        self.number = 0
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        async with serve(self._serve, "127.0.0.1", self.port) as server:
+            self.port = server.sockets[0].getsockname()[1]
+            yield
+
+    async def _serve(self, connection: ServerConnection) -> None:
+        subscribed = await connection.recv()
+        with contextlib.suppress(ConnectionClosed):
+            while True:
+                self.number += 1
+                await connection.send(json.dumps({"to": subscribed, "number": self.number}))
+                await asyncio.sleep(0.001)
+
+
+def test_a_feed_that_dies_and_comes_back(node_box: NodeBox, run: Run) -> None:
+    async def main() -> None:
+        prices = Prices()
+        async with connect(node_box) as node:
+            async with prices.running():
+                options = {"url": f"ws://127.0.0.1:{prices.port}", "subscribe": "{subject}", "subject": "to"}
+                await node.sessions.add_provider("feed", "websocket", options)
+                session = node.session(["feed.btc", "bus.>"])
+                await session.__aenter__()
+                before = [json.loads(message.payload)["number"] for message in await some(session, 20)]
+                assert before == list(range(before[0], before[0] + 20))
+            async with prices.running():
+                numbers: list[int] = []
+                while True:
+                    (message,) = await some(session, 1)
+                    if message.kind == "gap":
+                        break
+                    numbers.append(json.loads(message.payload)["number"])
+                assert (message.subject, message.kind) == ("feed.btc", "gap")
+                assert "is back" in message.detail["reason"]
+                after = [json.loads(message.payload)["number"] for message in await some(session, 20)]
+                assert after == list(range(after[0], after[0] + 20))
+            await session.__aexit__(None, None, None)
+            info = await node.sessions.get(session.id)
+            assert [spec.pattern for spec in info.patterns] == ["feed.btc", "bus.>"]
+            assert (await node.sessions.stats()).sessions == 1
+            with pytest.raises(holdfast.Unavailable, match=r"127\.0\.0\.1"):
+                await node.sessions.add_provider("dead", "websocket", {"url": f"ws://127.0.0.1:{prices.port}"})
+            assert "dead" not in [one.name for one in await node.sessions.providers()]
+
+    run(main())
+
+
 def test_a_kind_from_an_installed_package(box: NodeBox, run: Run, tmp_path: Path) -> None:
     site = tmp_path / "site"
     command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation", "--no-index"]
@@ -118,7 +178,7 @@ def test_a_kind_from_an_installed_package(box: NodeBox, run: Run, tmp_path: Path
         async with connect(box) as node:
             with pytest.raises(holdfast.UsageError, match=r"options\.every_ms"):
                 await node.sessions.add_provider("time", "clock", {"every_ms": "often"})
-            with pytest.raises(holdfast.NotFound, match="clock, file, synthetic"):
+            with pytest.raises(holdfast.NotFound, match="clock, file, synthetic, websocket"):
                 await node.sessions.add_provider("time", "sundial")
             await node.sessions.add_provider("time", "clock", {"every_ms": "1"})
             async with node.session(["time.*"]) as session:

@@ -15,7 +15,11 @@ if TYPE_CHECKING:
 
 def _built_in() -> dict[str, str]:
     """Kind → module and class; imported when one is made."""
-    return {"file": "file:FileProvider", "synthetic": "synthetic:SyntheticProvider"}
+    return {
+        "file": "file:FileProvider",
+        "synthetic": "synthetic:SyntheticProvider",
+        "websocket": "websocket:WebSocketProvider",
+    }
 
 
 def kinds() -> list[str]:
