@@ -426,7 +426,7 @@ class TestFeed:
                 assert page.entries[0].position == page.oldest_position == error.oldest > 1
                 assert 20 <= len(page.entries) <= 22
                 follower = room.store.feed.follow(2)
-                assert isinstance(await error_of(anext(follower)), Gone)  # type: ignore[arg-type]
+                assert isinstance(await error_of(anext(follower)), Gone)
 
         run(main())
 

@@ -147,14 +147,12 @@ class Sealer:
 
     async def _claim(self, sealed: Sealed) -> dict[str, Any]:
         """What the run record says of the output; that it is the record of this CID was verified."""
-        async for answers in self._store.pull_many([sealed.record_cid]):
-            (content,) = answers
-            if isinstance(content, HoldfastError):
-                raise content
-            record: dict[str, Any] = msgspec.json.decode(content)
-            claim: dict[str, Any] = record["output"]
-            return claim
-        raise NotFound(kind="record", name=sealed.record_cid)
+        ((content,),) = [answers async for answers in self._store.pull_many([sealed.record_cid])]
+        if isinstance(content, HoldfastError):
+            raise content
+        record: dict[str, Any] = msgspec.json.decode(content)
+        claim: dict[str, Any] = record["output"]
+        return claim
 
     async def _seal(self, job: Job) -> Sealed:
         """Once, whoever asks."""

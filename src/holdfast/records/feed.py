@@ -8,7 +8,7 @@ or has failed.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine, Sequence
+from collections.abc import AsyncGenerator, Coroutine, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
@@ -136,7 +136,7 @@ class Feed:
         pieces = await self._log.read(FEED_LOG, position, max_bytes=_READ_BYTES)
         return [_entry(piece) for piece in pieces if piece.position < end]
 
-    async def follow(self, position: int) -> AsyncIterator[list[FeedEntry]]:
+    async def follow(self, position: int) -> AsyncGenerator[list[FeedEntry]]:
         """Changes from ``position`` on (0: from now on), as they come.  Gone(oldest) when trimmed past."""
         at = self.checked(position) if position else self.next_position
         while True:

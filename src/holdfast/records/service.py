@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -213,11 +214,12 @@ class RecordsService:
         return await self._store.list(after, limit, name, annotations)
 
 
-async def _feed(writer: AsyncWriter, entries: AsyncIterator[list[FeedEntry]]) -> None:
+async def _feed(writer: AsyncWriter, entries: AsyncGenerator[list[FeedEntry]]) -> None:
     """Write them as JSON lines until the reader has had enough."""
     try:
-        async for some in entries:
-            await writer.write(b"".join([_encode(entry) + b"\n" for entry in some]))
+        async with aclosing(entries):
+            async for some in entries:
+                await writer.write(b"".join([_encode(entry) + b"\n" for entry in some]))
     except (ClosedError, DisconnectedError):
         return  # the reader left
     except HoldfastError as error:

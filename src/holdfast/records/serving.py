@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import aclosing
 from typing import TYPE_CHECKING, NamedTuple
 
 import structlog
@@ -35,14 +36,14 @@ class Answer(NamedTuple):
     body: bytes
 
 
-Work = Callable[[Sequence[bytes]], AsyncIterator[list[Answer]]]
+Work = Callable[[Sequence[bytes]], AsyncGenerator[list[Answer]]]
 """Answers the items of a slice, in order, some at a time."""
 
 
 def pushing(store: RecordStore) -> Work:
     """Push each."""
 
-    async def work(bodies: Sequence[bytes]) -> AsyncIterator[list[Answer]]:
+    async def work(bodies: Sequence[bytes]) -> AsyncGenerator[list[Answer]]:
         yield [_pushed(result) for result in await store.push_many(bodies)]
 
     return work
@@ -51,9 +52,10 @@ def pushing(store: RecordStore) -> Work:
 def pulling(store: RecordStore) -> Work:
     """Pull each."""
 
-    async def work(bodies: Sequence[bytes]) -> AsyncIterator[list[Answer]]:
-        async for results in store.pull_many(_cids(bodies)):
-            yield [_content(result) for result in results]
+    async def work(bodies: Sequence[bytes]) -> AsyncGenerator[list[Answer]]:
+        async with aclosing(store.pull_many(_cids(bodies))) as found:
+            async for results in found:
+                yield [_content(result) for result in results]
 
     return work
 
@@ -61,7 +63,7 @@ def pulling(store: RecordStore) -> Work:
 def looking_up(store: RecordStore) -> Work:
     """Look each up."""
 
-    async def work(bodies: Sequence[bytes]) -> AsyncIterator[list[Answer]]:
+    async def work(bodies: Sequence[bytes]) -> AsyncGenerator[list[Answer]]:
         yield [_content(result) for result in await store.lookup_many(_cids(bodies))]
 
     return work
@@ -70,7 +72,7 @@ def looking_up(store: RecordStore) -> Work:
 def deleting(store: RecordStore) -> Work:
     """Delete each."""
 
-    async def work(bodies: Sequence[bytes]) -> AsyncIterator[list[Answer]]:
+    async def work(bodies: Sequence[bytes]) -> AsyncGenerator[list[Answer]]:
         yield [_content(result or b"") for result in await store.delete_many(_cids(bodies))]
 
     return work
@@ -149,15 +151,19 @@ class Exchange:
             return
 
     async def _exchange(self) -> None:
-        if self._ahead == 1:
-            async for batch in self._batches():
+        async with aclosing(self._batches()) as batches:
+            if self._ahead > 1:
+                await self._exchange_ahead(batches)
+                return
+            async for batch in batches:
                 for indexes, bodies in _slices(batch):
                     await self._answer_at_once(indexes, bodies)
-            return
+
+    async def _exchange_ahead(self, batches: AsyncGenerator[Batch]) -> None:
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._write_answers())
-                async for batch in self._batches():
+                async for batch in batches:
                     for indexes, bodies in _slices(batch):
                         await self._begin(group, indexes, bodies)
                 await self._wait_for(lambda: not self._slices_under_way or self._ordered)
@@ -165,7 +171,7 @@ class Exchange:
         except BaseExceptionGroup as errors:
             raise _first_of(errors) from errors
 
-    async def _batches(self) -> AsyncIterator[Batch]:
+    async def _batches(self) -> AsyncGenerator[Batch]:
         while True:
             item = await self._reader.read(_READ_BYTES)
             if not isinstance(item, Chunk):
@@ -179,9 +185,10 @@ class Exchange:
 
     async def _answer_at_once(self, indexes: Sequence[int], bodies: Sequence[bytes]) -> None:
         done = 0
-        async for answers in self._work(bodies):
-            await self._write(indexes[done : done + len(answers)], answers)
-            done += len(answers)
+        async with aclosing(self._work(bodies)) as work:
+            async for answers in work:
+                await self._write(indexes[done : done + len(answers)], answers)
+                done += len(answers)
 
     async def _begin(self, group: asyncio.TaskGroup, indexes: Sequence[int], bodies: Sequence[bytes]) -> None:
         size = sum(map(len, bodies))
@@ -202,8 +209,9 @@ class Exchange:
 
     async def _collect(self, bodies: Sequence[bytes], size: int) -> list[Answer]:
         found: list[Answer] = []
-        async for answers in self._work(bodies):
-            found += answers
+        async with aclosing(self._work(bodies)) as work:
+            async for answers in work:
+                found += answers
         self._bytes_under_way -= size
         return found
 

@@ -6,7 +6,7 @@ A record is one blob of the engine, with its metadata beside it: both are there 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from ..engine.base import Blob, BlobStat
@@ -176,7 +176,7 @@ class RecordStore:
 
     # pull and lookup
 
-    async def pull_many(self, cids: Sequence[str]) -> AsyncIterator[list[bytes | HoldfastError]]:
+    async def pull_many(self, cids: Sequence[str]) -> AsyncGenerator[list[bytes | HoldfastError]]:
         """Records as canonical JSON, verified, in order: as many at a time as are sensible to hold."""
         digests, errors = _digests(cids)
         found = 0
