@@ -449,3 +449,30 @@ def test_streams_are_for_those_who_may(box: NodeBox, run: Run) -> None:
         ("writer", "streams.read", "s"),
         ("bound", "streams.read", "s"),
     } <= denials
+
+
+def test_a_revoked_token_is_replaced_and_the_reading_goes_on(box: NodeBox, run: Run) -> None:
+    box.start_node("--listen", "tcp://127.0.0.1:0")
+    address = box.listening("tcp")
+    with connect_sync(box) as owner:
+        log = owner.streams.create("s", content_type="text/plain")
+        minted: list[str] = []
+
+        def fresh() -> str:
+            """Another token each time."""
+            made = owner.tokens.mint("ann", ["streams:read"])
+            minted.append(made.info.id)
+            return made.token
+
+        async def main() -> None:
+            async with holdfast.connect(address, token_callback=fresh) as node:
+                reading = node.streams.stream("s").read(follow=True)
+                for number in range(3):
+                    log.append(f"{number}")
+                    assert (await anext(reading)).text == f"{number}"
+                    owner.tokens.revoke(minted[-1])
+                log.close()
+                assert [chunk async for chunk in reading] == []
+
+        run(main())
+        assert len(minted) == 4
