@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 from typing import Any
 
 import pytest
@@ -45,6 +46,17 @@ def test_a_full_store_is_named_and_the_job_can_be_used(full_box: NodeBox) -> Non
     full_box.run("send", "full", "hello")
     full_box.run("kill", "-s", "USR2", "full")
     wait_until(lambda: full_box.inspect("full")["exit_signal"] == signal.SIGUSR2, "the end is known")
+
+
+def test_who_watches_a_job_whose_output_cannot_be_stored_is_told(full_box: NodeBox) -> None:
+    viewer = full_box.spawn(
+        "attach", "full", stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+    )
+    assert viewer.stderr is not None
+    assert FULL.encode() in viewer.stderr.readline()
+    full_box.run("rm", "-f", "full")
+    assert viewer.wait() == 3
+    assert viewer.stderr.read() == b"holdfast: job full was removed\n"
 
 
 def test_stop_returns_though_nothing_can_be_stored_and_room_completes_the_output(full_box: NodeBox) -> None:
@@ -135,8 +147,8 @@ def test_rm_force_kills_a_frozen_keeper_and_its_command(frozen_box: NodeBox) -> 
 
 def test_who_waits_for_a_job_that_is_removed_hears_of_it(node_box: NodeBox) -> None:
     node_box.run("run", "-d", "-T", "--name", "x", "--", "sleep", "1000")
-    waiting = node_box.spawn("wait", "x", stderr=-1)
-    following = node_box.spawn("logs", "-f", "x", stderr=-1)
+    waiting = node_box.spawn("wait", "x", stderr=subprocess.PIPE)
+    following = node_box.spawn("logs", "-f", "x", stderr=subprocess.PIPE)
     wait_until(lambda: node_box.inspect("x")["viewers"] == 1, "somebody watches")
     with holdfast.connect_sync(node_box.url, autostart=False) as node:
         node.jobs.get("x").remove(force=True)

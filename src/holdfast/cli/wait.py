@@ -6,8 +6,9 @@ import time
 
 import click
 
-from ..errors import DeadlineExceeded
+from ..errors import EXIT_LINK_LOST, DeadlineExceeded, DisconnectedError
 from .common import DURATION, JOB, exit_code_of_job, reach_node
+from .screen import say
 
 
 @click.command()
@@ -31,6 +32,10 @@ def wait(jobs: tuple[str, ...], timeout: float | None, quiet: bool) -> int:
                 if timeout is None or error.phase != "wait":
                     raise
                 raise _timed_out(name, timeout) from None
+            except DisconnectedError as error:
+                say(f"{error}")
+                say(f"the link is lost, job {name} runs on; holdfast wait {name}")
+                return EXIT_LINK_LOST
             if not quiet:
                 click.echo(str(code))
     return code

@@ -8,7 +8,7 @@ from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING, NamedTuple
 
 from ..client.output import READ_BYTES, chunk_of
-from ..errors import EXIT_LINK_LOST, Conflict, DisconnectedError, LimitExceeded, Unavailable
+from ..errors import EXIT_LINK_LOST, Conflict, DeadlineExceeded, DisconnectedError, LimitExceeded, Unavailable
 from ..jobs.api import JobsApi
 from ..limits import LIMITS
 from ..rpc.commands import command_of, invoke_blocking
@@ -17,6 +17,7 @@ from .common import check_not_removed, exit_code_of_job
 from .keys import DetachWatch, spell_keys
 from .modes import ModeWatch
 from .screen import Screen, say, write_all
+from .trouble import LOOK_S, TroubleNotice
 
 if TYPE_CHECKING:
     from ..client.sync import SyncJob, SyncNode
@@ -70,6 +71,7 @@ class _Watch:
         self._options = options
         self._screen = screen
         self._modes = ModeWatch()
+        self._notice = TroubleNotice(connection, job)
         self._keys = DetachWatch(options.detach_keys)
         self._raw = terminal.stdin_is_tty() and job.info.tty
         self._input_open = self._raw or not options.read_only
@@ -139,13 +141,14 @@ class _Watch:
             self._handle(signals.take())
         if 0 in ready and self._read_input():
             return True
+        self._notice.turn()
         self._finish_call()
         self._begin_call()
         return False
 
-    def _patience_s(self) -> float | None:
+    def _patience_s(self) -> float:
         waiting = self._call is None and (self._typed or self._eof_due)
-        return _INPUT_RETRY_S if waiting else None
+        return min(_INPUT_RETRY_S if waiting else LOOK_S, self._notice.due_in_s())
 
     def _handle(self, numbers: list[int]) -> None:
         if signal.SIGWINCH in numbers and self._raw:
@@ -166,6 +169,8 @@ class _Watch:
             invoke_blocking(self._connection, JobsApi.resize, self._job.id, rows, columns)
         except Conflict:
             return  # it has ended; its last output is on the way
+        except (DeadlineExceeded, Unavailable) as error:
+            self._no_answer(error)
 
     # input
 
@@ -207,7 +212,14 @@ class _Watch:
             self._take_back()
         except Conflict:
             self._input_open, self._typed, self._eof_due = False, b"", False  # it has ended
+        except (DeadlineExceeded, Unavailable) as error:
+            self._no_answer(error)
         self._call = None
+
+    def _no_answer(self, error: DeadlineExceeded | Unavailable) -> None:
+        """The job's keeper is not to be had, which says nothing about the link to the node: it is told, once."""
+        self._connection.check_usable()
+        say(f"{error}; what was typed may be lost")
 
     def _take_back(self) -> None:
         """The job does not read: try the same again a little later."""

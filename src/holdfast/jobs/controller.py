@@ -185,7 +185,7 @@ class JobController:
         """Call a running job's keeper; Conflict once the job has ended."""
         link = self._link(job)
         if job.ended or link is None:
-            raise Conflict(f"job {job.id} has ended", expected="running", actual=job.record.info.state)
+            raise Conflict(f"job {job.label} has ended", expected="running", actual=job.record.info.state)
         return await link.call(method, params, attachment)
 
     def _link(self, job: Job) -> KeeperLink | None:
@@ -201,7 +201,7 @@ class JobController:
         """See :meth:`JobsApi.resize`."""
         check_window_size(rows, columns)
         if not job.record.info.tty:
-            raise UsageError(f"job {job.id} has no terminal to resize", field="job")
+            raise UsageError(f"job {job.label} has no terminal to resize", field="job")
         await self.call_keeper(job, "keeper.resize", {"rows": rows, "columns": columns})
         job.change(rows=rows, columns=columns)
 
@@ -217,11 +217,11 @@ class JobController:
             async with asyncio.timeout(timeout_s):
                 while not job.done:
                     if job.removed:
-                        raise NotFound(f"job {job.id} was removed while it was waited for", kind="job", name=job.id)
+                        raise NotFound(f"job {job.label} was removed while it was waited for", kind="job", name=job.id)
                     await job.changed()
         except TimeoutError:
             raise DeadlineExceeded(
-                f"job {job.id} has not ended within {timeout_s:g} s; it runs on",
+                f"job {job.label} has not ended within {timeout_s:g} s; it runs on",
                 phase="wait",
                 after_s=timeout_s or 0.0,
                 safe_to_retry=True,
@@ -334,7 +334,7 @@ def _still_needed(job: Job) -> BusyError:
         words = f"has ended, but {pending} bytes of its output are not stored yet; --force loses them"
     else:
         words = "is still running; stop it first, or use --force"
-    return BusyError(f"job {job.id} {words}", holder=job.id)
+    return BusyError(f"job {job.label} {words}", holder=job.id)
 
 
 async def _counted(job: Job, viewer: Viewer) -> None:

@@ -82,6 +82,11 @@ class Job:
         return self.record.info.id
 
     @property
+    def label(self) -> str:
+        """What people call it: its name, or its id if it has none."""
+        return self.record.info.name or self.id
+
+    @property
     def done(self) -> bool:
         """Ended, with all its output in the log."""
         return self.record.info.state == "done"

@@ -91,7 +91,7 @@ class KeeperLink:
                     await self._job.changed()
         except TimeoutError:
             raise Unavailable(
-                f"the keeper of job {self._job.id} cannot be reached now; the job itself may well be running",
+                f"the keeper of job {self._job.label} cannot be reached now; the job itself may well be running",
                 address=self._socket_path,
                 retry_after_s=self._limits.job_reconnect_s,
             ) from None
@@ -100,7 +100,7 @@ class KeeperLink:
         except DeadlineExceeded as error:
             info = self._job.record.info
             raise DeadlineExceeded(
-                f"the keeper of job {info.id} (process {info.keeper_pid}) does not answer; is it stopped?",
+                f"the keeper of job {self._job.label} (process {info.keeper_pid}) does not answer; is it stopped?",
                 phase="keeper",
                 after_s=error.after_s,
             ) from None

@@ -96,7 +96,7 @@ class Stopper:
                 else f"its keeper, process {info.keeper_pid}, does not answer; it will be stopped when that does"
             )
             raise DeadlineExceeded(
-                f"job {job.id} has not ended: {why}; `holdfast rm --force` kills both and forgets it",
+                f"job {job.label} has not ended: {why}; `holdfast rm --force` kills both and forgets it",
                 phase="stop",
                 after_s=patience_s or self._limits.keeper_answer_s,
                 safe_to_retry=True,
