@@ -151,6 +151,8 @@ _META_FIELDS = frozenset(RecordMeta.__dataclass_fields__)
 def _read_meta(answer: bytes) -> RecordMeta:
     """What is known of a record; what a newer node says besides is left out."""
     found = json.loads(answer)
+    if not isinstance(found, dict):
+        raise TypeError("it is no object")
     if not found.keys() <= _META_FIELDS:
         found = {name: value for name, value in found.items() if name in _META_FIELDS}
     return RecordMeta(**found)
