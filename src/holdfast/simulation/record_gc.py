@@ -70,6 +70,8 @@ class GcWorld:
         self.tags: dict[str, str] = {}
         """Tags that were answered, and that nobody is changing."""
         self.attached: dict[str, set[str]] = {}
+        self.detaching: dict[str, int] = {}
+        """Records from which somebody is detaching all: what is attached promises nothing."""
         self.unsure: dict[str, int] = {}
         """Records that somebody is deleting: nothing is promised of them."""
         self.condemned: dict[str, int] = {}
@@ -86,7 +88,7 @@ class GcWorld:
         """The records that must not be collected now."""
         now = self.clock.wall()
         kept = {cid for cid, moment in self.pushed_at.items() if self.grace_s and now < moment + self.grace_s}
-        kept |= set(self.tags.values()) | {cid for cid, names in self.attached.items() if names}
+        kept |= set(self.tags.values()) | {cid for cid in self.attached if not self.detaching.get(cid)}
         kept = waiting = {cid for cid in kept if self.is_sure(cid)}
         while waiting:
             named = {self.previous[cid] for cid in waiting if cid in self.previous}
@@ -201,11 +203,13 @@ class GcWorld:
     async def detach(self) -> None:
         """Detach all."""
         cid = self.rng.choice(self.cids)
-        self.attached.pop(cid, None)
+        self.detaching[cid] = self.detaching.get(cid, 0) + 1
         try:
             await self.domain.store.referrers.remove(cid)
         except NotFound:
             pass
+        finally:
+            self.detaching[cid] -= 1
         self.attached.pop(cid, None)
 
     async def delete(self) -> None:
@@ -258,7 +262,7 @@ class GcWorld:
     def crashed(self) -> None:
         """What was under way may have been done or not: nothing is promised any more."""
         self.crashes += 1
-        for promises in (self.attached, self.tags, self.unsure, self.condemned, self.pushed_at):
+        for promises in (self.attached, self.tags, self.detaching, self.unsure, self.condemned, self.pushed_at):
             promises.clear()
 
     async def everybody(self) -> None:
