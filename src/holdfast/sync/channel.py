@@ -311,14 +311,14 @@ class Channel:
         found = list(map(self.history.records.get, map(_ID_OF, causal)))
         missing: dict[str, HistoryEntry] = {}
         if None in found:
-            absent, sent = self.absent, self.outgoing.items
+            absent, sent, past = self.absent, self.outgoing.items, self.history.past
             for index, record in enumerate(found):
                 if record is None:
                     entry = causal[index]
                     name = entry.message_id
                     if name in sent:
                         found[index] = sent[name].record
-                    elif name not in absent and name != message.message_id:
+                    elif name not in past and name not in absent and name != message.message_id:
                         missing[name] = entry
         ours = [record for record in found if record is not None and record.sequence]
         return tuple(missing.values()), ours
@@ -436,7 +436,7 @@ class Channel:
         for record in self.history.newest(profile.sync_entries):
             if record.lamport >= latest or record.sender_id == message.sender_id:
                 continue
-            if bloom.has(self.bloom.hashes(record.message_id)):
+            if bloom.has(record.hashes):
                 continue
             if self.repair.asked(HistoryEntry(record.message_id, b"", record.sender_id), now):
                 self.journal.touch()
@@ -474,7 +474,10 @@ class Channel:
             self.lost -= self.absent.pop(message_id)
         if self.lost and not lost:
             lost = tuple([entry[0] for entry in message.causal if self.absent.get(entry[0])])
-        shared.events.append(MessageReady(self.name, message_id, sender_id, lamport, message.content, lost))
+        if message_id in self.history.past:
+            del self.history.past[message_id]  # it went, and is kept again because somebody lacks it: told once
+        else:
+            shared.events.append(MessageReady(self.name, message_id, sender_id, lamport, message.content, lost))
 
     def _remember(self, record: Record, evicted: Record | None) -> None:
         if self.bloom.add(record.hashes):

@@ -25,6 +25,12 @@ if TYPE_CHECKING:
     from .persistence.base import Persistence
     from .transports.base import Transport, TransportStats
 
+_WINDOW_SHARE = 4
+"""All participants together have at most this part of a history on its way: what drops out of it before somebody has
+it could not be repaired any more."""
+_WINDOW_MIN = 4
+_HEARD_S = 5.0
+"""Only those heard this recently can acknowledge anything; without any there is nothing to wait for."""
 _TURN = 128
 """Messages taken from the network before the loop and the store get their turn."""
 
@@ -112,12 +118,14 @@ class Group:
         self.me = me
         self._transport = transport
         self._clock = clock or RealClock()
+        profile = profile_named(profile) if isinstance(profile, str) else profile
+        self._history_max = profile.history_max
         self._limits = limits
         self._on_event = on_event
         self._peer = SyncPeer(
             me,
             dialect=dialect,
-            profile=profile_named(profile) if isinstance(profile, str) else profile,
+            profile=profile,
             wall_offset_s=self._clock.wall() - self._clock.now(),
             persistent=persistence is not None,
         )
@@ -186,11 +194,14 @@ class Group:
     async def send(self, content: bytes, *, id: str | None = None) -> str:
         """Send to all; the message's id.  It is stored, and on its way, when this returns.
 
+        Waits while too many messages of ours are on their way; how many that is depends on the profile's
+        ``history_max`` and on how many take part.  While nobody is heard it does not wait.
+
         ``id`` must be unique in the group (default: made up).  It is sent again until somebody has it; see
         :meth:`settle`.  Raises UsageError for empty content, LimitExceeded (group_content_bytes_max, or too many
         messages that nobody acknowledged), ClosedError.
         """
-        self._check_open()
+        await self._room()
         message_id = new_token(16) if id is None else id
         data = self._peer.wrap(self.name, content, self._clock.now(), message_id)
         self._sent += 1
@@ -200,6 +211,26 @@ class Group:
         self._put(data)
         self._wake.set()
         return message_id
+
+    async def _room(self) -> None:
+        """Wait until somebody has enough of what we sent."""
+        self._check_open()
+        while self._crowded():
+            self._settled.clear()
+            try:
+                async with asyncio.timeout(_HEARD_S):
+                    await self._settled.wait()
+            except TimeoutError:
+                pass  # are they still there?
+            self._check_open()
+
+    def _crowded(self) -> bool:
+        status = self._peer.status(self.name)
+        if status.outgoing < _WINDOW_MIN:
+            return False
+        since = self._clock.now() - _HEARD_S
+        heard = sum(peer.last_seen >= since for peer in status.peers)
+        return heard > 0 and status.outgoing >= max(_WINDOW_MIN, self._history_max // (_WINDOW_SHARE * heard))
 
     def send_ephemeral(self, content: bytes) -> None:
         """Send to whoever listens now: not kept, not ordered, not sent again."""

@@ -11,6 +11,9 @@ from .model import HistoryEntry
 from .persistence.base import HistoryUpdate, StoredMessage
 from .wire import Wire
 
+_PAST_SHARE = 8
+"""For each message kept, so many that went are known by their id: a hundred bytes each."""
+
 
 class Record:
     """One message of the history."""
@@ -51,7 +54,18 @@ class History:
     what storage has to be told: per id whether to append (or to evict); the latest wins.
     """
 
-    __slots__ = ("_limit", "_order", "_recent", "_track_heads", "_wire", "heads", "last_own", "pending", "records")
+    __slots__ = (
+        "_limit",
+        "_order",
+        "_recent",
+        "_track_heads",
+        "_wire",
+        "heads",
+        "last_own",
+        "past",
+        "pending",
+        "records",
+    )
 
     def __init__(self, wire: Wire, limit: int, recent: int, *, track_heads: bool = True) -> None:
         self._wire = wire
@@ -60,6 +74,8 @@ class History:
         self._order: deque[Record] = deque()
         self._recent: deque[Record] = deque(maxlen=max(1, min(recent, limit)))
         self.records: dict[str, Record] = {}
+        self.past: dict[str, None] = {}
+        """Ids of messages that were here, so that one coming again much later is known; not stored."""
         self.heads: dict[str, Record] = {}
         self.pending: dict[str, bool] = {}
         self.last_own: Record | None = None
@@ -118,6 +134,9 @@ class History:
         oldest = self._order.popleft()
         message_id = oldest.message_id
         del self.records[message_id]
+        self.past[message_id] = None
+        if len(self.past) > _PAST_SHARE * self._limit:
+            del self.past[next(iter(self.past))]
         self.heads.pop(message_id, None)
         oldest.stored = False
         if persistent:

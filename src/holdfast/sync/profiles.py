@@ -63,7 +63,7 @@ class Profile(NamedTuple):
     """Requests in one sync message."""
     repair_prompt: bool = True
     """Requests that are due go out in a sync message at once; without, they wait for the next message."""
-    repair_again_s: float = 1.0
+    repair_again_s: float = 0.5
     """A message asked for and not received is asked for again after this long, doubled each time up to eightfold; 0:
     never."""
     repair_offers: int = 0

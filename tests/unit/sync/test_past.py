@@ -1,0 +1,44 @@
+"""A history forgets contents long before it forgets that they were there."""
+
+from __future__ import annotations
+
+from holdfast.sync.events import MessageReady
+from holdfast.sync.model import HistoryEntry, Message
+from holdfast.sync.peer import SyncPeer
+from holdfast.sync.profiles import LAN
+from holdfast.sync.wire import Wire
+
+CHANNEL = "ops"
+
+
+def bob_with(count: int) -> SyncPeer:
+    bob = SyncPeer("bob", profile=LAN.replaced(history_max=3), wall_offset_s=1_700_000_000.0, persistent=False)
+    bob.ensure(CHANNEL, 0.0)
+    for number in range(count):
+        bob.unwrap(message(f"m{number}", number + 1), 1.0)
+    assert len(bob.events()) == count
+    return bob
+
+
+def message(message_id: str, lamport: int, *needs: str) -> bytes:
+    causal = tuple(HistoryEntry(need, b"", "alice") for need in needs)
+    return Wire("spec").encode(Message(message_id, CHANNEL, lamport, b"x", "alice", causal))
+
+
+def test_what_comes_again_after_it_went_is_kept_and_not_told_again() -> None:
+    bob = bob_with(5)
+    bob.unwrap(message("m0", 1), 2.0)
+    assert not any(isinstance(event, MessageReady) for event in bob.events())
+    assert "m0" in [one.message_id for one in bob.log(CHANNEL)]
+
+
+def test_what_went_is_not_missed() -> None:
+    bob = bob_with(5)
+    assert bob.unwrap(message("late", 9, "m0", "m1"), 2.0).missing == ()
+    assert [event.message_id for event in bob.events() if isinstance(event, MessageReady)] == ["late"]
+    assert bob.status(CHANNEL).state == "synced"
+
+
+def test_ids_are_forgotten_in_the_end() -> None:
+    bob = bob_with(100)
+    assert bob.unwrap(message("late", 200, "m99", "m80", "m0"), 2.0).missing == (HistoryEntry("m0", b"", "alice"),)
