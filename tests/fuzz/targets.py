@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from holdfast.channels.packing import check_batch, encode_run
 from holdfast.channels.unpacking import RunReader, cut_runs, iter_entries
-from holdfast.errors import ProtocolError, Unauthenticated, UsageError
+from holdfast.errors import CorruptionError, LimitExceeded, NotFound, ProtocolError, Unauthenticated, UsageError
 from holdfast.limits import LIMITS
 from holdfast.rpc.connection import Connection
 from holdfast.rpc.events import Failed, RequestReceived
@@ -24,7 +24,13 @@ from holdfast.security.keys import node_key
 from holdfast.security.tokens import decode_token
 from holdfast.streams.reader import Reader
 from holdfast.streams.writer import Writer
+from holdfast.sync.model import Dialect
+from holdfast.sync.peer import SyncPeer
+from holdfast.sync.persistence.base import ChannelData
+from holdfast.sync.profiles import LAN
+from holdfast.sync.snapshot import decode_meta, encode_meta, seal
 from holdfast.sync.transports.segments import Reassembler
+from holdfast.sync.wire import Wire
 
 SMALL = LIMITS._replace(
     frame_bytes_max=4096,
@@ -36,6 +42,7 @@ SMALL = LIMITS._replace(
 SECRET = bytes(32)
 NODE_KEY = node_key(Ed25519PrivateKey.from_private_bytes(SECRET))
 NOW_S = 1_700_000_000.0
+GROUP_PROFILE = LAN.replaced(history_max=4, repair_buffer=4, lost_s=2.0, bloom_capacity=4)
 
 
 def check_frames(data: bytes) -> None:
@@ -125,6 +132,49 @@ def check_datagrams(data: bytes) -> None:
         place += 1 + length
 
 
+def check_groups(data: bytes) -> None:
+    """A participant takes messages of anything: an error it names, or a message; its buffers stay within bounds.
+
+    The first byte chooses the dialect; then each piece, after its length in two bytes, is a message.
+    """
+    dialect: Dialect = "nim" if data[:1] > b"\x7f" else "spec"
+    peer = SyncPeer("alice", dialect=dialect, profile=GROUP_PROFILE)
+    peer.ensure("c", NOW_S)
+    peer.wrap("c", b"x", NOW_S, "mine")
+    place, now = 1, NOW_S
+    while place + 2 <= len(data):
+        length = int.from_bytes(data[place : place + 2], "big")
+        piece, now = data[place + 2 : place + 2 + length], now + 0.5
+        try:
+            peer.unwrap(piece, now)
+        except (ProtocolError, LimitExceeded, NotFound):
+            pass
+        peer.handle_timer(now)
+        status = peer.status("c")
+        assert status.history <= GROUP_PROFILE.history_max
+        assert status.repair_requests <= GROUP_PROFILE.repair_buffer >= status.repair_responses
+        for packet in peer.packets():
+            Wire(dialect).decode(packet.data)
+        place += 2 + length
+    for write in peer.writes():
+        assert write.meta is not None
+        stored = ChannelData(write.meta, write.history.append if write.history is not None else ())
+        peer.events()
+        again = SyncPeer("alice", dialect=dialect, profile=GROUP_PROFILE)
+        again.ensure("c", now, stored)
+        assert again.status("c").incoming == peer.status("c").incoming
+
+
+def check_snapshots(data: bytes) -> None:
+    """What is sealed is read or refused; what is not is refused; what is read comes back the same."""
+    for body in (data, seal(data)):
+        try:
+            meta = decode_meta(body)
+        except CorruptionError:
+            continue
+        assert decode_meta(encode_meta(meta)) == meta
+
+
 TARGETS: dict[str, Callable[[bytes], None]] = {
     "frames": check_frames,
     "handshake": check_handshake,
@@ -132,6 +182,8 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
     "batches": check_batches,
     "runs": check_runs,
     "datagrams": check_datagrams,
+    "groups": check_groups,
+    "snapshots": check_snapshots,
     "token": check_token,
 }
 

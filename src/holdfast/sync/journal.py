@@ -36,13 +36,12 @@ if TYPE_CHECKING:
 class Journal:
     """Gathers a channel's changes into writes: at most one under way, what failed goes with the next one."""
 
-    __slots__ = ("_changed", "_channel", "_hints", "_number", "_under_way")
+    __slots__ = ("_changed", "_channel", "_hints", "_under_way")
 
     def __init__(self, channel: Channel) -> None:
         self._channel = channel
         self._changed = False
         self._hints: dict[str, bytes] = {}
-        self._number = 0
         self._under_way: Write | None = None
 
     @property
@@ -79,8 +78,8 @@ class Journal:
             return None
         self._changed = False
         self._hints = {}
-        self._number += 1
-        self._under_way = Write(channel.name, self._number, meta, history, hints)
+        channel.shared.writes_made += 1
+        self._under_way = Write(channel.name, channel.shared.writes_made, meta, history, hints)
         return self._under_way
 
     def saved(self, number: int, meta_error: str | None, history_error: str | None, hints_error: str | None) -> None:

@@ -29,6 +29,7 @@ class Shared:
         "unsaved",
         "wall_offset_s",
         "wire",
+        "writes_made",
     )
 
     def __init__(
@@ -54,6 +55,8 @@ class Shared:
         self.packets: list[Packet] = []
         self.touched: dict[str, Channel] = {}
         """Channels whose next deadline may have changed."""
+        self.writes_made = 0
+        """So each write has a number of its own, also if its channel was removed and made again meanwhile."""
         self.unsaved: dict[str, Channel] = {}
         """Channels with something to store."""
 
