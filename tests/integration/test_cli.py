@@ -268,6 +268,18 @@ def test_a_wait_that_loses_the_link_gives_75_and_says_the_job_runs_on(node_box: 
     assert b"job x runs on; holdfast wait x" in told
 
 
+def test_a_node_that_is_stopped_keeps_nobody_waiting(node_box: NodeBox) -> None:
+    start(node_box, "x", "sleep", "1000")
+    waiting = node_box.spawn("wait", "x", stderr=subprocess.PIPE)
+    with holdfast.connect_sync(node_box.url, autostart=False) as node:
+        wait_until(lambda: node.info().connections == 2, "somebody waits")
+    assert node_box.node is not None
+    node_box.node.terminate()
+    _, told = waiting.communicate()
+    assert waiting.returncode == 75
+    assert b"job x runs on" in told
+
+
 def test_any_command_brings_the_node_back(node_box: NodeBox) -> None:
     start(node_box, "x", "sh", "-c", "echo hello; sleep 1000")
     wait_until(lambda: node_box.inspect("x")["output_bytes"] == 6, "the output is there")

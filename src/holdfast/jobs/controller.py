@@ -16,6 +16,7 @@ from ..errors import (
     BusyError,
     Conflict,
     DeadlineExceeded,
+    DisconnectedError,
     HoldfastError,
     LimitExceeded,
     NotFound,
@@ -70,6 +71,7 @@ class JobController:
         self._observer: JobObserver = observer or NoObserver()
         self._watchers: set[asyncio.Task[None]] = set()
         self._pruner: asyncio.Task[None] | None = None
+        self._letting_go = False
 
     # life
 
@@ -85,6 +87,12 @@ class JobController:
                 self._connect(job)
             self._watch_end(job)
         self._pruner = asyncio.create_task(self._prune_forever())
+
+    def let_go(self) -> None:
+        """The node is about to end: whoever waits for a job waits elsewhere from now on."""
+        self._letting_go = True
+        for job in self._jobs:
+            job.notify()
 
     async def close(self) -> None:
         """Let go of every keeper; jobs run on."""
@@ -218,6 +226,8 @@ class JobController:
                 while not job.done:
                     if job.removed:
                         raise NotFound(f"job {job.label} was removed while it was waited for", kind="job", name=job.id)
+                    if self._letting_go:
+                        raise DisconnectedError(f"the node is ending; job {job.label} runs on")
                     await job.changed()
         except TimeoutError:
             raise DeadlineExceeded(

@@ -290,6 +290,7 @@ class Node:
 
     async def drain(self, timeout_s: float) -> None:
         """Accept nothing new and let calls under way finish, for ``timeout_s`` at most."""
+        self.jobs.let_go()
         doors: list[Server | Web | GrpcSide] = [*self._servers, *self._doors]
         await asyncio.gather(*(door.drain(timeout_s) for door in doors))
 
