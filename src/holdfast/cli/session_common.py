@@ -118,22 +118,6 @@ def pairs_of(texts: tuple[str, ...], what: str) -> dict[str, str]:
     return pairs
 
 
-def as_json(message: Message) -> dict[str, Any]:
-    """A message as JSON: its payload as the text it is, or in base64."""
-    from base64 import b64encode
-
-    value: dict[str, Any] = {"kind": message.kind, "subject": message.subject}
-    try:
-        value["payload"] = message.payload.decode()
-    except UnicodeDecodeError:
-        value["payload_base64"] = b64encode(message.payload).decode()
-    if message.durable:
-        value |= {"position": message.position, "next_position": message.next_position}
-    if message.time:
-        value["time"] = message.time
-    return value | {name: part for name, part in (("headers", message.headers), ("detail", message.detail)) if part}
-
-
 def report_text(message: Message) -> str:
     """A report, as a person reads it."""
     detail = message.detail
@@ -163,6 +147,8 @@ class MessagePrinter:
         """One message or report."""
         if self._form == "jsonl":
             import json
+
+            from ..sessions.showing import as_json
 
             click.echo(json.dumps(as_json(message), ensure_ascii=False))
         elif message.kind != "message":

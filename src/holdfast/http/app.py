@@ -15,7 +15,7 @@ from .reading import STREAMS
 from .shield import Shield
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Sequence
 
     from starlette.requests import Request
     from starlette.types import ASGIApp, Receive, Scope, Send
@@ -38,15 +38,18 @@ def make_app(
     metrics: Metrics,
     entrance: Entrance | None = None,
     root: WebRoot | None = None,
+    more: Sequence[Route] = (),
 ) -> ASGIApp:
     """``probe`` proves that the node can write, or raises.
 
     ``entrance``: how browsers log in; None where nobody has to.  ``root``: what is at all other paths.
+    ``more``: routes besides.
     """
     pages = _Pages(gate, probe, metrics)
     home = root.home if root is not None else ""
     routes = [
         *(LoginPages(gate, entrance, home).routes() if entrance is not None else ()),
+        *more,
         Route("/healthz", pages.healthz),
         Route("/readyz", pages.readyz),
         Route("/metrics", pages.show_metrics),

@@ -41,8 +41,10 @@ from ..sessions.actor import Sessions
 from ..sessions.service import SessionsService
 from ..status import api as status_api
 from ..status.model import NodeInfo
+from ..sync import api as groups_api
 from .callers import Caller, Callers
 from .channels import ChannelCaller, JobChannels
+from .groups import NodeGroups
 from .listening import Certificate, ListenOptions, addresses, certificate, grpc_settings, http_settings, tls_context
 from .sealing import JobEnds, Sealer
 from .session_bus import BusProvider
@@ -91,6 +93,7 @@ class Node:
         """Set when somebody wants the node to end; who runs it sees to that."""
         self.jobs: JobController
         self.channels: ChannelRouter
+        self.groups: NodeGroups
         self.sessions: Sessions
         self.records: RecordDomain
         self.streams: Streams
@@ -147,6 +150,9 @@ class Node:
         )
         self._stack.push_async_callback(self.jobs.close)
         await self.jobs.open()
+        self.groups = NodeGroups(self._engine, self.channels, clock=self._clock, limits=self._limits)
+        self._stack.push_async_callback(self.groups.close)
+        await self.groups.open()
         await self._open_seals(job_ends)
         await self._open_streams()
         await self._open_sessions()
@@ -238,7 +244,9 @@ class Node:
     async def _open_web(self, settings: HttpSettings) -> None:
         from .web import Parts, Web  # 150 ms that a node without HTTP need not wait for
 
-        parts = Parts(self._engine, self.jobs, self.channels, self.streams, self.authority, self._servers)
+        parts = Parts(
+            self._engine, self.jobs, self.channels, self.streams, self.sessions, self.authority, self._servers
+        )
         web = Web(settings, parts, clock=self._clock, limits=self._limits)
         await web.open()
         self.web = web
@@ -278,6 +286,7 @@ class Node:
         records = RecordsService(self.records, connection, self._limits)
         caller.on_closed.append(records.close)
         caller.dispatcher.add(records_api.COMMANDS, records)
+        caller.dispatcher.add(groups_api.COMMANDS, self.groups)
         caller.dispatcher.add(status_api.COMMANDS, _StatusService(self))
         caller.dispatcher.add(tokens_api.COMMANDS, TokensService(self.authority, caller.identity, self._login_url))
         return caller

@@ -27,6 +27,7 @@ _ACTIONS: dict[str, dict[str, Action]] = {
         "create": "channels.create",
         "delete": "channels.manage",
     },
+    "sessions": {"read": "sessions.use", "create": "sessions.use"},
     "node": {"read": "node.read"},
 }
 """What an HTTP action on a kind of resource is to the policy; what is not here is for nobody."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+import os
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import structlog
 
@@ -14,9 +15,12 @@ from ..http.guard import Guard
 from ..http.live import Lasting
 from ..http.metrics import Distribution, Figure, Metrics
 from ..http.pages import WebRoot
+from ..http.sessions import SessionEndpoint
 from ..http.streams import StreamEndpoint
+from ..security.identity import owner
 from .figures import channel_figures, engine_figures, job_figures, login_figures, rpc_figures
 from .reader_figures import find_readers, reader_figures
+from .session_callers import SessionCaller
 from .token_gate import TokenGate
 
 if TYPE_CHECKING:
@@ -31,6 +35,7 @@ if TYPE_CHECKING:
     from ..limits import Limits
     from ..rpc.server import Server
     from ..security.authority import Authority
+    from ..sessions.actor import Sessions
 
 _logger = structlog.get_logger("holdfast.node")
 
@@ -42,6 +47,7 @@ class Parts(NamedTuple):
     jobs: JobController
     channels: ChannelRouter
     streams: Streams
+    sessions: Sessions
     authority: Authority
     servers: Sequence[Server]
     """The RPC doors, to be measured."""
@@ -58,6 +64,9 @@ class Web:
         root = WebRoot(settings.root, limits.http_root_bytes_max) if settings.root else None
         self._lasting = Lasting()
         endpoint = StreamEndpoint(parts.streams.mounts, gate, self._lasting, clock=clock, limits=limits)
+        sessions = SessionEndpoint(
+            parts.sessions, gate, self._session_caller, self._lasting, clock=clock, limits=limits
+        )
         guard = Guard(hosts=(settings.host, *settings.hosts), origins=settings.origins)
         metrics = Metrics(self._figures)
         app = make_app(
@@ -68,8 +77,14 @@ class Web:
             metrics=metrics,
             entrance=entrance,
             root=root,
+            more=sessions.routes(),
         )
         self._door = HttpDoor(app, settings, self._lasting, clock=clock, limits=limits)
+
+    def _session_caller(self, identity: Any, peer: str) -> SessionCaller:
+        """Nobody in particular, where nobody needs a token, has the owner's sessions."""
+        who = owner(os.geteuid()) if identity is None else identity
+        return SessionCaller(who, self._parts.channels, self._parts.authority.audit, peer)
 
     @property
     def url(self) -> str:

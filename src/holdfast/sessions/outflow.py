@@ -150,6 +150,11 @@ class Outflow:
             self._writer.close_with_error(encode_failure(error))
         self._wire.sender_ready(self._stream_id)
 
+    def forget(self, subjects: Sequence[str]) -> None:
+        """What was given of these moves no cursor any more."""
+        left = [given for given in self.unacknowledged if given.subject not in subjects]
+        self.unacknowledged = deque(left)
+
     def acknowledge(self, count: int) -> dict[str, tuple[int, bool]]:
         """All up to the ``count``-th message is dealt with; the cursors that moved."""
         moved: dict[str, tuple[int, bool]] = {}

@@ -19,7 +19,7 @@ from .packing import pack
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Coroutine, Sequence
+    from collections.abc import Coroutine, Mapping, Sequence
     from typing import Any
 
     from ..limits import Limits
@@ -203,6 +203,8 @@ class Outlet:
         forgotten = [subject for subject in gone if self.cursors.pop(subject, None) is not None]
         for subject in gone:
             self._sources.pop(subject, None)
+        if self._flow is not None and gone:
+            self._flow.forget(gone)
         self._rehome(feed)
         if forgotten:
             self._around.forget_cursors(self.session_id, forgotten)
@@ -363,6 +365,22 @@ class Outlet:
         self._kick()
         return kept
 
+    def resume(self, wanted: Mapping[str, Position]) -> dict[str, Position]:
+        """A client that comes back says what it had; the cursors that moved: forward only, and within the source."""
+        tails = {
+            subject: tail
+            for bound in self._bound.values()
+            for subject, tail in bound.feed.tails.items()
+            if subject in wanted and self._may_read(bound.feed, subject)
+        }
+        moved: dict[str, Position] = {}
+        for subject, tail in tails.items():
+            place = Position(wanted[subject].next, wanted[subject].ended and tail.ended)
+            if self.cursors.get(subject, Position(-1)) < place and place.next <= tail.tail:
+                moved[subject] = place
+        self.cursors.update(moved)
+        return moved
+
     def _on_room(self) -> None:
         self._flush()
         self._kick()
@@ -377,9 +395,18 @@ class Outlet:
         subject = tail.subject
         if subject in self._sources or not self._may_read(feed, subject):
             return
-        source = self._sources[subject] = Source(feed, tail, self.cursors.get(subject, Position(-1)))
+        source = self._sources[subject] = Source(feed, tail, self._position(tail))
         if source.due:
             self._enqueue(source)
+
+    def _position(self, tail: Tail) -> Position:
+        """Where to go on: after what was acknowledged; from the beginning in a source that ends before that."""
+        position = self.cursors.get(tail.subject, Position(-1))
+        if position.next <= tail.tail:
+            return position
+        reason = f"the source ends at {tail.tail}, before {position.next}: it was made anew, or lost what it had"
+        self._note(Message(tail.subject, time=self._around.wall(), kind="gap", detail={"reason": reason}))
+        return Position(-1)
 
     def source_moved(self, subject: str) -> None:
         """There is more of it, or its end."""
@@ -395,6 +422,8 @@ class Outlet:
         had = self.cursors.pop(subject, None)
         if had is not None:
             self._around.forget_cursors(self.session_id, [subject])
+        if self._flow is not None:
+            self._flow.forget([subject])
         if self._sources.pop(subject, None) is not None or had is not None:
             self._report(Message(subject, time=self._around.wall(), kind="gone", detail={"reason": reason}))
 

@@ -31,7 +31,7 @@ from .outlet import Outlet, Position
 from .patterns import provider_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Sequence
+    from collections.abc import Callable, Coroutine, Mapping, Sequence
 
     from ..clock import Clock
     from ..limits import Limits
@@ -270,6 +270,13 @@ class Performer:
         if count > outlet.attached_given:
             raise UsageError(f"count: {count} is more than the {outlet.attached_given} that were given", field="count")
         moved = outlet.acknowledge(count)
+        if moved:
+            await self._store.move(session.id, moved)
+
+    async def resume(self, session: Session, places: Mapping[str, tuple[int, bool]]) -> None:
+        """See :meth:`Sessions.resume`."""
+        wanted = {subject: Position(*place) for subject, place in places.items()}
+        moved = self.outlets[session.id].resume(wanted)
         if moved:
             await self._store.move(session.id, moved)
 
