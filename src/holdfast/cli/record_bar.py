@@ -82,6 +82,7 @@ class Bar:
             done=f"{done:,}",
             rate=f"{rate:,.0f}/s",
             failed=f"[red]{failed:,} failed[/red]" if failed else "",
+            refresh=True,
         )
 
     def _flush(self) -> None:

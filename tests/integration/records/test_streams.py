@@ -435,3 +435,21 @@ def test_many_streams_at_once_share_a_connection(run: Run, socket_dir: Path, sto
             assert len(store.records) == 4_000
 
     run(main())
+
+
+def test_cancelled_at_any_moment_nothing_is_left(run: Run, socket_dir: Path, store: OddStore) -> None:
+    async def main() -> None:
+        async with odd_node(socket_dir, store) as node:
+            ends = {True: 0, False: 0}
+            for moments in range(60):
+                pushing = asyncio.create_task(node.records.push(records(40), concurrency=8))
+                for _ in range(moments):
+                    await asyncio.sleep(0)
+                pushing.cancel()
+                await asyncio.wait([pushing])
+                ends[pushing.cancelled()] += 1
+                assert len(asyncio.all_tasks()) < 20
+            assert ends[True]
+            assert len(await node.records.push(records(40))) == 40
+
+    run(main())

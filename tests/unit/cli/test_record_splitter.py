@@ -107,7 +107,7 @@ def test_a_whole_long_line_is_refused_too() -> None:
 
 def test_a_document_above_the_limit_is_lines_unless_that_was_ruled_out() -> None:
     text = b"[\n" + (b'{"a": "' + b"x" * 1000 + b'"},\n') * (ITEM_MAX // 1000)
-    assert split(text)[1].body == b'{"a": 1},'
+    assert split(text)[1].body.startswith(b'{"a": "xxx')
     (only,) = split(text, format=Format.JSON)
     assert isinstance(only.error, LimitExceeded)
 
