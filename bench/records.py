@@ -27,7 +27,7 @@ def figures(quick: bool) -> list[Figure]:
     with NodeBox.temporary() as box:
         box.start_node()
         found = uvloop.run(_figures(box, 3 if quick else 5, 5_000 if quick else 40_000))
-        return [*found, *million(box, 50_000 if quick else 1_000_000)]
+        return [*found, *command(box, 10_000 if quick else 100_000), *million(box, 50_000 if quick else 1_000_000)]
 
 
 async def _figures(box: NodeBox, runs: int, count: int) -> list[Figure]:
@@ -123,6 +123,48 @@ async def one_by_one(node: Node, run: int) -> None:
     """Twenty records, each on a stream of its own."""
     for record in records(f"single-{run}", 20):
         await node.records.push(record)
+
+
+# the command
+
+
+def command(box: NodeBox, count: int) -> list[Figure]:
+    """Lines of a file, and of a pipe, one in a hundred of them bad: exactly those have to fail."""
+    path = box.directory / "lines.jsonl"
+    found = []
+    for way in ("a file", "a pipe"):
+        lines, bad = bad_lines(way, count)
+        path.write_bytes(b"\n".join(lines))
+        arguments = box.command("record", "push", "--unique", str(path) if way == "a file" else "-")
+        started = time.perf_counter()
+        piped = None if way == "a file" else b"\n".join(lines)
+        done = subprocess.run(arguments, env=box.env, input=piped, capture_output=True, check=False)
+        seconds = time.perf_counter() - started
+        assert done.returncode == 1
+        results = [json.loads(line) for line in done.stdout.splitlines()]
+        assert [result["line"] for result in results] == list(range(1, count + 1))
+        assert {result["line"] for result in results if "error" in result} == bad
+        found.append(
+            {
+                "name": f"holdfast record push of {count:,} lines from {way}, 1 % of them bad",
+                "value": round(count / seconds),
+                "unit": "/s",
+                "goal": None,
+                "reached": None,
+                "runs": 1,
+                "note": "exactly the bad ones failed, each named by its line",
+            }
+        )
+    return found
+
+
+def bad_lines(way: str, count: int) -> tuple[list[bytes], set[int]]:
+    """Lines, and the numbers of those that are no JSON, no object, too large, or equal to one before."""
+    lines = [json.dumps(record).encode() for record in records(way, count)]
+    for place, number in enumerate(range(99, count, 100)):
+        kinds = (b"{not json", b"[1, 2]", lines[number - 50], b'{"text": "' + b"x" * (5 << 20) + b'"}')
+        lines[number] = kinds[place % (4 if place < 16 else 3)]
+    return lines, set(range(100, count + 1, 100))
 
 
 # memory
