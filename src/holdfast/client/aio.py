@@ -20,6 +20,7 @@ from .streams import Streams
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from .groups import Groups
     from .session_inbox import Pattern, Payload
     from .tokens import Tokens
 
@@ -50,6 +51,13 @@ class Node:
     async def close(self) -> None:
         """Hang up; jobs run on.  Idempotent."""
         await self._link.close()
+
+    @property
+    def groups(self) -> Groups:
+        """The groups that the node takes part in."""
+        from .groups import Groups
+
+        return Groups(self._link, self.channels)
 
     @property
     def tokens(self) -> Tokens:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from typing import Literal
 
     from ..status.model import NodeInfo
+    from .groups import SyncGroups
     from .session_inbox import Pattern, Payload
     from .sync_channels import SyncChannel, SyncChannels
     from .sync_output import SyncOutput
@@ -99,6 +100,13 @@ class SyncNode:
 
             self._records = SyncRecords(self)
         return self._records
+
+    @property
+    def groups(self) -> SyncGroups:
+        """The groups that the node takes part in."""
+        from .groups import SyncGroups
+
+        return SyncGroups(self, self.channels)
 
     @property
     def tokens(self) -> SyncTokens:

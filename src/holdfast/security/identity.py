@@ -12,6 +12,8 @@ Scope = Literal[
     "channels:read",
     "channels:write",
     "channels:create",
+    "groups:read",
+    "groups:write",
     "streams:read",
     "streams:write",
     "sessions:read",

@@ -1,0 +1,372 @@
+"""The groups a node takes part in: :class:`~holdfast.sync.api.GroupsApi` over the engine and the channels."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import structlog
+
+from ..channels.access import Owner
+from ..errors import (
+    AlreadyExists,
+    ChannelNotFound,
+    ClosedError,
+    HoldfastError,
+    LimitExceeded,
+    NotFound,
+    StorageError,
+    Unavailable,
+    UsageError,
+)
+from ..ids import check_name, new_token
+from ..subjects import word_of
+from ..sync.groups import (
+    GROUPS_PROCESS,
+    GroupInfo,
+    GroupPeer,
+    GroupSent,
+    GroupSnapshot,
+    GroupSpec,
+    LoggedMessage,
+    group_channel,
+)
+from .group_store import GroupRecord, GroupStore
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from ..channels.router import ChannelRouter
+    from ..clock import Clock
+    from ..engine.base import Engine
+    from ..limits import Limits
+    from ..sync.persistence.base import Persistence
+    from ..sync.transports.base import Transport
+    from ..sync.transports.udp import Udp
+    from .group_mirror import GroupMirror
+
+_logger = structlog.get_logger("holdfast.groups")
+
+
+class _Member:
+    """One group of this node."""
+
+    def __init__(self, record: GroupRecord) -> None:
+        self.record = record
+        self.transport: Transport | None = None
+        self.mirror: GroupMirror | None = None
+        self.error = ""
+        self.lock = asyncio.Lock()
+        """Held while it joins, leaves or is removed."""
+
+
+class NodeGroups:
+    """All groups of one node.  Each public method that is a command says in :class:`GroupsApi` what it does."""
+
+    def __init__(self, engine: Engine, router: ChannelRouter, *, clock: Clock, limits: Limits) -> None:
+        self._engine = engine
+        self._router = router
+        self._clock = clock
+        self._limits = limits
+        self._store = GroupStore(engine.kv)
+        self._members: dict[str, _Member] = {}
+        self._node = Owner("node")
+
+    # life
+
+    async def open(self) -> None:
+        """Take part in all groups again that were not left; one that cannot be says why in its status."""
+        for record in await self._store.load_all():
+            member = self._members[record.spec.name] = _Member(record)
+            if not record.left:
+                try:
+                    await self._join(member)
+                except HoldfastError as error:
+                    member.error = str(error)
+                    _logger.error("group.not_joined", group=record.spec.name, error=str(error))
+
+    async def close(self) -> None:
+        """Take no part any more, until the next start."""
+        await asyncio.gather(*(self._stop(member) for member in self._members.values()))
+
+    def __len__(self) -> int:
+        return len(self._members)
+
+    # commands
+
+    async def create(self, spec: GroupSpec) -> GroupInfo:
+        """See :meth:`GroupsApi.create`."""
+        check_spec(spec, self._limits)
+        if spec.name in self._members:
+            raise AlreadyExists(kind="group", name=spec.name, holder=self._members[spec.name].record.spec.me)
+        if len(self._members) >= self._limits.groups_max:
+            raise LimitExceeded(name="groups_max", limit=self._limits.groups_max, value=len(self._members) + 1)
+        member = self._members[spec.name] = _Member(GroupRecord(spec=spec, created_at=self._clock.wall()))
+        async with member.lock:
+            try:
+                await self._make_channel(spec)
+                await self._store.create(member.record)
+                await self._join(member)
+                await self._keep_address(member)
+            except BaseException:
+                del self._members[spec.name]
+                await self._store.forget(spec.name)
+                raise
+        _logger.info("group.created", group=spec.name, me=spec.me)
+        return self._info(member)
+
+    async def join(self, name: str) -> GroupInfo:
+        """See :meth:`GroupsApi.join`."""
+        async with self._held(name) as member:
+            if member.mirror is not None and member.mirror.failure is not None:
+                await self._stop(member)
+            if member.mirror is None:
+                await self._make_channel(member.record.spec)
+                await self._join(member)
+                await self._change(member, left=False)
+            return self._info(member)
+
+    async def leave(self, name: str) -> GroupInfo:
+        """See :meth:`GroupsApi.leave`."""
+        async with self._held(name) as member:
+            await self._change(member, left=True)
+            await self._stop(member)
+            return self._info(member)
+
+    async def set_peers(self, name: str, peers: list[str]) -> GroupInfo:
+        """See :meth:`GroupsApi.set_peers`."""
+        async with self._held(name) as member:
+            spec = member.record.spec
+            if not spec.listen:
+                raise UsageError(f"peers: group {name} is not one of listed peers", field="peers")
+            check_spec(replace(spec, peers=peers), self._limits)
+            await self._change(member, spec=replace(spec, peers=peers))
+            if member.transport is not None:
+                member.transport.set_peers(peers)  # type: ignore[attr-defined]  # who listens is a Udp
+            return self._info(member)
+
+    async def send(self, name: str, content: bytes, ephemeral: bool = False) -> GroupSent:
+        """See :meth:`GroupsApi.send`."""
+        mirror = self._active(name)
+        if ephemeral:
+            mirror.group.send_ephemeral(content)
+            return GroupSent(id="")
+        message_id = new_token(16)
+        return GroupSent(id=message_id, index=await mirror.send(message_id, content))
+
+    async def status(self, name: str) -> GroupInfo:
+        """See :meth:`GroupsApi.status`."""
+        return self._info(self._find(name))
+
+    async def list(self) -> list[GroupInfo]:
+        """See :meth:`GroupsApi.list`."""
+        return [self._info(member) for _, member in sorted(self._members.items())]
+
+    async def snapshot(self, name: str, limit: int = 100) -> GroupSnapshot:
+        """See :meth:`GroupsApi.snapshot`."""
+        if limit < 0:
+            raise UsageError(f"limit: {limit} is negative", field="limit")
+        group = self._active(name).group
+        log = group.log()
+        return GroupSnapshot(
+            name=name,
+            lamport=group.status().channel.lamport,
+            log=[
+                LoggedMessage(
+                    id=one.message_id, sender=one.sender_id, lamport=one.lamport or 0, content_bytes=len(one.content)
+                )
+                for one in log[max(0, len(log) - limit) :]
+            ],
+            missing=[entry.message_id for entry in group.missing()],
+        )
+
+    async def remove(self, name: str, keep_channel: bool = False) -> None:
+        """See :meth:`GroupsApi.remove`."""
+        async with self._held(name) as member:
+            await self._stop(member)
+            error = await self._persistence(member.record.spec).drop_channel(name)
+            if error is not None:
+                raise StorageError(f"group {name}: its state cannot be removed: {error}")
+            await self._store.forget(name)
+            if not keep_channel:
+                await self._remove_channel(name)
+            del self._members[name]
+        _logger.info("group.removed", group=name)
+
+    # parts
+
+    def _find(self, name: str) -> _Member:
+        member = self._members.get(name)
+        if member is None:
+            raise NotFound(kind="group", name=name)
+        return member
+
+    @asynccontextmanager
+    async def _held(self, name: str) -> AsyncIterator[_Member]:
+        """The group, with nobody else changing it."""
+        member = self._find(name)
+        async with member.lock:
+            if self._members.get(name) is not member:
+                raise NotFound(kind="group", name=name)
+            yield member
+
+    def _active(self, name: str) -> GroupMirror:
+        mirror = self._find(name).mirror
+        if mirror is None:
+            raise ClosedError(f"group {name} takes no part now; join it first")
+        return mirror
+
+    async def _change(self, member: _Member, **fields: object) -> None:
+        member.record = member.record.changed(**fields)
+        await self._store.save(member.record)
+
+    async def _join(self, member: _Member) -> None:
+        from ..sync.group import Group  # the protocol is not loaded by a node without groups
+        from .group_mirror import GroupMirror
+
+        spec = member.record.spec
+        transport = self._transport(spec)
+        group = Group(
+            spec.name,
+            me=spec.me,
+            transport=transport,
+            persistence=self._persistence(spec),
+            profile=spec.profile,
+            dialect=spec.dialect,
+            clock=self._clock,
+            limits=self._limits,
+        )
+
+        async def save_index(index: int) -> None:
+            await self._change(member, sent_index=index)
+
+        mirror = GroupMirror(group, member.record, self._router, self._engine.log, save_index=save_index)
+        try:
+            await mirror.open()
+        except OSError as error:
+            if isinstance(error, HoldfastError):
+                raise
+            where = spec.multicast or spec.listen
+            raise Unavailable(f"{where}: {error.strerror or error}", where) from error
+        member.transport, member.mirror, member.error = transport, mirror, ""
+
+    async def _keep_address(self, member: _Member) -> None:
+        """The free port that was found is the group's from now on: the others were told of it."""
+        listen = _address_of(member)
+        if listen and listen != member.record.spec.listen and member.record.spec.listen:
+            await self._change(member, spec=replace(member.record.spec, listen=listen))
+
+    async def _stop(self, member: _Member) -> None:
+        mirror, member.mirror, member.transport = member.mirror, None, None
+        if mirror is not None:
+            await mirror.close()
+
+    def _transport(self, spec: GroupSpec) -> Transport:
+        if spec.bus:
+            from ..sync.transports.bus import BusTransport
+
+            return BusTransport(self._engine.bus, f"groups.{word_of(spec.name)}", limits=self._limits)
+        return _udp(spec, self._limits)
+
+    def _persistence(self, spec: GroupSpec) -> Persistence:
+        from ..sync.persistence.engine import EnginePersistence
+
+        return EnginePersistence(self._engine, spec.name)
+
+    async def _make_channel(self, spec: GroupSpec) -> None:
+        await self._router.create(
+            self._node, GROUPS_PROCESS, spec.name, submitter=spec.me, retain=True, missing_ok=True
+        )
+
+    async def _remove_channel(self, name: str) -> None:
+        try:
+            await self._router.remove(self._node, group_channel(name), "its group was removed")
+        except ChannelNotFound:
+            pass
+
+    def _info(self, member: _Member) -> GroupInfo:
+        record, mirror = member.record, member.mirror
+        info = GroupInfo(
+            spec=record.spec, channel=group_channel(record.spec.name), created_at=record.created_at, error=member.error
+        )
+        if mirror is None:
+            return replace(info, state="left" if record.left else "failed")
+        failed = mirror.failure
+        status = mirror.group.status()
+        channel, counts, carried = status.channel, status.counts, status.transport
+        offset_s = self._clock.wall() - self._clock.now()
+        return replace(
+            info,
+            state="active" if failed is None else "failed",
+            error="" if failed is None else str(failed) or type(failed).__name__,
+            address=_address_of(member),
+            sync=channel.state,
+            lamport=channel.lamport,
+            history=channel.history,
+            outgoing=channel.outgoing,
+            incoming=channel.incoming,
+            missing=channel.missing,
+            lost=channel.lost,
+            sent=counts.sent,
+            delivered=counts.delivered,
+            duplicates=counts.duplicates,
+            acknowledged=counts.acknowledged,
+            repaired=counts.repaired,
+            malformed=counts.malformed + carried.malformed,
+            refused=counts.refused,
+            unsaved=channel.unsaved,
+            datagrams_sent=carried.datagrams_sent,
+            datagrams_received=carried.datagrams_received,
+            bytes_sent=carried.bytes_sent,
+            bytes_received=carried.bytes_received,
+            dropped=carried.dropped,
+            peers=[
+                GroupPeer(
+                    name=peer.sender_id,
+                    lamport=peer.lamport,
+                    last_seen=peer.last_seen + offset_s,
+                    behind=peer.unacknowledged,
+                )
+                for peer in channel.peers
+            ],
+        )
+
+
+def check_spec(spec: GroupSpec, limits: Limits) -> GroupSpec:
+    """``spec`` itself; UsageError naming the field that cannot be."""
+    check_name(spec.name, "spec.name")
+    check_name(spec.me, "spec.me")
+    if sum(map(bool, (spec.multicast, spec.listen, spec.bus))) != 1:
+        raise UsageError("spec: give one of multicast, listen and bus", field="spec")
+    if spec.peers and not spec.listen:
+        raise UsageError("spec.peers: only with listen", field="spec.peers")
+    from ..sync.profiles import profile_named
+
+    profile_named(spec.profile)
+    if not spec.bus:
+        _udp(spec, limits)
+    return spec
+
+
+def _address_of(member: _Member) -> str:
+    """Where it listens; empty if it does not."""
+    address = getattr(member.transport, "address", None)
+    if address is None:
+        return ""
+    host, port = address
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _udp(spec: GroupSpec, limits: Limits) -> Udp:
+    from ..sync.transports.udp import Udp
+
+    return Udp(
+        multicast=spec.multicast,
+        listen=spec.listen,
+        peers=spec.peers,
+        interface=spec.interface,
+        ttl=spec.ttl,
+        limits=limits,
+    )

@@ -1,0 +1,170 @@
+"""Groups of two real nodes over UDP on loopback: the CLI, the SDK, and a node that is killed."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import pytest
+
+import holdfast
+from holdfast.errors import AlreadyExists, ClosedError, NotFound, PermissionDenied, Unavailable, UsageError
+from holdfast.testing import NodeBox, wait_until
+
+
+class Two(NamedTuple):
+    alice: NodeBox
+    bob: NodeBox
+
+
+@pytest.fixture
+def two() -> Iterator[Two]:
+    """Two nodes that take part in the group ``ops``."""
+    with NodeBox.temporary() as alice, NodeBox.temporary() as bob:
+        for box in (alice, bob):
+            box.start_node()
+        first = made(alice, "alice")
+        second = made(bob, "bob", "--peer", first)
+        alice.run("group", "join", "ops", "--peer", second)
+        yield Two(alice, bob)
+
+
+def made(box: NodeBox, me: str, *options: str) -> str:
+    done = box.run("group", "create", "ops", "--me", me, "--listen", "127.0.0.1:0", "-o", "json", *options)
+    info = json.loads(done.stdout)
+    assert info["address"] == info["spec"]["listen"]
+    return str(info["address"])
+
+
+def entries(box: NodeBox) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = json.loads(box.run("channel", "read", "groups/ops", "-o", "json").stdout)
+    return found
+
+
+def payloads(box: NodeBox) -> list[str]:
+    return [entry["payload"] for entry in entries(box)]
+
+
+def status(box: NodeBox) -> dict[str, Any]:
+    (found,) = json.loads(box.run("group", "status", "ops", "-o", "json").stdout)
+    assert isinstance(found, dict)
+    return found
+
+
+def test_what_one_node_sends_is_in_the_channels_of_both(two: Two) -> None:
+    assert two.alice.run("group", "send", "ops", "one", "word").stdout == b"1\n"
+    wait_until(lambda: payloads(two.bob) == ["one word"], "bob has it")
+    two.bob.run("group", "send", "ops", "--lines", "-f", "-", input=b"two\nthree\n")
+    two.bob.run("channel", "append", "groups/ops", "four")
+    wait_until(lambda: len(payloads(two.alice)) == 4, "alice has all")
+    assert payloads(two.alice) == payloads(two.bob) == ["one word", "two", "three", "four"]
+    senders = [entry["sender"] for entry in entries(two.alice)]
+    assert senders == ["alice", "bob", "bob", "bob"]
+    assert [entry["headers"].get("group-id") for entry in entries(two.alice)][1:] != [None] * 3
+    wait_until(lambda: status(two.bob)["outgoing"] == 0, "alice has acknowledged all of bob's")
+    shown = json.loads(two.alice.run("group", "snapshot", "ops", "-o", "json").stdout)
+    assert shown == json.loads(two.bob.run("group", "snapshot", "ops", "-o", "json").stdout) | {
+        "lamport": shown["lamport"]
+    }
+    assert [one["sender"] for one in shown["log"]] == senders
+    table = two.alice.run("group", "status").stdout.decode()
+    assert "synced" in table and "alice" in table
+
+
+def test_a_node_that_is_killed_has_everything_once_and_in_order_when_it_is_back(two: Two) -> None:
+    with holdfast.connect_sync(two.alice.url) as alice, holdfast.connect_sync(two.bob.url) as bob:
+        for number in range(50):
+            alice.groups.group("ops").send(f"a{number}")
+            bob.groups.group("ops").send(f"b{number}")
+    two.bob.kill_node()
+    with holdfast.connect_sync(two.alice.url) as alice:
+        for number in range(50, 100):
+            alice.groups.group("ops").send(f"a{number}")
+    two.bob.start_node()
+    assert status(two.bob)["state"] == "active"
+    two.bob.run("group", "send", "ops", "here again")
+    wait_until(lambda: len(payloads(two.bob)) == len(payloads(two.alice)) == 151, "both have all")
+    for box in (two.alice, two.bob):
+        found = payloads(box)
+        assert [one for one in found if one.startswith("a")] == [f"a{number}" for number in range(100)]
+        assert [one for one in found if one.startswith("b")] == [f"b{number}" for number in range(50)]
+        assert len(set(found)) == 151
+        ids = [entry["headers"]["group-id"] for entry in entries(box)]
+        assert len(set(ids)) == 151
+
+
+def test_leaving_and_joining_again_loses_nothing(two: Two) -> None:
+    two.alice.run("group", "send", "ops", "one")
+    wait_until(lambda: payloads(two.bob) == ["one"], "bob has it")
+    assert two.bob.run("group", "leave", "ops").stdout == b"ops\n"
+    assert status(two.bob)["state"] == "left"
+    assert b"join it first" in two.bob.run("group", "send", "ops", "x", code=None).stderr
+    two.alice.run("group", "send", "ops", "two")
+    two.bob.run("channel", "append", "groups/ops", "written while away")
+    two.bob.run("group", "join", "ops")
+    wait_until(lambda: len(payloads(two.alice)) == len(payloads(two.bob)) == 3, "both have all")
+    assert set(payloads(two.alice)) == {"one", "two", "written while away"}
+    assert two.bob.run("group", "rm", "ops").stdout == b"ops\n"
+    assert json.loads(two.bob.run("group", "status", "-o", "json").stdout) == []
+    assert json.loads(two.bob.run("channel", "ls", "-o", "json").stdout) == []
+
+
+def test_the_async_sdk(two: Two) -> None:
+    async def main() -> None:
+        async with holdfast.connect(two.alice.url) as alice, holdfast.connect(two.bob.url) as bob:
+            group = await alice.groups.get("ops")
+            other = bob.groups.group("ops")
+            async with other.channel.subscribe() as subscription:
+                sent = await group.send("hello")
+                entry = await anext(subscription)
+                assert (entry.text, entry.sender, entry.headers["group-id"]) == ("hello", "alice", sent.id)
+            info = await other.status()
+            assert (info.delivered, info.sync, [peer.name for peer in info.peers]) == (1, "synced", ["alice"])
+            assert (await group.send(b"beep", ephemeral=True)).index == 0
+            assert [one.id for one in (await other.snapshot()).log] == [sent.id]
+            with pytest.raises(AlreadyExists):
+                await alice.groups.create("ops", "x", bus=True)
+            with pytest.raises(UsageError, match="one of multicast, listen and bus"):
+                await alice.groups.create("other", "x")
+            with pytest.raises(UsageError, match="multicast"):
+                await alice.groups.create("other", "x", multicast="10.0.0.1:1")
+            with pytest.raises(UsageError, match="profile"):
+                await alice.groups.create("other", "x", bus=True, profile="moon")
+            with pytest.raises(Unavailable, match=r"192\.0\.2\.1"):
+                await alice.groups.create("other", "x", listen="192.0.2.1:9")
+            with pytest.raises(UsageError, match="content"):
+                await group.send(b"")
+            with pytest.raises(NotFound):
+                await alice.groups.get("other")
+            await (await alice.groups.create("other", "x", bus=True)).leave()
+            with pytest.raises(ClosedError):
+                await alice.groups.group("other").send("x")
+            assert [info.spec.name for info in await alice.groups.list()] == ["ops", "other"]
+            await alice.groups.group("other").remove(keep_channel=True)
+            assert [info.id for info in await alice.channels.list()] == ["groups/ops", "groups/other"]
+
+    asyncio.run(asyncio.wait_for(main(), 60))
+
+
+def test_tokens_need_the_scopes_of_groups() -> None:
+    with NodeBox.temporary() as box:
+        box.start_node("--listen", "tcp://127.0.0.1:0")
+        url = box.listening("tcp")
+        box.run("group", "create", "ops", "--me", "alice", "--bus")
+
+        def token(*scopes: str) -> str:
+            words = [word for scope in scopes for word in ("--scope", scope)]
+            return box.run("token", "mint", "--sub", "carol", *words).stdout.decode().strip()
+
+        with holdfast.connect_sync(url, token=token("groups:read")) as node:
+            assert [info.spec.me for info in node.groups.list()] == ["alice"]
+            with pytest.raises(PermissionDenied):
+                node.groups.group("ops").send("x")
+        with holdfast.connect_sync(url, token=token("groups:write")) as node:
+            assert node.groups.group("ops").send("x").index == 1
+            with pytest.raises(PermissionDenied):
+                node.groups.list()
+        with holdfast.connect_sync(url, token=token("channels:read")) as node, pytest.raises(PermissionDenied):
+            node.groups.list()
