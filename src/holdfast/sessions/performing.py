@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Coroutine
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import structlog
@@ -31,7 +33,7 @@ from .outlet import Outlet, Position
 from .patterns import provider_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from ..clock import Clock
     from ..limits import Limits
@@ -42,6 +44,8 @@ if TYPE_CHECKING:
     from .store import SessionStore
 
 _logger = structlog.get_logger("holdfast.sessions")
+
+Work = Callable[[], Coroutine[Any, Any, None]]
 
 
 class Performer:
@@ -117,7 +121,7 @@ class Performer:
             self._actor.post(lambda now: self._actor.core.receive_feed_failed(feed.pattern, reason, now))
 
     def _open_feed(self, effect: OpenFeed) -> None:
-        self._work(effect.pattern, self._opening(self.feed(effect.pattern)))
+        self._work(effect.pattern, partial(self._opening, self.feed(effect.pattern)))
 
     async def _opening(self, feed: LiveFeed) -> None:
         pattern = feed.pattern
@@ -142,14 +146,14 @@ class Performer:
 
     def _close_feed(self, pattern: str) -> asyncio.Task[None] | None:
         feed = self._feeds.pop(pattern, None)
-        return None if feed is None else self._work(pattern, self._closing(feed))
+        return None if feed is None else self._work(pattern, partial(self._closing, feed))
 
     async def _closing(self, feed: LiveFeed) -> None:
         feed.provider = None
         if feed.stream is not None:
             await _quietly(feed.stream.close(), "feed", feed.pattern)
 
-    def _work(self, pattern: str, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+    def _work(self, pattern: str, work: Work) -> asyncio.Task[None]:
         task = self.spawn(_after(self._feed_work.get(pattern), work), f"feed-{pattern}")
         self._feed_work[pattern] = task
 
@@ -400,10 +404,11 @@ def _replay(spec: PatternSpec, info: SubjectInfo) -> SourceReplay:
     )
 
 
-async def _after(before: asyncio.Task[None] | None, work: Coroutine[Any, Any, None]) -> None:
+async def _after(before: asyncio.Task[None] | None, work: Work) -> None:
+    """``work`` is not begun before: a coroutine that is never awaited is a warning."""
     if before is not None:
         await asyncio.wait([before])
-    await work
+    await work()
 
 
 async def _outcome(work: Coroutine[Any, Any, None], what: str) -> HoldfastError | None:

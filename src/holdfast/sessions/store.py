@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Coroutine
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
@@ -12,7 +14,7 @@ from .model import PatternSpec
 from .outlet import Position
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from ..engine.base import Engine
     from .state import Session
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
 SESSIONS = "sessions/"
 CURSORS = "session-cursors/"
 PROVIDERS = "session-providers/"
+
+Work = Callable[[], Coroutine[Any, Any, None]]
 
 
 class StoredSession(msgspec.Struct, frozen=True):
@@ -89,7 +93,7 @@ class SessionStore:
     ) -> asyncio.Task[None]:
         """Store the session, and ``cursors`` before it."""
         stored = StoredSession(session.caller.grant(), session.idle_after, session.created_at, version, list(patterns))
-        return self._next(session.id, self._save(session.id, stored, cursors))
+        return self._next(session.id, partial(self._save, session.id, stored, cursors))
 
     async def _save(self, session_id: str, stored: StoredSession, cursors: Mapping[str, Position]) -> None:
         await self.move(session_id, cursors)
@@ -109,20 +113,20 @@ class SessionStore:
 
     def forget_cursors(self, session_id: str, subjects: Sequence[str]) -> asyncio.Task[None]:
         """These sources are gone."""
-        return self._next(session_id, self._forget_cursors(session_id, subjects))
+        return self._next(session_id, partial(self._forget_cursors, session_id, subjects))
 
     async def _forget_cursors(self, session_id: str, subjects: Sequence[str]) -> None:
         await asyncio.gather(*(self._kv.delete(f"{CURSORS}{session_id}/{subject}") for subject in subjects))
 
     def forget(self, session_id: str, subjects: Sequence[str]) -> asyncio.Task[None]:
         """Remove it, and its cursors of ``subjects``; one that is stored later goes at the next :meth:`load_all`."""
-        return self._next(session_id, self._forget(session_id, subjects))
+        return self._next(session_id, partial(self._forget, session_id, subjects))
 
     async def _forget(self, session_id: str, subjects: Sequence[str]) -> None:
         await self._kv.delete(SESSIONS + session_id)
         await self._forget_cursors(session_id, subjects)
 
-    def _next(self, session_id: str, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+    def _next(self, session_id: str, work: Work) -> asyncio.Task[None]:
         """Do ``work`` after what is under way for the session."""
         task = asyncio.create_task(_after(self._last.get(session_id), work), name=f"session-store-{session_id}")
         self._last[session_id] = task
@@ -147,10 +151,11 @@ class SessionStore:
         await self._kv.delete(PROVIDERS + name)
 
 
-async def _after(before: asyncio.Task[None] | None, work: Coroutine[Any, Any, None]) -> None:
+async def _after(before: asyncio.Task[None] | None, work: Work) -> None:
+    """``work`` is not begun before: a coroutine that is never awaited is a warning."""
     if before is not None:
         await asyncio.wait([before])
-    await work
+    await work()
 
 
 def _decode(decoder: Any, key: str, value: bytes) -> Any:

@@ -366,6 +366,7 @@ class Shelf(BaseProvider):
         """A durable subject is removed."""
         del self.logs[subject]
         self.trimmed.pop(subject, None)
+        self.over.discard(subject)
         for pattern, sink in list(self.sinks.items()):
             if matches(pattern, subject):
                 sink.gone(subject, "dropped")

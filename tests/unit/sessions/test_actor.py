@@ -560,3 +560,21 @@ def test_after_the_end_nothing_is_answered_with_a_hang(live: Live, ann: Stranger
         await house.up()
 
     live(story)
+
+
+def test_a_source_that_is_shorter_than_the_cursor_is_given_from_its_beginning(live: Live, ann: Stranger) -> None:
+    async def story(house: House) -> None:
+        house.shelf.append("shelf.a.log", b"1", b"2", b"3")
+        session = (await house.sessions.new(ann, specs("shelf.>"), 60.0)).id
+        client = await house.attach(ann, session)
+        await client.take(3)
+        await house.sessions.ack(ann, session, 1, 3)
+        await house.down()
+        house.shelf.logs["shelf.a.log"] = [b"anew"]
+        await house.up()
+        client = await house.attach(ann, session)
+        gap, message = await client.take(2)
+        assert (gap.kind, message.payload) == ("gap", b"anew")
+        assert "before 3" in gap.detail["reason"]
+
+    live(story)
