@@ -8,14 +8,14 @@ import shutil
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.parse import quote
 
 import pytest
 from playwright.sync_api import BrowserContext, Page, sync_playwright
 
-from holdfast.client.sync import SyncNode, connect_sync
+from holdfast.client.sync import SyncJob, SyncNode, connect_sync
 from holdfast.testing import PATIENCE_S, NodeBox, wait_until
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
@@ -103,6 +103,17 @@ def link_to(node: SyncNode, channel: str) -> tuple[str, str]:
     return node.tokens.link(rights.info.id, to=f"/?channel={quote(channel, safe='/')}").url, rights.info.id
 
 
+def feed(node: SyncNode, job_id: str, count: int) -> None:
+    """Let the agent write so many tokens, once its keeper can be reached."""
+    job = wait_until(lambda: _connected(node, job_id), "the node has found the keeper")
+    job.send(b"\n" * count)
+
+
+def _connected(node: SyncNode, job_id: str) -> SyncJob | None:
+    job = node.jobs.get(job_id)
+    return job if job.info.link == "connected" else None
+
+
 def shown(page: Page) -> Seen:
     """The tokens on the page."""
     found = page.evaluate("[...document.querySelectorAll('#answer span')].map(t => [+t.dataset.index, t.textContent])")
@@ -134,17 +145,34 @@ class Viewer:
             index, _, token = line.decode().rstrip("\n").partition(" ")
             self.seen.append((int(index), token))
 
-    def end(self, *, kill: bool = False) -> None:
-        if kill:
-            self._process.kill()
-        code = self._process.wait(PATIENCE_S)
-        assert kill or code == 0
+    def wait(self) -> int:
+        """Until it has ended by itself."""
+        return self._process.wait(PATIENCE_S)
+
+    def kill(self) -> None:
+        """Idempotent; nothing of it is left."""
+        self._process.kill()
+        self._process.wait()
         assert self._process.stdout is not None
         self._process.stdout.close()
 
 
+@pytest.fixture
+def watch(box: NodeBox) -> Iterator[Callable[..., Viewer]]:
+    """Starts viewers; they end with the test."""
+    viewers: list[Viewer] = []
+
+    def start(channel: str, after: int = 0) -> Viewer:
+        viewers.append(Viewer(box, channel, after))
+        return viewers[-1]
+
+    yield start
+    for viewer in viewers:
+        viewer.kill()
+
+
 def test_a_browser_and_two_subscribers_see_every_token_once_in_order(
-    box: NodeBox, browser: BrowserContext, port: int
+    box: NodeBox, browser: BrowserContext, port: int, watch: Callable[..., Viewer]
 ) -> None:
     """One subscriber is killed and resumed, then the node is killed and started again, while tokens come."""
     start(box, port)
@@ -154,26 +182,26 @@ def test_a_browser_and_two_subscribers_see_every_token_once_in_order(
         )
         channel = job.channel("tokens").id
         page = enter(browser, link_to(node, channel)[0])
-        lasting, killed = Viewer(box, channel), Viewer(box, channel)
+        lasting, killed = watch(channel), watch(channel)
 
-        job.send(b"\n" * 40)
+        feed(node, job.id, 40)
         wait_for(page, "live", 40)
+        lasting.read(1)  # it is there, and will have to come back
         killed.read(30)
-        killed.end(kill=True)
+        killed.kill()
 
-        job.send(b"\n" * 30)
+        feed(node, job.id, 30)
         box.kill_node()
         wait_for(page, "cut")
         start(box, port)
-        resumed = Viewer(box, channel, after=killed.seen[-1][0])
+        resumed = watch(channel, after=killed.seen[-1][0])
         wait_for(page, "live", 70)
 
-        node.jobs.get(job.id).send(b"\n" * len(EXPECTED))
+        feed(node, job.id, len(EXPECTED))
         wait_for(page, "ended")
         lasting.read()
         resumed.read()
-        for viewer in (lasting, resumed):
-            viewer.end()
+        assert lasting.wait() == resumed.wait() == 0
         assert shown(page) == EXPECTED
         assert lasting.seen == EXPECTED
         assert killed.seen + resumed.seen == EXPECTED
