@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from ..client.sync import SyncJob
     from ..rpc.blocking import BlockingConnection
 
-LOOK_S = 5.0
+LOOK_S = 2.0
 """How often the node is asked how the job is."""
 
 

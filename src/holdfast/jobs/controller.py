@@ -243,6 +243,8 @@ class JobController:
         if not 0 <= grace_s <= 3600:
             raise UsageError(f"grace_s: {grace_s} is not between 0 and 3600", field="grace_s")
         await self._stopper.stop(job, self._link(job), grace_s)
+        if job.removed:
+            raise NotFound(f"job {job.label} was removed while it was stopped", kind="job", name=job.id)
         return job.info()
 
     async def remove(self, job: Job, *, force: bool) -> None:
