@@ -244,8 +244,12 @@ class Limits(NamedTuple):
     """Channels of one participant."""
     group_outgoing_max: int = 100_000
     """Messages of one participant in one channel that nobody has acknowledged; then none can be added."""
+    group_outgoing_bytes_max: int = 64 * MIB
+    """The same in bytes."""
     group_incoming_max: int = 10_000
     """Messages of one channel waiting for what they depend on; then others that would have to wait are refused."""
+    group_incoming_bytes_max: int = 64 * MIB
+    """The same in bytes."""
     group_missing_max: int = 20_000
     """Messages waited for in one channel; then a message that makes it more is refused."""
     group_peers_max: int = 1_000

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from binascii import b2a_base64
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from hashlib import blake2b
 from heapq import heapify, heappop, heappush
 from itertools import islice
@@ -76,6 +76,7 @@ class Channel:
             shared.wire,
             profile.history_max,
             max(profile.causal_entries, profile.sync_entries),
+            bytes_limit=profile.history_bytes_max,
             track_heads=profile.causal_heads > 0,
         )
         self.bloom = RollingBloom(
@@ -109,8 +110,11 @@ class Channel:
             return outgoing.items[message_id].record.data
         if len(outgoing.items) >= LIMITS.group_outgoing_max:
             raise LimitExceeded(name="group_outgoing_max", limit=LIMITS.group_outgoing_max, value=len(outgoing.items))
-        if message_id is not None and message_id in history.records:
-            raise UsageError(f"message_id: {message_id!r} is that of a message in the history", field="message_id")
+        if outgoing.held_bytes + len(content) > LIMITS.group_outgoing_bytes_max:
+            held, limit = outgoing.held_bytes + len(content), LIMITS.group_outgoing_bytes_max
+            raise LimitExceeded(name="group_outgoing_bytes_max", limit=limit, value=held)
+        if message_id is not None and (message_id in history.records or message_id in self.incoming.waiting):
+            raise UsageError(f"message_id: {message_id!r} is that of another message", field="message_id")
         self.lamport = lamport = self._next_lamport(now)
         if message_id is None:
             message_id = self._make_id(lamport, content)
@@ -139,6 +143,10 @@ class Channel:
         self.since_sent = 0
         self.pace.happened(now)
         self.journal.touch()
+        if message_id in self.incoming.missing:
+            # Ours, from a life we do not remember: whatever waits for it has it now.
+            self.repair.arrived(message_id)
+            self.cascade(message_id)
         return data
 
     def wrap_ephemeral(self, content: bytes, message_id: str | None) -> bytes:
@@ -235,7 +243,7 @@ class Channel:
         elif own:
             return Unwrapped(b"", (), self.name, message_id, sender_id, "sync", duplicate=True)
         missing, ours = self._inspect(message)
-        self._check(lamport, missing, now, waits=bool(content))
+        self._check(lamport, missing, now, waits=len(kept) if content else 0)
         # From here on nothing fails.
         self._take_clock(lamport)
         self._take_word(message, ours, now, own=own)
@@ -323,7 +331,7 @@ class Channel:
         ours = [record for record in found if record is not None and record.sequence]
         return tuple(missing.values()), ours
 
-    def _check(self, lamport: int, missing: tuple[HistoryEntry, ...], now: float, *, waits: bool) -> None:
+    def _check(self, lamport: int, missing: tuple[HistoryEntry, ...], now: float, *, waits: int) -> None:
         ahead = LIMITS.group_clock_ahead_max
         if lamport - ahead > self.shared.ticks(now):
             raise ProtocolError(f"lamport_timestamp {lamport}: over {ahead} ticks in the future", "clock", 0)
@@ -334,6 +342,9 @@ class Channel:
             raise LimitExceeded(
                 name="group_incoming_max", limit=LIMITS.group_incoming_max, value=len(incoming.waiting) + 1
             )
+        if waits and incoming.held_bytes + waits > LIMITS.group_incoming_bytes_max:
+            held, limit = incoming.held_bytes + waits, LIMITS.group_incoming_bytes_max
+            raise LimitExceeded(name="group_incoming_bytes_max", limit=limit, value=held)
         if len(incoming.missing) + len(missing) > LIMITS.group_missing_max:
             raise LimitExceeded(
                 name="group_missing_max",
@@ -479,11 +490,11 @@ class Channel:
         else:
             shared.events.append(MessageReady(self.name, message_id, sender_id, lamport, message.content, lost))
 
-    def _remember(self, record: Record, evicted: Record | None) -> None:
+    def _remember(self, record: Record, evicted: Sequence[Record]) -> None:
         if self.bloom.add(record.hashes):
             self.rebuild_bloom()
-        if evicted is not None:
-            sent = self.outgoing.items.get(evicted.message_id)
+        for gone in evicted:
+            sent = self.outgoing.items.get(gone.message_id)
             if sent is not None:
                 sent.piece = b""
         if self.shared.hints:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 
 from .bloom import Hashes
@@ -55,8 +55,11 @@ class History:
     """
 
     __slots__ = (
+        "_bytes",
+        "_bytes_limit",
         "_limit",
         "_order",
+        "_past_order",
         "_recent",
         "_track_heads",
         "_wire",
@@ -67,15 +70,20 @@ class History:
         "records",
     )
 
-    def __init__(self, wire: Wire, limit: int, recent: int, *, track_heads: bool = True) -> None:
+    def __init__(
+        self, wire: Wire, limit: int, recent: int, *, bytes_limit: int = 2**62, track_heads: bool = True
+    ) -> None:
         self._wire = wire
         self._track_heads = track_heads
         self._limit = limit
+        self._bytes = 0
+        self._bytes_limit = bytes_limit
         self._order: deque[Record] = deque()
         self._recent: deque[Record] = deque(maxlen=max(1, min(recent, limit)))
         self.records: dict[str, Record] = {}
         self.past: dict[str, None] = {}
         """Ids of messages that were here, so that one coming again much later is known; not stored."""
+        self._past_order: deque[str] = deque()
         self.heads: dict[str, Record] = {}
         self.pending: dict[str, bool] = {}
         self.last_own: Record | None = None
@@ -96,8 +104,8 @@ class History:
 
     # changes
 
-    def add(self, record: Record, refers_to: Iterable[HistoryEntry], *, persistent: bool) -> Record | None:
-        """Append a message that is not there; the one that had to go for it, if any."""
+    def add(self, record: Record, refers_to: Iterable[HistoryEntry], *, persistent: bool) -> Sequence[Record]:
+        """Append a message that is not there; those that had to go for it."""
         message_id = record.message_id
         if self._track_heads:
             heads = self.heads
@@ -107,8 +115,8 @@ class History:
 
     def add_own(
         self, record: Record, *, all_heads: bool, referred: Iterable[Record], persistent: bool
-    ) -> Record | None:
-        """Append a message of ours; it refers to ``referred``, which are all heads or not."""
+    ) -> Sequence[Record]:
+        """Append a message of ours, which refers to ``referred``: all heads or not; those that had to go for it."""
         if all_heads:
             self.heads.clear()
         elif self._track_heads:
@@ -117,26 +125,31 @@ class History:
         self.last_own = record
         return self._append(record.message_id, record, persistent)
 
-    def _append(self, message_id: str, record: Record, persistent: bool) -> Record | None:
+    def _append(self, message_id: str, record: Record, persistent: bool) -> Sequence[Record]:
         if self._track_heads:
             self.heads[message_id] = record
         self.records[message_id] = record
         self._order.append(record)
         self._recent.append(record)
+        self._bytes += len(record.data)
         if persistent:
             self.pending.pop(message_id, None)
             self.pending[message_id] = True
-        if len(self._order) <= self._limit:
-            return None
-        return self._evict(persistent)
+        if len(self._order) <= self._limit and self._bytes <= self._bytes_limit:
+            return ()
+        evicted = []
+        while len(self._order) > self._limit or (self._bytes > self._bytes_limit and len(self._order) > 1):
+            evicted.append(self._evict(persistent))
+        return evicted
 
     def _evict(self, persistent: bool) -> Record:
         oldest = self._order.popleft()
         message_id = oldest.message_id
+        self._bytes -= len(oldest.data)
+        if self._recent[0] is oldest:
+            self._recent.popleft()
         del self.records[message_id]
-        self.past[message_id] = None
-        if len(self.past) > _PAST_SHARE * self._limit:
-            del self.past[next(iter(self.past))]
+        self._remember_past(message_id)
         self.heads.pop(message_id, None)
         oldest.stored = False
         if persistent:
@@ -145,6 +158,13 @@ class History:
             if len(self.pending) > 2 * self._limit:
                 self._forget_eviction()
         return oldest
+
+    def _remember_past(self, message_id: str) -> None:
+        self.past[message_id] = None
+        self._past_order.append(message_id)
+        if len(self._past_order) > _PAST_SHARE * self._limit:
+            # Not the dictionary's first key: finding that costs what was deleted before it.
+            self.past.pop(self._past_order.popleft(), None)
 
     def _forget_eviction(self) -> None:
         """During an outage evictions would pile up; one that is never stored is made up for by the next load."""

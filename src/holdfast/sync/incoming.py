@@ -37,10 +37,12 @@ class Missing:
 class Incoming:
     """A graph in two dictionaries, so that a delivery finds what it unblocks without looking at the rest."""
 
-    __slots__ = ("_due", "_lost_s", "missing", "waiting")
+    __slots__ = ("_due", "_lost_s", "held_bytes", "missing", "waiting")
 
     def __init__(self, lost_s: float) -> None:
         self._lost_s = lost_s
+        self.held_bytes = 0
+        """Of the messages that wait."""
         self.waiting: dict[str, Waiting] = {}
         self.missing: dict[str, Missing] = {}
         self._due = Deadlines()
@@ -54,6 +56,7 @@ class Incoming:
         """Keep a message until all of ``missing`` are met."""
         message_id = waiting.message.message_id
         self.waiting[message_id] = waiting
+        self.held_bytes += len(waiting.kept)
         for entry in missing:
             self.expect(entry)
             self.missing[entry.message_id].waiting.append(message_id)
@@ -76,6 +79,7 @@ class Incoming:
                 waiting.lost += (message_id,)
             if not waiting.missing:
                 del self.waiting[name]
+                self.held_bytes -= len(waiting.kept)
                 self._due.cancel(name)
                 ready.append(waiting)
         return ready

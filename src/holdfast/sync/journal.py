@@ -151,8 +151,11 @@ class Journal:
 # from a snapshot
 
 
-def restore(channel: Channel, stored: ChannelData) -> None:
-    """Bring back what was stored, and finish what was half done.  CorruptionError if any of it cannot be read."""
+def restore(channel: Channel, stored: ChannelData, now: float) -> None:
+    """Bring back what was stored, and finish what was half done.  CorruptionError if any of it cannot be read.
+
+    A wall clock that was set back meanwhile makes no time lie further ahead than it could have at ``now``.
+    """
     where = f"stored channel {channel.name!r}"
     meta = decode_meta(stored.meta, where) if stored.meta else None
     if meta is not None:
@@ -166,9 +169,9 @@ def restore(channel: Channel, stored: ChannelData) -> None:
     _count_own(channel)
     channel.rebuild_bloom()
     if meta is not None:
-        _restore_outgoing(channel, meta, where)
-        _restore_repair(channel, meta)
-        _restore_incoming(channel, meta, where)
+        _restore_outgoing(channel, meta, where, now)
+        _restore_repair(channel, meta, now)
+        _restore_incoming(channel, meta, where, now)
     if channel.history.pending:
         channel.journal.touch()
 
@@ -200,9 +203,9 @@ def _restore_record(channel: Channel, item: StoredMessage, where: str) -> None:
     record.hint = item.hint
     record.stored = True
     # The first to go, if the history may hold less than before, is told to storage as any other.
-    evicted = channel.history.add(record, message.causal, persistent=False)
-    if evicted is not None and shared.persistent:
-        channel.history.pending[evicted.message_id] = False
+    for evicted in channel.history.add(record, message.causal, persistent=False):
+        if shared.persistent:
+            channel.history.pending[evicted.message_id] = False
 
 
 def _count_own(channel: Channel) -> None:
@@ -216,7 +219,7 @@ def _count_own(channel: Channel) -> None:
     channel.sequence = len(own)
 
 
-def _restore_outgoing(channel: Channel, meta: ChannelMeta, where: str) -> None:
+def _restore_outgoing(channel: Channel, meta: ChannelMeta, where: str, now: float) -> None:
     sent = []
     evicted = []
     for item in meta.outgoing:
@@ -232,7 +235,7 @@ def _restore_outgoing(channel: Channel, meta: ChannelMeta, where: str) -> None:
         if record is None:
             channel.shared.events.append(MessageUnacknowledged(channel.name, item.message_id, item.attempts))
             continue
-        sent_at = channel.shared.from_unix_ms(item.sent_ms)
+        sent_at = min(now, channel.shared.from_unix_ms(item.sent_ms))
         sent.append(Sent(record, sent_at, item.attempts, item.filters))
     for number, record in enumerate(sorted(evicted, key=lambda record: record.lamport)):
         record.sequence = number - len(evicted)
@@ -240,22 +243,23 @@ def _restore_outgoing(channel: Channel, meta: ChannelMeta, where: str) -> None:
         channel.outgoing.add(one)
 
 
-def _restore_repair(channel: Channel, meta: ChannelMeta) -> None:
+def _restore_repair(channel: Channel, meta: ChannelMeta, now: float) -> None:
     shared, repair, records = channel.shared, channel.repair, channel.history.records
     if not shared.participant:
         return
+    longest_s = shared.profile.repair_max_s + 8 * shared.profile.repair_again_s
     for wanted in meta.requests:
         if wanted.entry.message_id not in records:
             if wanted.entry.message_id not in channel.absent:
                 channel.incoming.expect(wanted.entry)
-            request = Request(wanted.entry, shared.from_unix_ms(wanted.since_ms), wanted.attempts)
-            repair.restore_request(request, shared.from_unix_ms(wanted.due_ms))
+            request = Request(wanted.entry, min(now, shared.from_unix_ms(wanted.since_ms)), wanted.attempts)
+            repair.restore_request(request, min(now + longest_s, shared.from_unix_ms(wanted.due_ms)))
     for asked in meta.responses:
         if asked.entry.message_id in records:
-            repair.restore_response(Response(asked.entry), shared.from_unix_ms(asked.due_ms))
+            repair.restore_response(Response(asked.entry), min(now + longest_s, shared.from_unix_ms(asked.due_ms)))
 
 
-def _restore_incoming(channel: Channel, meta: ChannelMeta, where: str) -> None:
+def _restore_incoming(channel: Channel, meta: ChannelMeta, where: str, now: float) -> None:
     """Those that wait come back; what they wait for and was delivered after all is met."""
     records = channel.history.records
     for item in meta.incoming:
@@ -264,7 +268,8 @@ def _restore_incoming(channel: Channel, meta: ChannelMeta, where: str) -> None:
             continue
         entries = {entry.message_id: entry for entry in message.causal}
         missing = tuple([entries.get(name, HistoryEntry(name)) for name in item.missing])
-        waiting = Waiting(message, item.data, set(item.missing), channel.shared.from_unix_ms(item.received_ms))
+        received_at = min(now, channel.shared.from_unix_ms(item.received_ms))
+        waiting = Waiting(message, item.data, set(item.missing), received_at)
         waiting.lost = item.lost
         channel.incoming.add(waiting, missing)
     for name in [name for name in channel.incoming.missing if name in records]:

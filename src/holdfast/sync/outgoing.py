@@ -32,10 +32,11 @@ class Sent:
 class Outgoing:
     """They are in the order they were sent."""
 
-    __slots__ = ("_ack_s", "_due", "_order", "_profile", "_review", "items")
+    __slots__ = ("_ack_s", "_due", "_order", "_profile", "_review", "held_bytes", "items")
 
     def __init__(self, profile: Profile) -> None:
         self._profile = profile
+        self.held_bytes = 0
         self.items: dict[str, Sent] = {}
         self._due = Deadlines()
         self._order: deque[Sent] = deque()
@@ -45,6 +46,7 @@ class Outgoing:
     def add(self, sent: Sent) -> None:
         """Wait for somebody to acknowledge it."""
         self.items[sent.record.message_id] = sent
+        self.held_bytes += len(sent.record.data)
         self._order.append(sent)
         self._review.append(sent)
         if len(self._order) > 2 * len(self.items) + 64:
@@ -71,6 +73,7 @@ class Outgoing:
         if sent is None:
             return False
         self._due.cancel(message_id)
+        self.held_bytes -= len(sent.record.data)
         if sent.attempts == 0:
             self._ack_s += (now - sent.sent_at - self._ack_s) / 8
         return True
@@ -122,6 +125,7 @@ class Outgoing:
             sent.piece = b""
             if sent.attempts > self._profile.resend_attempts:
                 del self.items[sent.record.message_id]
+                self.held_bytes -= len(sent.record.data)
                 given_up.append(sent)
             else:
                 self._schedule(sent)

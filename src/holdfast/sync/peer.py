@@ -110,7 +110,7 @@ class SyncPeer:
         if stored is not None and (stored.meta or stored.history):
             told = len(self._shared.events)
             try:
-                restore(made, stored)
+                restore(made, stored, now)
             except BaseException:
                 del self._shared.events[told:]
                 self._shared.unsaved.pop(channel, None)

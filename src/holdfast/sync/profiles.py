@@ -15,6 +15,8 @@ class Profile(NamedTuple):
     # what is kept
     history_max: int = 1_000
     """Messages kept, the oldest go first; what is gone can no longer be repaired or recognised as a repetition."""
+    history_bytes_max: int = 64 * 1024 * 1024
+    """The same in bytes on the wire; the newest message stays, however large."""
     causal_entries: int = 4
     """History entries in a content message."""
     causal_heads: int = 64
@@ -107,7 +109,15 @@ def check_profile(profile: Profile) -> Profile:
     return profile
 
 
-_AT_LEAST_ONE = ("history_max", "bloom_capacity", "bloom_every", "possible_acks", "repair_groups", "repair_buffer")
+_AT_LEAST_ONE = (
+    "history_max",
+    "history_bytes_max",
+    "bloom_capacity",
+    "bloom_every",
+    "possible_acks",
+    "repair_groups",
+    "repair_buffer",
+)
 _POSITIVE = ("bloom_error_rate", "resend_s", "sync_s", "repair_min_s", "repair_window_s")
 _NOT_NEGATIVE = (
     "causal_entries",

@@ -17,8 +17,9 @@ def record(name: str) -> Record:
     return Record(name, 1, "bob", name.encode(), WIRE.reference(HistoryEntry(name, b"", "bob")), signed_hashes(name))
 
 
-def add(history: History, name: str, *after: str) -> Record | None:
-    return history.add(record(name), [HistoryEntry(one) for one in after], persistent=True)
+def add(history: History, name: str, *after: str) -> list[str]:
+    gone = history.add(record(name), [HistoryEntry(one) for one in after], persistent=True)
+    return [one.message_id for one in gone]
 
 
 def names(records: list[Record]) -> list[str]:
@@ -28,12 +29,22 @@ def names(records: list[Record]) -> list[str]:
 def test_the_oldest_goes_first() -> None:
     history = History(WIRE, 3, 3)
     gone = [add(history, name) for name in "abcde"]
-    assert [one and one.message_id for one in gone] == [None, None, None, "a", "b"]
+    assert gone == [[], [], [], ["a"], ["b"]]
     assert names(list(history)) == ["c", "d", "e"]
     assert names(list(history.newest(2))) == ["e", "d"]
     assert names(history.window(1, 5)) == ["c", "d"]
     assert len(history) == 3
     assert "c" in history and "a" not in history
+
+
+def test_large_messages_let_more_than_one_go_but_never_the_newest() -> None:
+    history = History(WIRE, 10, 10, bytes_limit=10)
+    for name in ("aaa", "bbb", "ccc"):
+        assert add(history, name) == []
+    assert add(history, "dddddd") == ["aaa", "bbb"]
+    assert add(history, "e" * 20) == ["ccc", "dddddd"]
+    assert names(list(history)) == ["e" * 20]
+    assert names(history.references(5, 0)[0]) == ["e" * 20]
 
 
 def test_heads_are_what_nothing_refers_to() -> None:

@@ -166,6 +166,23 @@ def test_messages_that_wait_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None
     peer.unwrap(message("one-more", 9, ["gone"]), NOW_S)
 
 
+def test_bytes_that_wait_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    limits = LIMITS._replace(group_incoming_bytes_max=2_500, group_outgoing_bytes_max=2_500)
+    monkeypatch.setattr(channel_module, "LIMITS", limits)
+    peer = victim()
+    for number in range(2):
+        peer.unwrap(message(f"m{number}", 9, ["gone"], content=bytes(1_000)), NOW_S)
+        peer.wrap(CHANNEL, bytes(1_000), NOW_S)
+    drain(peer)
+    peer.events()
+    error = refused(peer, message("m3", 9, ["gone"], content=bytes(1_000)))
+    assert isinstance(error, LimitExceeded) and error.name == "group_incoming_bytes_max"
+    with pytest.raises(LimitExceeded, match="group_outgoing_bytes_max"):
+        peer.wrap(CHANNEL, bytes(1_000), NOW_S)
+    peer.unwrap(message("gone", 1), NOW_S)
+    assert peer._channels[CHANNEL].incoming.held_bytes == 0
+
+
 def test_what_is_waited_for_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(channel_module, "LIMITS", LIMITS._replace(group_missing_max=50))
     for content in (b"x", b""):

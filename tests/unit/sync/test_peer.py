@@ -128,7 +128,7 @@ def test_the_same_id_again_is_the_same_message() -> None:
     first = alice.wrap(CHANNEL, b"x", NOW_S, "m1")
     assert decode(alice.wrap(CHANNEL, b"other", NOW_S + 1, "m1")) == decode(first)
     alice.unwrap(message("ack", 5, ["m1"], content=b""), NOW_S)
-    with pytest.raises(UsageError, match="in the history"):
+    with pytest.raises(UsageError, match="another message"):
         alice.wrap(CHANNEL, b"x", NOW_S, "m1")
 
 
@@ -198,6 +198,18 @@ def test_our_own_message_that_we_lost_is_taken_back() -> None:
     alice.unwrap(lost, NOW_S)
     assert ready(alice.events()) == ["m1", "reply"]
     assert alice.status(CHANNEL).outgoing == 0
+
+
+def test_our_own_message_sent_anew_under_its_id_frees_what_waits_for_it() -> None:
+    alice = peer()
+    alice.unwrap(message("reply", int(NOW_S * 1000), ["m1", "m0"]), NOW_S)
+    with pytest.raises(UsageError, match="another message"):
+        alice.wrap(CHANNEL, b"x", NOW_S, "reply")
+    alice.wrap(CHANNEL, b"x", NOW_S, "m1")
+    assert ready(alice.events()) == []
+    alice.wrap(CHANNEL, b"x", NOW_S, "m0")
+    assert ready(alice.events()) == ["reply"]
+    assert alice.status(CHANNEL).state == "synced"
 
 
 def test_a_message_that_refers_to_itself_does_not_wait_for_itself() -> None:

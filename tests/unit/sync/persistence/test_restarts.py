@@ -191,6 +191,28 @@ def test_repair_requests_survive_a_restart_with_their_absolute_times(run: Run, m
     run(main())
 
 
+def test_a_wall_clock_set_back_across_a_restart_puts_nothing_off(run: Run, make_room: MakeRoom) -> None:
+    """Regression: a year of clock, wrong and then right again, must not be a year of silence."""
+
+    async def main() -> None:
+        async with make_room() as room:
+            await room.ensure()
+            await room.wrap("mine")
+            await room.unwrap(message("waits", 5, ["missing"]))
+            await room.unwrap(message("wanted", 5))
+            await room.unwrap(message("asks", 6, asks_for=[HistoryEntry("wanted", b"", "bob")]))
+            await room.restart()
+            room.now -= 365 * 86_400.0
+            await room.ensure()
+            await room.later(LAN.resend_s)
+            await room.later(LAN.lost_s)
+            sent = {(packet.kind, packet.message_id) for packet in room.peer.packets()}
+            assert {("resend", "mine"), ("repair", "wanted")} <= sent
+            assert room.delivered() == ["waits"]
+
+    run(main())
+
+
 def test_repair_answers_survive_a_restart_with_their_absolute_times(run: Run, make_room: MakeRoom) -> None:
     async def main() -> None:
         async with make_room() as room:

@@ -240,7 +240,7 @@ def test_causal_histories_that_overlap_are_read_as_any_other(dialect: Dialect, d
         start = data.draw(st.integers(0, 40))
         causal = known[start : start + data.draw(st.integers(0, 40))]
         if data.draw(st.booleans()):
-            causal = causal + [data.draw(entries)] + known[: data.draw(st.integers(0, 5))]
+            causal = [*causal, data.draw(entries), *known[: data.draw(st.integers(0, 5))]]
         message = Message("m", "c", 1, b"x", "s", tuple(causal))
         assert wire.decode(wire.encode(message)).message == message
         assert Wire(dialect).decode(wire.encode(message)).message == message
