@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from ..channels.router import ChannelRouter
     from ..engine.base import Engine
     from ..jobs.controller import JobController
+    from ..records.domain import RecordDomain
     from ..rpc.server import Server
     from ..security.authority import Authority
 
@@ -58,6 +59,27 @@ def channel_figures(channels: ChannelRouter) -> Iterator[Figure]:
     yield Figure("holdfast_channel_entries", text, ("outcome",), [((key,), n) for key, n in counted.items()], True)
     text = "Subscribers let go because they fell behind."
     yield _single("holdfast_channel_subscribers_too_slow", text, stats.subscribers_too_slow, counts=True)
+
+
+def record_figures(records: RecordDomain) -> Iterator[Figure]:
+    """Streams of records, what became of their items, and how much hangs on records."""
+    counts, store = records.store.counts, records.store
+    yield _single("holdfast_record_streams", "Streams of records open now.", counts.streams)
+    yield _single("holdfast_record_tags", "Tags of records.", len(store.tags))
+    yield _single("holdfast_record_referrers", "Referrers attached to records.", len(store.referrers))
+    yield _single("holdfast_artifacts", "Artifacts.", len(records.artifacts))
+    text = "The newest change in the feed of records."
+    yield _single("holdfast_record_feed_position", text, store.feed.next_position - 1)
+    counted = {
+        "pushed": counts.pushed,
+        "repeated": counts.repeated,
+        "pulled": counts.pulled,
+        "looked_up": counts.looked_up,
+        "deleted": counts.deleted,
+        "failed": counts.failed,
+    }
+    text = "Records asked for or given, by what became of them."
+    yield Figure("holdfast_record_items", text, ("outcome",), [((key,), n) for key, n in counted.items()], True)
 
 
 def rpc_figures(servers: Iterable[Server]) -> Iterator[Figure]:

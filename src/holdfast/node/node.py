@@ -245,7 +245,14 @@ class Node:
         from .web import Parts, Web  # 150 ms that a node without HTTP need not wait for
 
         parts = Parts(
-            self._engine, self.jobs, self.channels, self.streams, self.sessions, self.authority, self._servers
+            self._engine,
+            self.jobs,
+            self.channels,
+            self.streams,
+            self.sessions,
+            self.records,
+            self.authority,
+            self._servers,
         )
         web = Web(settings, parts, clock=self._clock, limits=self._limits)
         await web.open()

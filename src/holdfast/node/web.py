@@ -18,7 +18,7 @@ from ..http.pages import WebRoot
 from ..http.sessions import SessionEndpoint
 from ..http.streams import StreamEndpoint
 from ..security.identity import owner
-from .figures import channel_figures, engine_figures, job_figures, login_figures, rpc_figures
+from .figures import channel_figures, engine_figures, job_figures, login_figures, record_figures, rpc_figures
 from .reader_figures import find_readers, reader_figures
 from .session_callers import SessionCaller
 from .token_gate import TokenGate
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from ..http.settings import HttpSettings
     from ..jobs.controller import JobController
     from ..limits import Limits
+    from ..records.domain import RecordDomain
     from ..rpc.server import Server
     from ..security.authority import Authority
     from ..sessions.actor import Sessions
@@ -48,6 +49,7 @@ class Parts(NamedTuple):
     channels: ChannelRouter
     streams: Streams
     sessions: Sessions
+    records: RecordDomain
     authority: Authority
     servers: Sequence[Server]
     """The RPC doors, to be measured."""
@@ -123,6 +125,7 @@ class Web:
         parts = self._parts
         yield from job_figures(parts.jobs)
         yield from channel_figures(parts.channels)
+        yield from record_figures(parts.records)
         yield from rpc_figures(parts.servers)
         yield from engine_figures(parts.engine)
         yield from login_figures(parts.authority)

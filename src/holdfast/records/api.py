@@ -34,7 +34,7 @@ and give at once a :class:`StreamStart`::
 * A push that is answered is on disk.  All four are safe to repeat; a repeated delete may be NotFound.
 * An answer means that its request needs no resending.  After a cut the client opens a new pair of streams and sends
   what was not answered.
-* **An error of the stream** (a malformed batch: UsageError; the node stops: Unavailable): the answers' stream *fails*
+* **An error of the stream** (a malformed batch: UsageError): the answers' stream *fails*
   with JSON of ``errors.to_wire`` as its text (``failures.decode_failure``); any other text, and a link that is cut,
   are a cut.  Answers given before it hold.
 * **Leaving early**: the client closes its reader of the answers (before or after EOF of its requests).  The node stops

@@ -6,7 +6,7 @@ Sweep: the rest, each looked at again at the very moment it is removed, while no
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from ..errors import BusyError, UsageError
@@ -102,9 +102,10 @@ class Collector:
 
     async def _mark(self, marks: _Marks, grace_s: float) -> None:
         """See all there is, and keep what something keeps."""
+        pins = self._pins()
         async for stat in self._records():
             marks.see(stat.digest, _previous(stat))
-            if self._keeps(stat, grace_s):
+            if self._keeps(stat, grace_s, pins):
                 marks.keep(stat.digest)
         marks.complete()
 
@@ -116,7 +117,7 @@ class Collector:
                     yield stat
             after = page[-1].digest
 
-    def _keeps(self, stat: BlobStat, grace_s: float) -> bool:
+    def _keeps(self, stat: BlobStat, grace_s: float, pins: Mapping[bytes, str]) -> bool:
         """Whether something keeps it that can be told without looking at other records."""
         digest = stat.digest
         if not is_record(stat.meta):
@@ -125,7 +126,7 @@ class Collector:
             self._in_grace(stat, grace_s)
             or self._store.tags.of(digest)
             or self._store.referrers.of(digest)
-            or digest in self._pins()
+            or digest in pins
         )
 
     def _in_grace(self, stat: BlobStat, grace_s: float) -> bool:
@@ -158,13 +159,14 @@ class Collector:
         """Remove those of ``dead`` that nobody works on and that are still dead."""
         with self._store.holds.try_take([stat.digest for stat in dead]) as hold:
             again = await self._blobs.stat_many(list(hold.digests))
+            pins = self._pins()
             found = [
                 stat
                 for stat in again
                 if stat is not None
                 and stat.digest not in marks.kept
                 and _is_ours(stat)
-                and not self._keeps(stat, grace_s)
+                and not self._keeps(stat, grace_s, pins)
             ]
             records = [stat for stat in found if is_record(stat.meta)]
             await self._store.remove_held(records)

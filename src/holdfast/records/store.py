@@ -42,6 +42,8 @@ TOUCH_S = 10.0
 """A record that is pushed again is noted as such when that was noted longer ago; collection allows for it."""
 _PULL_BYTES = 1 << 20
 """Records read at once."""
+_PAGES_MAX = 20
+"""Pages looked through for one answer to a list with filters, once there is something to answer."""
 _PREPARED_AT_ONCE = 64
 """Then others have their turn: naming a record takes some 30 µs."""
 
@@ -309,10 +311,12 @@ class RecordStore:
         at = digest_of_cid(after, field="after") if after else b""
         found: list[RecordMeta] = []
         size = 0
-        while len(found) < wanted and size < self.limits.records_page_bytes:
+        pages = 0
+        while len(found) < wanted and size < self.limits.records_page_bytes and not (found and pages >= _PAGES_MAX):
             page = await self._blobs.list(at, most)
             if not page:
                 break
+            pages += 1
             for stat in page:
                 at = stat.digest
                 if not is_record(stat.meta):
