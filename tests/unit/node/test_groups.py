@@ -1,0 +1,221 @@
+"""A node's groups over engines in memory: the channel and the group say the same, whatever is interrupted."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+import pytest
+
+from holdfast.channels.access import Owner
+from holdfast.channels.packing import encode_batch, encode_draft
+from holdfast.channels.router import ChannelRouter
+from holdfast.channels.unpacking import Entry, iter_entries
+from holdfast.clock import RealClock
+from holdfast.engine.memory import MemoryEngine
+from holdfast.errors import ChannelNotFound, ClosedError, LimitExceeded, NotFound, UsageError
+from holdfast.limits import LIMITS, Limits
+from holdfast.node.groups import NodeGroups
+from holdfast.sync.group import Group
+from holdfast.sync.groups import ID_HEADER, SENDER_HEADER, GroupSpec
+from holdfast.sync.transports.bus import BusTransport
+
+CHANNEL = "groups/ops"
+SPEC = GroupSpec(name="ops", me="alice", bus=True)
+OWNER = Owner("local:0")
+
+
+class Host:
+    """A node's groups and channels over an engine that outlives them."""
+
+    def __init__(self, engine: MemoryEngine, limits: Limits = LIMITS) -> None:
+        self.engine = engine
+        self.router = ChannelRouter(engine, clock=RealClock(), limits=limits)
+        self.groups = NodeGroups(engine, self.router, clock=RealClock(), limits=limits)
+
+    @asynccontextmanager
+    async def open(self) -> AsyncIterator[Host]:
+        await self.router.open()
+        await self.groups.open()
+        try:
+            yield self
+        finally:
+            await self.groups.close()
+            await self.router.close()
+
+    async def entries(self) -> list[Entry]:
+        return list(iter_entries(await self.router.read(OWNER, CHANNEL)))
+
+    async def texts(self, count: int) -> list[str]:
+        """The payloads, once there are ``count``."""
+        while len(found := await self.entries()) < count:
+            await asyncio.sleep(0.005)
+        return [entry.text for entry in found]
+
+    def stranger(self, me: str) -> Group:
+        """Another participant, on the same bus."""
+        return Group("ops", me=me, transport=BusTransport(self.engine.bus, "groups.ops"))
+
+
+def run(story: Callable[[MemoryEngine], Awaitable[None]]) -> None:
+    async def main() -> None:
+        engine = MemoryEngine()
+        await engine.start()
+        try:
+            async with asyncio.timeout(30):
+                await story(engine)
+        finally:
+            await engine.stop()
+
+    asyncio.run(main())
+
+
+def test_what_the_group_delivers_is_in_the_channel_and_the_other_way_round() -> None:
+    async def story(engine: MemoryEngine) -> None:
+        async with Host(engine).open() as host, host.stranger("bob") as bob:
+            await host.groups.create(SPEC)
+            sent = await host.groups.send("ops", b"one")
+            assert sent.index == 1
+            assert (await anext(bob)).text == "one"
+            await bob.send(b"two")
+            assert await host.texts(2) == ["one", "two"]
+            await host.router.append(OWNER, CHANNEL, encode_batch([b"three", b"four"]))
+            assert [(await anext(bob)).text for _ in range(2)] == ["three", "four"]
+            entries = await host.entries()
+            assert [entry.sender for entry in entries] == ["alice", "bob", "local:0", "local:0"]
+            assert [ID_HEADER in entry.headers for entry in entries] == [True, True, False, False]
+            log = [one.id for one in (await host.groups.snapshot("ops")).log]
+            assert log == [one.message_id for one in bob.log()]
+
+    run(story)
+
+
+def test_only_entries_of_data_are_sent() -> None:
+    async def story(engine: MemoryEngine) -> None:
+        async with Host(engine).open() as host, host.stranger("bob") as bob:
+            await host.groups.create(SPEC)
+            drafts = [encode_draft(b"stop", type="cancel"), encode_draft(b""), encode_draft(b"said")]
+            await host.router.append(OWNER, CHANNEL, b"".join(drafts))
+            assert (await anext(bob)).text == "said"
+            assert bob.status().counts.delivered == 1
+
+    run(story)
+
+
+def test_a_restart_appends_and_sends_nothing_twice() -> None:
+    async def story(engine: MemoryEngine) -> None:
+        async with Host(engine).open() as host, host.stranger("bob") as bob:
+            await host.groups.create(SPEC)
+            await host.router.append(OWNER, CHANNEL, encode_batch([b"a", b"b"]))
+            await bob.send(b"c")
+            await host.texts(3)
+            assert [(await anext(bob)).text for _ in range(2)] == ["a", "b"]
+        async with Host(engine).open() as host, host.stranger("carol") as carol:
+            await carol.send(b"d")
+            assert await host.texts(4) == ["a", "b", "c", "d"]
+            await host.router.append(OWNER, CHANNEL, encode_batch([b"e"]))
+            heard = [(await anext(carol)).text for _ in range(4)]
+            assert sorted(heard) == ["a", "b", "c", "e"]
+            assert len((await host.groups.snapshot("ops")).log) == 5
+
+    run(story)
+
+
+def test_what_was_delivered_and_not_appended_before_a_crash_is_appended_after_it() -> None:
+    async def story(engine: MemoryEngine) -> None:
+        async with Host(engine).open() as host, host.stranger("bob") as bob:
+            await host.groups.create(SPEC)
+            await bob.send(b"one")
+            await host.texts(1)
+            member = host.groups._members["ops"]
+            assert member.mirror is not None
+            for task in member.mirror._tasks:
+                task.cancel()  # a crash between the group's own state and the channel
+            await bob.send(b"two")
+            while member.mirror.group.status().channel.history < 2:
+                await asyncio.sleep(0.005)
+            assert len(await host.entries()) == 1
+            await host.router.append(OWNER, CHANNEL, encode_batch([b"three"]))
+        async with Host(engine).open() as host:
+            assert sorted(await host.texts(3)) == ["one", "three", "two"]
+            while len((await host.groups.snapshot("ops")).log) < 3:
+                await asyncio.sleep(0.005)
+
+    run(story)
+
+
+def test_a_participant_with_an_impossible_name_is_named_in_a_header() -> None:
+    async def story(engine: MemoryEngine) -> None:
+        async with Host(engine).open() as host, host.stranger("no name, really") as other:
+            await host.groups.create(SPEC)
+            await other.send(b"hello")
+            await host.texts(1)
+            (entry,) = await host.entries()
+            assert (entry.sender, entry.headers[SENDER_HEADER]) == ("peer", "no name, really")
+
+    run(story)
+
+
+def test_a_group_that_was_left_stays_so_and_is_removed_whole() -> None:
+    async def story(engine: MemoryEngine) -> None:
+        async with Host(engine).open() as host:
+            await host.groups.create(SPEC)
+            await host.groups.send("ops", b"one")
+            assert (await host.groups.leave("ops")).state == "left"
+            with pytest.raises(ClosedError, match="join it first"):
+                await host.groups.send("ops", b"two")
+        async with Host(engine).open() as host:
+            assert (await host.groups.status("ops")).state == "left"
+            assert (await host.groups.join("ops")).history == 1
+            await host.groups.remove("ops")
+            with pytest.raises(NotFound):
+                await host.groups.status("ops")
+            with pytest.raises(ChannelNotFound):
+                await host.entries()
+            assert (await host.groups.create(SPEC)).history == 0
+        async with Host(engine).open() as host:
+            assert [info.state for info in await host.groups.list()] == ["active"]
+
+    run(story)
+
+
+def test_a_group_whose_channel_was_removed_says_so_and_can_be_joined_again() -> None:
+    async def story(engine: MemoryEngine) -> None:
+        async with Host(engine).open() as host, host.stranger("bob") as bob:
+            await host.groups.create(SPEC)
+            await host.router.remove(OWNER, CHANNEL)
+            await bob.send(b"lost?")
+            while (await host.groups.status("ops")).state != "failed":
+                await asyncio.sleep(0.005)
+            assert "ops" in (await host.groups.status("ops")).error
+            assert (await host.groups.join("ops")).state == "active"
+            assert await host.texts(1) == ["lost?"]
+
+    run(story)
+
+
+def test_bounds_and_bad_specs_are_named() -> None:
+    async def story(engine: MemoryEngine) -> None:
+        async with Host(engine, LIMITS._replace(groups_max=1)).open() as host:
+            for spec, field in (
+                (GroupSpec(name="a/b", me="x", bus=True), "name"),
+                (GroupSpec(name="a", me="", bus=True), "me"),
+                (GroupSpec(name="a", me="x"), "spec"),
+                (GroupSpec(name="a", me="x", bus=True, listen="127.0.0.1:0"), "spec"),
+                (GroupSpec(name="a", me="x", bus=True, peers=["127.0.0.1:1"]), "peers"),
+                (GroupSpec(name="a", me="x", listen="localhost"), "listen"),
+            ):
+                with pytest.raises(UsageError) as caught:
+                    await host.groups.create(spec)
+                assert field in caught.value.field
+            await host.groups.create(SPEC)
+            with pytest.raises(UsageError, match="peers"):
+                await host.groups.set_peers("ops", ["127.0.0.1:1"])
+            with pytest.raises(UsageError, match="limit"):
+                await host.groups.snapshot("ops", -1)
+            with pytest.raises(LimitExceeded, match="groups_max"):
+                await host.groups.create(GroupSpec(name="b", me="x", bus=True))
+            assert len(host.groups) == 1
+
+    run(story)
