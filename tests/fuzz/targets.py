@@ -15,6 +15,8 @@ from holdfast.channels.packing import check_batch, encode_run
 from holdfast.channels.unpacking import RunReader, cut_runs, iter_entries
 from holdfast.errors import CorruptionError, LimitExceeded, NotFound, ProtocolError, Unauthenticated, UsageError
 from holdfast.limits import LIMITS
+from holdfast.records.canonical import canonical_json, canonicalise
+from holdfast.records.wire import BatchDecoder, encode_batch
 from holdfast.rpc.connection import Connection
 from holdfast.rpc.events import Failed, RequestReceived
 from holdfast.rpc.frames import HEADER_BYTES, PREAMBLE, FrameReader, FrameType
@@ -119,6 +121,37 @@ def check_runs(data: bytes) -> None:
     assert all(entry.index >= 0 and isinstance(entry.payload, bytes) for entry in entries)
 
 
+def check_records(data: bytes) -> None:
+    """A stream of records, cut into pieces, is refused or gives batches that say the same again; so do its records."""
+    limits = LIMITS._replace(record_batch_bytes_max=2048, record_batch_items_max=64)
+    step, decoder = (data[0] + 1 if data else 1), BatchDecoder(None, limits)
+    try:
+        for start in range(1, len(data), step):
+            decoder.feed(data[start : start + step])
+            for batch in decoder:
+                again = BatchDecoder()
+                again.feed(encode_batch(batch.indexes, batch.bodies, batch.statuses))
+                (found,) = again
+                assert (list(found.indexes), found.bodies) == (list(batch.indexes), batch.bodies)
+                for body in batch.bodies:
+                    _check_record(body)
+            assert decoder.pending_bytes <= 2048 + 4 + step
+        decoder.finish()
+    except UsageError as error:
+        assert error.field == "batch"
+
+
+def _check_record(text: bytes) -> None:
+    """Its canonical form is that of itself, and of its value."""
+    try:
+        value, canonical = canonicalise(text)
+    except UsageError as error:
+        assert error.field == "record"
+        return
+    assert canonicalise(canonical)[1] == canonical
+    assert canonical_json(value) == canonical
+
+
 def check_datagrams(data: bytes) -> None:
     """Each piece, after its length, is a datagram: nothing is raised, and what is held stays within the limits."""
     limits = LIMITS._replace(group_wire_bytes_max=512, group_parts_bytes_max=2048, group_parts_messages_max=3)
@@ -185,6 +218,7 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
     "groups": check_groups,
     "snapshots": check_snapshots,
     "token": check_token,
+    "records": check_records,
 }
 
 

@@ -12,7 +12,18 @@ import pytest
 
 HERE = Path(__file__).parent
 RUNS = 3000
-TARGETS = ["frames", "handshake", "connection", "token", "batches", "runs", "datagrams", "groups", "snapshots"]
+TARGETS = [
+    "frames",
+    "handshake",
+    "connection",
+    "token",
+    "batches",
+    "runs",
+    "datagrams",
+    "groups",
+    "snapshots",
+    "records",
+]
 
 
 @pytest.mark.skipif(importlib.util.find_spec("atheris") is None, reason="atheris is not installed: pip install atheris")
