@@ -101,9 +101,15 @@ class Sealer:
 
     def pins(self) -> dict[bytes, str]:
         """The run records of jobs that are still known."""
-        known = {info.id for info in self._jobs.list()}
-        kept = {digest_of_cid(sealed.record_cid): job for job, sealed in self._sealed.items() if job in known}
-        return kept | self._sealing
+        for job in [job for job in self._sealed if not self._is_known(job)]:
+            del self._sealed[job]  # what is stored of it goes at the next start
+        return {digest_of_cid(sealed.record_cid): job for job, sealed in self._sealed.items()} | self._sealing
+
+    def _is_known(self, job: str) -> bool:
+        try:
+            return self._jobs.find(job).id == job
+        except HoldfastError:
+            return False
 
     async def ended(self, job_id: str) -> None:
         """Seal it if that was not done, and its output is not too long for doing so unasked."""
