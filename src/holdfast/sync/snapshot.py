@@ -159,8 +159,10 @@ def decode_meta(data: bytes, where: str = "snapshot") -> ChannelMeta:
         for field, value, _, _ in fields(body):
             if field in parts:
                 parts[field].append(_PARTS[field](blob(value, "part", 0)))
+            elif field in {_VERSION, _LAMPORT}:
+                values[field] = number(value, "number", 0)
             elif field in values:
-                values[field] = value if isinstance(value, int) else text(value, "text", 0)
+                values[field] = text(value, "text", 0)
     except CorruptionError:
         raise
     except HoldfastError as error:

@@ -103,7 +103,14 @@ def test_another_schema_version_is_refused_loudly(version: int) -> None:
 
 def test_a_sealed_snapshot_that_makes_no_sense_is_refused() -> None:
     version = number_field(1, 1)
-    for body in (version + b"\x0b", version + number_field(3, 1), version + bytes_field(7, b"\xff")):
+    for body in (
+        version + b"\x0b",
+        version + number_field(3, 1),
+        version + bytes_field(7, b"\xff"),
+        version + number_field(7, 1),
+        version + bytes_field(2, b"text for a clock"),
+        version + bytes_field(3, bytes_field(2, b"text for a time")),
+    ):
         with pytest.raises(CorruptionError):
             decode_meta(seal(body))
 
