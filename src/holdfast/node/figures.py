@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from ..records.domain import RecordDomain
     from ..rpc.server import Server
     from ..security.authority import Authority
+    from ..sessions.actor import Sessions
 
 
 def job_figures(jobs: JobController) -> Iterator[Figure]:
@@ -59,6 +60,19 @@ def channel_figures(channels: ChannelRouter) -> Iterator[Figure]:
     yield Figure("holdfast_channel_entries", text, ("outcome",), [((key,), n) for key, n in counted.items()], True)
     text = "Subscribers let go because they fell behind."
     yield _single("holdfast_channel_subscribers_too_slow", text, stats.subscribers_too_slow, counts=True)
+
+
+def session_figures(sessions: Sessions) -> Iterator[Figure]:
+    """Sessions, what they are bound to, and what became of their messages."""
+    stats = sessions.stats()
+    states = [(("attached",), stats.attached), (("detached",), stats.sessions - stats.attached)]
+    yield Figure("holdfast_sessions", "Sessions by state.", ("state",), [(labels, float(n)) for labels, n in states])
+    yield _single("holdfast_providers", "Providers.", stats.providers)
+    yield _single("holdfast_session_feeds", "Patterns followed for sessions.", stats.feeds)
+    counted = {"delivered": stats.delivered, "lost": stats.lost}
+    text = "Messages of sessions, by what became of them; lost: dropped or conflated while they waited."
+    yield Figure("holdfast_session_messages", text, ("outcome",), [((key,), n) for key, n in counted.items()], True)
+    yield _single("holdfast_sessions_reaped", "Sessions that were idle for too long.", stats.reaped, counts=True)
 
 
 def record_figures(records: RecordDomain) -> Iterator[Figure]:

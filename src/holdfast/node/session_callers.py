@@ -34,6 +34,8 @@ class SessionCaller:
         self.subject = identity.subject
         self.channel_caller = ChannelCaller(identity, audit, peer)
         self._channels = channels
+        self._audit = audit
+        self._peer = peer
         self._gate = Gate()
         self._free = identity.local or ("admin" in identity.scopes and not identity.bound)
 
@@ -41,6 +43,10 @@ class SessionCaller:
     def reaches_all(self) -> bool:
         """The owner's and an admin's other people's sessions are."""
         return self._free
+
+    def denied(self, session: str) -> None:
+        """Into the audit log."""
+        self._audit.denied(self.identity, _USE, session, "not its session", self._peer)
 
     def grant(self) -> dict[str, Any]:
         """What it was proven to be."""

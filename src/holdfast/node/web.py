@@ -18,7 +18,15 @@ from ..http.pages import WebRoot
 from ..http.sessions import SessionEndpoint
 from ..http.streams import StreamEndpoint
 from ..security.identity import owner
-from .figures import channel_figures, engine_figures, job_figures, login_figures, record_figures, rpc_figures
+from .figures import (
+    channel_figures,
+    engine_figures,
+    job_figures,
+    login_figures,
+    record_figures,
+    rpc_figures,
+    session_figures,
+)
 from .reader_figures import find_readers, reader_figures
 from .session_callers import SessionCaller
 from .token_gate import TokenGate
@@ -125,6 +133,7 @@ class Web:
         parts = self._parts
         yield from job_figures(parts.jobs)
         yield from channel_figures(parts.channels)
+        yield from session_figures(parts.sessions)
         yield from record_figures(parts.records)
         yield from rpc_figures(parts.servers)
         yield from engine_figures(parts.engine)

@@ -23,6 +23,10 @@ class Caller(Protocol):
         """Whether other people's sessions exist for it too."""
         ...
 
+    def denied(self, session: str) -> None:
+        """It asked for a session that is not its own; for the audit log."""
+        ...
+
     def grant(self) -> dict[str, Any]:
         """What to store of it with a session, so that the node can make it again."""
         ...
@@ -57,6 +61,9 @@ class Trusted:
     @property
     def identity(self) -> None:
         """Nothing was proven."""
+
+    def denied(self, session: str) -> None:
+        """Nobody notes it."""
 
     def grant(self) -> dict[str, Any]:
         """Its name."""

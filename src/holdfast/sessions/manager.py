@@ -76,9 +76,11 @@ class Manager:
     def find(self, caller: Caller, session_id: str) -> Session:
         """The session; SessionNotFound if there is none, and if it is not for ``caller``."""
         session = self.sessions.get(session_id)
-        if session is None or not session.born or not (caller.reaches_all or session.owner == caller.subject):
-            raise SessionNotFound(name=session_id)
-        return session
+        if session is not None and session.born:
+            if caller.reaches_all or session.owner == caller.subject:
+                return session
+            caller.denied(session_id)
+        raise SessionNotFound(name=session_id)
 
     def next_deadline(self) -> float | None:
         """When :meth:`handle_timer` is to be called next."""

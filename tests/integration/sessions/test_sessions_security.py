@@ -61,6 +61,8 @@ def test_a_foreign_session_does_not_exist_and_cannot_be_taken(open_box: NodeBox,
                     await anns.publish("bus.x", "still ann's")
                     assert (await some(session, 1))[0].payload == b"still ann's"
                 assert [info.id for info in await anns.sessions.list()] == [session.id]
+                audit = (open_box.state_dir / "audit.log").read_text()
+                assert audit.count("not its session") == 5, "each denial of a session that is there is noted"
                 assert [info.owner for info in await owner.sessions.list()] == ["ann"], "the owner sees all"
 
     run(main())
