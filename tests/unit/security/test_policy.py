@@ -25,6 +25,8 @@ EXPECTED: dict[str, set[str]] = {
     "channels:create": {"channels.create", "channels.manage", "channels.manage_process"},
     "streams:read": {"streams.list", "streams.read"},
     "streams:write": {"streams.write"},
+    "groups:read": {"groups.read"},
+    "groups:write": {"groups.write"},
     "sessions:read": {"sessions.use"},
     "sessions:write": {"sessions.publish"},
     "records:read": {"records.read"},
@@ -33,7 +35,7 @@ EXPECTED: dict[str, set[str]] = {
 }
 READS = {
     *("node.read", "jobs.list", "jobs.read", "channels.list", "channels.read", "streams.list", "streams.read"),
-    *("sessions.use", "records.read"),
+    *("sessions.use", "records.read", "groups.read"),
 }
 OF_A_JOB = {"jobs.read", "jobs.write", "channels.read", "channels.write"} | EXPECTED["channels:create"]
 OF_A_CHANNEL = {"channels.read", "channels.write", "channels.manage"}
