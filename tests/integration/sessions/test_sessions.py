@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import signal
 import sys
+import urllib.request
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Any
@@ -372,5 +373,31 @@ def test_a_session_that_nobody_comes_back_to_is_reaped(node_box: NodeBox, run: R
         log = (node_box.directory / "node.err").read_text()
         assert log.count('"session.closed"') == 200
         assert log.count("idle for 0.2 s") == 200
+
+    run(main())
+
+
+def test_figures_for_operators(box: NodeBox, run: Run) -> None:
+    box.start_node("--http", "127.0.0.1:0", "--http-open")
+
+    def figures() -> dict[str, float]:
+        with urllib.request.urlopen(f"{box.listening('http')}/metrics") as answer:
+            lines = answer.read().decode().splitlines()
+        return {name: float(value) for name, _, value in (line.rpartition(" ") for line in lines if line[:1] != "#")}
+
+    async def main() -> None:
+        async with connect(box) as node, node.session([PatternSpec(pattern="bus.>", buffer_messages=1)]) as session:
+            await node.sessions.new(["bus.x"], idle_after=0)
+            await node.publish("bus.a", "x")
+            await until(session, bool)
+            await session.detach()
+            for _ in range(3):
+                await node.publish("bus.a", "x")
+            found = await asyncio.to_thread(figures)
+            assert found['holdfast_sessions{state="detached"}'] == 2
+            assert found['holdfast_sessions{state="attached"}'] == 0
+            assert found['holdfast_session_messages_total{outcome="delivered"}'] == 1
+            assert found['holdfast_session_messages_total{outcome="lost"}'] == 2
+            assert (found["holdfast_providers"], found["holdfast_session_feeds"]) == (3, 2)
 
     run(main())
