@@ -9,8 +9,9 @@ from ..errors import HoldfastError, UsageError
 from ..ids import random_fraction
 from ..limits import LIMITS
 from ..records.streaming.breaker import CircuitBreaker
-from ..records.streaming.core import StreamCore, StreamOptions
+from ..records.streaming.core import StreamCore
 from ..records.streaming.metrics import StreamMetrics
+from ..records.streaming.options import StreamOptions
 from ..records.streaming.policy import Retry
 from .records_kinds import Kind
 

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 
 from ..errors import DeadlineExceeded, HoldfastError, NotFound, ProtocolError
 from ..records.streaming.breaker import CircuitBreaker
-from ..records.streaming.core import StreamCore, StreamOptions
+from ..records.streaming.core import StreamCore
+from ..records.streaming.options import StreamOptions
 from .record_plans import RecordPlan, draw_plan
 from .record_server import Answer, FaultyStore, StoreLink
 from .world import Timer, World

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable
 from heapq import heappop, heappush
-from typing import Generic, NamedTuple, TypeVar
+from typing import Generic, TypeVar
 
 from ...errors import (
     ClosedError,
@@ -22,27 +22,13 @@ from ...errors import (
     RecordStreamError,
     Unavailable,
 )
-from .breaker import CircuitBreaker
+from .gate import Gate
 from .metrics import StreamMetrics
+from .options import StreamOptions
 from .policy import Retry, transient, unwell
 from .release import Release
 
 R = TypeVar("R")
-
-
-class StreamOptions(NamedTuple):
-    """How one stream behaves; see the shells' functions, which document them."""
-
-    ordered: bool = True
-    items_max: int = 1024
-    """Items taken and not given back as results."""
-    bytes_max: int = 8 << 20
-    """The same in bytes of their bodies and answers; one item more may always come on top."""
-    retry: Retry | None = None
-    breaker: CircuitBreaker | None = None
-    deadline_s: float | None = None
-    answer_s: float = 60.0
-    """A stream that gives no answer for so long while some are due counts as cut."""
 
 
 class StreamCore(Generic[R]):
@@ -98,8 +84,7 @@ class StreamCore(Generic[R]):
         self._moved_at = now
         """When the last answer came, or there began to be something to be answered."""
         self._opened_at = now
-        self._look_again_at: float | None = None
-        """When to ask a breaker again that tries the node with another stream's item."""
+        self._gate = Gate(options.breaker)
 
     # the input
 
@@ -168,7 +153,7 @@ class StreamCore(Generic[R]):
         if self._open or self._opening or self.failure is not None or now < self._open_at:
             return False
         self._wake_later(now)
-        return bool(self._queue) and self._may_try(now)
+        return bool(self._queue) and self._gate.may_try(now)
 
     def opening(self) -> None:
         """It is being opened: :meth:`opened` or :meth:`cut` comes."""
@@ -191,8 +176,7 @@ class StreamCore(Generic[R]):
         if self.failure is not None or not (self._open or self._opening):
             return
         self.metrics.cuts += 1
-        if self._options.breaker is not None and unwell(error):
-            self._options.breaker.failed(self, now)
+        self._gate.met(error, now)
         suspect = next(iter(self._flying), None) if self._open and not self._answers_on_link else None
         under_way = len(self._flying)
         self._close_link()
@@ -225,7 +209,7 @@ class StreamCore(Generic[R]):
             index = queue[0]
             body = bodies[index]
             size += len(body)
-            if (indexes and size > bytes_max) or not self._may_send(now):
+            if (indexes and size > bytes_max) or not self._gate.may_send(now, waiting=bool(flying)):
                 break
             queue.popleft()
             flying[index] = None
@@ -275,11 +259,8 @@ class StreamCore(Generic[R]):
         del self._flying[index]
         retry = self._options.retry
         tried = self._tries.get(index, 0) + 1
-        if self._options.breaker is not None and unwell(error):
-            self._options.breaker.failed(self, now)
-            self._progressed(1, now, well=False)
-        else:
-            self._progressed(1, now)
+        self._gate.met(error, now)
+        self._progressed(1, now, well=not unwell(error))
         if retry is not None and transient(error) and tried < retry.attempts:
             self._tries[index] = tried
             self.metrics.retried += 1
@@ -329,10 +310,9 @@ class StreamCore(Generic[R]):
 
     def _sending_moments(self) -> list[float]:
         """What keeps waiting items from being sent that will be over at a known time."""
-        breaker = self._options.breaker
-        closes_at = None if breaker is None else breaker.closes_at()
+        closes_at = self._gate.closes_at
         if closes_at is None and self._open:
-            return [] if self._look_again_at is None else [self._look_again_at]
+            return [] if self._gate.look_again_at is None else [self._gate.look_again_at]
         return [max(closes_at or 0.0, 0.0 if self._open else self._open_at)]
 
     def handle_timer(self, now: float) -> None:
@@ -396,16 +376,15 @@ class StreamCore(Generic[R]):
         self._cuts_in_a_row = 0
         if self._allowance < self._options.items_max:
             self._allowance = min(self._options.items_max, self._allowance + count)
-        if well and self._options.breaker is not None:
-            self._options.breaker.succeeded(self)
+        if well:
+            self._gate.answered()
         self._ask_again()
         self.metrics.in_flight = len(self._flying)
 
     def _close_link(self) -> None:
         """What was under way waits again, before all else and in its order."""
         self._open = self._opening = False
-        if self._options.breaker is not None:
-            self._options.breaker.give_back(self)
+        self._gate.leave()
         self._doubtful.update(self._flying)
         self._queue.extendleft(sorted(self._flying, reverse=True))
         self._flying.clear()
@@ -430,29 +409,9 @@ class StreamCore(Generic[R]):
             return None
         return max(self._moved_at, self._opened_at) + self._options.answer_s
 
-    # the breaker
-
-    def _may_try(self, now: float) -> bool:
-        """Whether to open a stream at all."""
-        breaker = self._options.breaker
-        if breaker is None:
-            return True
-        closes_at = breaker.closes_at()
-        return closes_at is None or now >= closes_at
-
-    def _may_send(self, now: float) -> bool:
-        breaker = self._options.breaker
-        self._look_again_at = None
-        if breaker is None or breaker.try_pass(self, now):
-            return True
-        if not self._flying:
-            self._look_again_at = now + breaker.open_s / 4
-        return False
-
     def _give_up(self, now: float) -> None:
         """What an open breaker keeps from being sent fails at once without ``retry``, with it after its patience."""
-        breaker, retry = self._options.breaker, self._options.retry
-        closes_at = None if breaker is None else breaker.closes_at()
+        closes_at, retry = self._gate.closes_at, self._options.retry
         if closes_at is None or now >= closes_at or not self._queue:
             return
         error = Unavailable("the circuit breaker is open: the node has only failed", retry_after_s=closes_at - now)
@@ -466,8 +425,7 @@ class StreamCore(Generic[R]):
     def close(self) -> None:
         """The consumer has gone: nothing more is sent, received or given."""
         self.fail(ClosedError("the stream of results was closed"))
-        if self._options.breaker is not None:
-            self._options.breaker.give_back(self)
+        self._gate.leave()
 
 
 def _not_under_way(index: int) -> ProtocolError:

@@ -22,7 +22,8 @@ from holdfast.errors import (
     UsageError,
 )
 from holdfast.records.streaming.breaker import BreakerState, CircuitBreaker
-from holdfast.records.streaming.core import StreamCore, StreamOptions
+from holdfast.records.streaming.core import StreamCore
+from holdfast.records.streaming.options import StreamOptions
 from holdfast.records.streaming.policy import Retry
 
 RETRY = Retry(attempts=3, first_s=1.0, last_s=4.0, patience_s=60.0)
