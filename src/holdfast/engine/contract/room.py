@@ -78,6 +78,24 @@ class RoomContract:
 
         _on_a_small_store(engine_factory, test)
 
+    def test_what_makes_room_is_not_kept_from_it_by_what_needs_some(self, engine_factory: EngineFactory) -> None:
+        async def test(engine: Engine) -> None:
+            await engine.log.create("b")
+            await engine.log.create("other")
+            count = await _fill(engine, "b")
+            await engine.kv.put("k", b"small")
+            waits: list[Awaitable[object]] = [engine.log.append("other", bytes(_CHUNK)) for _ in range(20)]
+            waits += [engine.log.delete("b"), engine.kv.delete("k")]
+            results = await asyncio.gather(*waits, return_exceptions=True)
+            assert results[20:] == [None, True]
+            assert await engine.kv.get("k") is None
+            stored = sum(isinstance(result, int) for result in results[:20])
+            assert (await engine.log.stat("other")).tail == stored * _CHUNK
+            await engine.log.create("b")
+            assert stored + await _fill(engine, "b") >= count - 1
+
+        _on_a_small_store(engine_factory, test)
+
     def test_what_is_queued_behind_a_failure_fails_too(self, engine_factory: EngineFactory) -> None:
         async def test(engine: Engine) -> None:
             await engine.log.create("b")

@@ -74,6 +74,7 @@ class Writer:
         self._settled_waiters: deque[asyncio.Future[None]] = deque()
         self._broken: StorageError | None = None
         self._failed_once = False
+        self._full = False
         self.commit_s = Histogram(COMMIT_S)
         """How long groups took to be stored; written by the thread."""
         self._thread = threading.Thread(target=self._main, name="holdfast-writer", daemon=True)
@@ -207,16 +208,34 @@ class Writer:
         accepted, refused = self._sort(group) if self._failed_once else (group, [])
         if accepted:
             started = time.monotonic()
-            error = self._broken or self._try(accepted)
+            outcomes = self._store(accepted)
             self.commit_s.observe(time.monotonic() - started)
-            if error is not None:
-                self._failed_once = True
-                for operation in accepted:
-                    if operation.state is not None:
-                        operation.state.poisoned = operation.generation
-            self._report(accepted, error)
+            for outcome in outcomes:
+                if outcome.error is not None:
+                    self._failed_once = True
+                    for operation in outcome.operations:
+                        if operation.state is not None:
+                            operation.state.poisoned = operation.generation
+                self._report(outcome.operations, outcome.error)
         if refused:
             self._report(refused, StorageError(f"{self._directory}: an earlier append to the same log failed"))
+
+    def _store(self, group: list[Operation]) -> list[Outcome]:
+        """All of ``group`` in one commit; with no room for that, what does not append apart from what does.
+
+        An append that finds no room must not keep a deletion from making some, only because they met.
+        """
+        self._full = False
+        error = self._broken or self._try(group)
+        if not self._full or len(group) == 1:
+            return [Outcome(group, error)]
+        grown = {operation.state for operation in group if type(operation) is Append}
+        apart = [operation for operation in group if operation.state not in grown]
+        if len(apart) == len(group):
+            return [outcome for operation in group for outcome in self._store([operation])]
+        if not apart:
+            return [Outcome(group, error)]
+        return self._store(apart) + self._store([operation for operation in group if operation.state in grown])
 
     @staticmethod
     def _sort(group: list[Operation]) -> tuple[list[Operation], list[Operation]]:
@@ -239,6 +258,7 @@ class Writer:
         except sqlite3.Error as error:
             self.keys.rolled_back()
             failure = faults.storage_error(error, self._directory)
+            self._full = faults.is_full(error)
             if faults.is_lost_sync(error):
                 self._broken = StorageError(f"{failure.message}; nothing more is stored until the engine is restarted")
             return failure
