@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..errors import EXIT_LINK_LOST, DisconnectedError, Unavailable, UsageError
-from . import record_items
+from . import record_artifacts, record_items
 from .common import DURATION, age_text, format_option, print_json, print_json_lines, print_table, reach_node
 from .record_common import PATIENCE_S, RECORD, is_cid, resolve, split_tag
 from .record_push import push
@@ -32,7 +32,7 @@ def record() -> None:
     """
 
 
-for _command in (push, *record_items.COMMANDS):
+for _command in (push, *record_items.COMMANDS, *record_artifacts.COMMANDS):
     record.add_command(_command)
 
 
@@ -142,7 +142,7 @@ def _print_tags(tags: list[Tag], form: str) -> None:
 @click.option("--grace", type=DURATION, metavar="DURATION", help="Spare what came less than this ago.  [default: 1d]")
 @format_option("text", "json")
 def gc(dry_run: bool, grace: float | None, form: str) -> None:
-    """Remove records and artifacts that nothing keeps.
+    """Remove records that nothing keeps.
 
     A tag keeps a record, and so do what is attached to it, the job it seals, and a newer record that names it as its
     previous one.

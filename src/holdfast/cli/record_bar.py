@@ -7,6 +7,7 @@ import time
 from types import TracebackType
 from typing import Any, Self
 
+from ..quantities import format_size
 from .terminal import stderr_is_tty, stdout_is_tty
 
 _DRAW_S = 0.1
@@ -84,6 +85,17 @@ class Bar:
             failed=f"[red]{failed:,} failed[/red]" if failed else "",
             refresh=True,
         )
+
+    def show_bytes(self, done_bytes: int, all_bytes: int) -> None:
+        """So much of one large thing is done; 0 of ``all_bytes``: that is not known."""
+        now = time.monotonic()
+        if self._progress is None or (now - self._drawn_at < _DRAW_S and done_bytes != all_bytes):
+            return
+        self._drawn_at = now
+        rate = format_size(done_bytes / max(now - self._began, 1e-6))
+        total = all_bytes or None
+        done = format_size(done_bytes)
+        self._progress.update(self._task, total=total, completed=done_bytes, done=done, rate=f"{rate}/s", refresh=True)
 
     def _flush(self) -> None:
         if not self._lines:

@@ -242,14 +242,14 @@ class Records:
     # what is kept
 
     async def gc(self, *, dry_run: bool = False, grace_s: float | None = None) -> GcReport:
-        """Remove what nothing keeps and that came more than ``grace_s`` seconds ago (None: ``record_grace_s``).
+        """Remove records that nothing keeps and that came more than ``grace_s`` seconds ago (None: ``record_grace_s``).
 
         ``dry_run``: only say what would go.  BusyError if a collection is under way.
         """
         return await self._link.once(lambda link: invoke(link, RecordsApi.gc, dry_run, grace_s))
 
     async def why(self, ref: RefInput, *, grace_s: float | None = None) -> Why:
-        """What keeps a record or artifact.  NotFound."""
+        """What keeps a record.  NotFound."""
         cid = cid_of(ref)
         return await self._link.again(lambda link: invoke(link, RecordsApi.why, cid, grace_s))
 

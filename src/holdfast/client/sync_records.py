@@ -256,14 +256,14 @@ class SyncRecords:
     # what is kept
 
     def gc(self, *, dry_run: bool = False, grace_s: float | None = None) -> GcReport:
-        """Remove what nothing keeps and that came more than ``grace_s`` seconds ago (None: ``record_grace_s``).
+        """Remove records that nothing keeps and that came more than ``grace_s`` seconds ago (None: ``record_grace_s``).
 
         ``dry_run``: only say what would go.  BusyError if a collection is under way.
         """
         return self._link.once(lambda: invoke_blocking(self._link.connection(), RecordsApi.gc, dry_run, grace_s))
 
     def why(self, ref: RefInput, *, grace_s: float | None = None) -> Why:
-        """What keeps a record or artifact.  NotFound."""
+        """What keeps a record.  NotFound."""
         cid = cid_of(ref)
         return self._link.again(lambda: invoke_blocking(self._link.connection(), RecordsApi.why, cid, grace_s))
 

@@ -237,3 +237,17 @@ def complete(box: NodeBox, words: str, incomplete: str) -> bytes:
     env = box.env | {"_HOLDFAST_COMPLETE": "bash_complete", "COMP_WORDS": line, "COMP_CWORD": str(line.count(" "))}
     done = subprocess.run(box.command(), env=env, capture_output=True, check=False, timeout=60)
     return done.stdout
+
+
+def test_artifacts_go_up_and_come_back(node_box: NodeBox, tmp_path: Path) -> None:
+    data = os.urandom(700_000)
+    path, target = tmp_path / "model.bin", tmp_path / "back.bin"
+    path.write_bytes(data)
+    cid = node_box.run("record", "upload", str(path)).stdout.strip()
+    made = json.loads(node_box.run("record", "upload", "-", "--type", "x/model", "-o", "json", input=data).stdout)
+    assert (made["cid"].encode(), made["size_bytes"]) == (cid, len(data))
+    node_box.run("record", "download", cid.decode(), str(target))
+    assert target.read_bytes() == data
+    assert node_box.run("record", "download", cid.decode(), "-").stdout == data
+    node_box.run("record", "download", cid.decode().replace("b", "c", 1), str(target), code=125)
+    assert b"No such file" in node_box.run("record", "upload", str(tmp_path / "none"), code=125).stderr
