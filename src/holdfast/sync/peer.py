@@ -17,6 +17,8 @@ from .journal import restore
 from .model import ChannelStatus, Dialect, HistoryEntry, Message, Packet, Unwrapped
 from .persistence.base import ChannelData, Write
 from .profiles import LAN, Profile, check_profile
+from .receiving import receive
+from .sending import wrap, wrap_ephemeral, wrap_sync
 from .shared import Shared
 from .sweeping import next_deadline, status, sweep
 from .wire import Wire
@@ -163,7 +165,7 @@ class SyncPeer:
         _check_content(content)
         if message_id is not None:
             _check_id(message_id, "message_id")
-        return found.wrap(content, now, message_id)
+        return wrap(found, content, now, message_id)
 
     def wrap_ephemeral(self, channel: str, content: bytes, message_id: str | None = None) -> bytes:
         """The bytes of an ephemeral message: no order, no acknowledgement, kept by nobody.
@@ -174,11 +176,11 @@ class SyncPeer:
         _check_content(content)
         if message_id is not None:
             _check_id(message_id, "message_id")
-        return found.wrap_ephemeral(content, message_id)
+        return wrap_ephemeral(found, content, message_id)
 
     def wrap_sync(self, channel: str, now: float) -> bytes:
         """The bytes of a sync message: what we have, and what we miss.  NotFound."""
-        return self._find(channel).wrap_sync(now)[1]
+        return wrap_sync(self._find(channel), now)[1]
 
     # receiving
 
@@ -190,7 +192,7 @@ class SyncPeer:
         """
         message, kept = self._shared.wire.decode(data)
         found = self._channels.get(message.channel) or self._find(message.channel)
-        return found.receive(message, kept, now)
+        return receive(found, message, kept, now)
 
     def mark_dependencies_met(self, channel: str, message_ids: Iterable[str], now: float) -> None:
         """The caller has these by other means: nothing waits for them any more.  Unknown ids are ignored.  NotFound."""

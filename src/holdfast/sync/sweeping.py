@@ -5,6 +5,7 @@ from __future__ import annotations
 from .channel import Channel
 from .events import MessagesLost, MessageUnacknowledged, RepairReady, SyncDue
 from .model import ChannelStatus, Packet, State
+from .sending import wrap_sync
 
 
 def next_deadline(channel: Channel) -> float:
@@ -71,7 +72,7 @@ def _sync(channel: Channel, now: float) -> None:
     if not shared.auto_sync:
         shared.events.append(SyncDue(channel.name))
     elif (channel.history.records or channel.repair.requests) and not (pace.heard and not pace.periodic):
-        message_id, data = channel.wrap_sync(now)
+        message_id, data = wrap_sync(channel, now)
         shared.packets.append(Packet(channel.name, data, "sync", message_id))
     pace.fired(now)
 
@@ -85,7 +86,7 @@ def _ask(channel: Channel, now: float) -> None:
     if at is None or at > now:
         return
     channel.prompt_at = now + shared.profile.repair_min_s
-    message_id, data = channel.wrap_sync(now, slim=True)
+    message_id, data = wrap_sync(channel, now, slim=True)
     shared.packets.append(Packet(channel.name, data, "sync", message_id))
 
 

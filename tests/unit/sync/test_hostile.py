@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from holdfast.errors import HoldfastError, LimitExceeded, ProtocolError
 from holdfast.limits import LIMITS
-from holdfast.sync import channel as channel_module
+from holdfast.sync import receiving, sending
 from holdfast.sync.model import Dialect, HistoryEntry, Message
 from holdfast.sync.peer import SyncPeer
 from holdfast.sync.profiles import INTEROP_NIM, LAN
@@ -153,7 +153,7 @@ def test_lengths_that_promise_the_world_allocate_nothing() -> None:
 
 
 def test_messages_that_wait_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(channel_module, "LIMITS", LIMITS._replace(group_incoming_max=5, group_missing_max=50))
+    monkeypatch.setattr(receiving, "LIMITS", LIMITS._replace(group_incoming_max=5, group_missing_max=50))
     peer = victim()
     for number in range(4):
         peer.unwrap(message(f"m{number}", 9, [f"gone{number}"]), NOW_S)
@@ -168,7 +168,8 @@ def test_messages_that_wait_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None
 
 def test_bytes_that_wait_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     limits = LIMITS._replace(group_incoming_bytes_max=2_500, group_outgoing_bytes_max=2_500)
-    monkeypatch.setattr(channel_module, "LIMITS", limits)
+    monkeypatch.setattr(receiving, "LIMITS", limits)
+    monkeypatch.setattr(sending, "LIMITS", limits)
     peer = victim()
     for number in range(2):
         peer.unwrap(message(f"m{number}", 9, ["gone"], content=bytes(1_000)), NOW_S)
@@ -184,14 +185,14 @@ def test_bytes_that_wait_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_what_is_waited_for_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(channel_module, "LIMITS", LIMITS._replace(group_missing_max=50))
+    monkeypatch.setattr(receiving, "LIMITS", LIMITS._replace(group_missing_max=50))
     for content in (b"x", b""):
         error = refused(victim(), message("m", 9, [f"gone{number}" for number in range(60)], content=content))
         assert isinstance(error, LimitExceeded) and error.name == "group_missing_max"
 
 
 def test_our_buffer_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(channel_module, "LIMITS", LIMITS._replace(group_outgoing_max=3))
+    monkeypatch.setattr(sending, "LIMITS", LIMITS._replace(group_outgoing_max=3))
     peer = SyncPeer("alice")
     peer.ensure(CHANNEL, NOW_S)
     for _ in range(3):
