@@ -10,7 +10,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import structlog
 
@@ -23,7 +23,7 @@ from .patterns import provider_of
 from .performing import Performer
 from .providers import registry
 from .providers.base import Context
-from .state import Attached, Session
+from .state import Attached, ProviderEntry, Session
 from .store import SessionStore
 
 if TYPE_CHECKING:
@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 
 _logger = structlog.get_logger("holdfast.sessions")
 
+_START_S = 2.0
+"""How long a node that comes back waits for its providers; they go on starting meanwhile."""
 _RETRY_S = 5.0
 """A provider that did not start again with the node is tried again this often."""
 
@@ -90,8 +92,8 @@ class Sessions:
         loaded = await self._store.load_all()
         for name, stored in loaded.providers.items():
             self._added[name] = (stored.kind, stored.options)
-            if not await self._add_again(name):
-                _logger.error("provider.not_started_again", provider=name, kind=stored.kind, error=self._failed[name])
+        if loaded.providers:
+            await self._bring_back(list(loaded.providers))
         for session_id, found in loaded.sessions.items():
             session = Session(session_id, self._restore(found.grant), found.idle_after, found.created_at)
             session.version = found.version
@@ -99,8 +101,6 @@ class Sessions:
             self._performer.recover(session, loaded.cursors.get(session_id, {}))
             self._post(partial(self.core.receive_recovered, session))
         await self._ask(lambda answer, _now: [Answer(answer)])  # all of them are there
-        if self._failed:
-            self.spawn(self._retry_failed(), "providers-retry")
         if loaded.sessions:
             _logger.info("sessions.recovered", sessions=len(loaded.sessions))
 
@@ -231,8 +231,21 @@ class Sessions:
         self._failed.pop(name, None)
         return True
 
-    async def _retry_failed(self) -> None:
-        """A feed may be down just when the node comes back."""
+    async def _bring_back(self, names: Sequence[str]) -> None:
+        """Start the providers of before the restart; one whose feed does not answer keeps no node from being ready."""
+        tried = asyncio.Event()
+        self.spawn(self._start_and_retry(names, tried), "providers-back")
+        try:
+            async with asyncio.timeout(_START_S):
+                await tried.wait()
+        except TimeoutError:
+            _logger.warning("providers.slow", after_s=_START_S)
+
+    async def _start_and_retry(self, names: Sequence[str], tried: asyncio.Event) -> None:
+        await asyncio.gather(*map(self._add_again, names))
+        tried.set()
+        for name, error in self._failed.items():
+            _logger.error("provider.not_started_again", provider=name, kind=self._added[name][0], error=error)
         while self._failed:
             await asyncio.sleep(_RETRY_S)
             for name in list(self._failed):
@@ -264,11 +277,16 @@ class Sessions:
                     built_in=entry is not None and entry.built_in,
                     feeds=len(feeds),
                     sessions=len(bound),
-                    state="running" if entry is not None else "failed",
+                    state=self._state_of(name, entry),
                     error=self._failed.get(name, ""),
                 )
             )
         return found
+
+    def _state_of(self, name: str, entry: ProviderEntry | None) -> Literal["starting", "running", "failed"]:
+        if name in self._failed or entry is None:
+            return "failed"
+        return "starting" if entry.state == "starting" else "running"
 
     def provider(self, name: str) -> Provider:
         """A running provider.  NotFound(kind="provider")."""

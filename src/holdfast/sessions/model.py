@@ -183,9 +183,10 @@ class ProviderInfo:
     """Patterns followed now."""
     sessions: int = 0
     """Sessions bound to it."""
-    state: Literal["running", "failed"] = "running"
+    state: Literal["starting", "running", "failed"] = "running"
+    """``failed``: it did not start again with the node, and is tried every few seconds."""
     error: str = ""
-    """Why it failed to start again with the node."""
+    """Why it failed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -278,9 +278,13 @@ class Shelf(BaseProvider):
         """What snapshots hold."""
         self.held: asyncio.Event | None = None
         """Opening waits for it."""
+        self.held_start: asyncio.Event | None = None
+        """So does ``start``."""
         self.stopped = 0
 
     async def start(self) -> None:
+        if self.held_start is not None:
+            await self.held_start.wait()
         if "start" in self.fails:
             raise self.fails["start"]
 

@@ -22,9 +22,11 @@ from holdfast.errors import (
     UsageError,
 )
 from holdfast.limits import LIMITS
+from holdfast.sessions import actor
 from holdfast.sessions.access import Stranger
 from holdfast.sessions.model import Message, PatternSpec
 from holdfast.sessions.outlet import Outlet
+from holdfast.sessions.providers import registry
 from holdfast.sessions.state import Session
 
 House = Any
@@ -576,5 +578,46 @@ def test_a_source_that_is_shorter_than_the_cursor_is_given_from_its_beginning(li
         gap, message = await client.take(2)
         assert (gap.kind, message.payload) == ("gap", b"anew")
         assert "before 3" in gap.detail["reason"]
+
+    live(story)
+
+
+def test_a_provider_that_does_not_come_back_holds_up_nobody_and_is_tried_again(
+    live: Live, ann: Stranger, house_type: type[House], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shelf = house_type().shelf
+    made: list[str] = []
+
+    def make(kind: str, name: str, options: Any, context: Any) -> Any:
+        made.append(name)
+        return shelf
+
+    monkeypatch.setattr(registry, "make", make)
+    monkeypatch.setattr(actor, "_START_S", 0.01)
+    monkeypatch.setattr(actor, "_RETRY_S", 0.01)
+
+    async def story(house: House) -> None:
+        await house.sessions.add_provider("other", "made-up", {"a": "b"})
+        session = (await house.sessions.new(ann, specs("other.x"), 60.0)).id
+        await house.down()
+        shelf.fails = {"start": Unavailable("not yet")}
+        await house.up()
+        while len(made) < 4:
+            await asyncio.sleep(0.001)
+        (info,) = [one for one in house.sessions.providers() if one.name == "other"]
+        assert (info.state, info.error, info.options) == ("failed", "not yet", {"a": "b"})
+        shelf.fails = {}
+        while not shelf.sinks:
+            await asyncio.sleep(0.001)
+        client = await house.attach(ann, session)
+        shelf.emit("other.x", b"back")
+        assert said(await client.take(1)) == [("other.x", b"back")]
+        await house.down()
+        shelf.held_start = asyncio.Event()
+        await house.up()
+        assert house.sessions.info(ann, session).id == session, "there, though a provider hangs"
+        shelf.held_start.set()
+        while not shelf.sinks:
+            await asyncio.sleep(0.001)
 
     live(story)

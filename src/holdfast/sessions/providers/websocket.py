@@ -33,6 +33,8 @@ _logger = structlog.get_logger("holdfast.sessions")
 _OPTIONS = {"url": "!", "subscribe": "", "unsubscribe": "", "always": "", "subject": "", "header": ""}
 _OPEN_S = 10.0
 """How long dialling may take."""
+_CLOSE_S = 1.0
+"""How long a goodbye may take; a node that ends does not wait for a feed that does not answer."""
 _OTHERS = "messages"
 
 
@@ -113,6 +115,7 @@ class WebSocketProvider(BaseProvider):
                 self._url,
                 additional_headers=self._headers,
                 open_timeout=_OPEN_S,
+                close_timeout=_CLOSE_S,
                 max_size=self._limits.session_message_bytes_max,
             )
         except (OSError, TimeoutError, WebSocketException) as error:
