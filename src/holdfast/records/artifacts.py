@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from ..engine.base import Hole
-from ..errors import AlreadyExists, Conflict, CorruptionError, LimitExceeded, NotFound, UsageError
+from ..errors import AlreadyExists, Conflict, CorruptionError, HoldfastError, LimitExceeded, NotFound, UsageError
 from ..ids import new_id
 from .cid import RAW, cid_of_digest, digest_of_cid
+from .finishing import finish
 from .model import Artifact, Upload
 
 if TYPE_CHECKING:
@@ -113,8 +114,8 @@ class Artifacts:
         upload = _Upload(new_id(), plan, 0)
         self._uploads[upload.id] = upload
         try:
-            await self._log.create(upload.log, meta=_encode(plan))
-        except BaseException:
+            await finish(self._log.create(upload.log, meta=_encode(plan)))
+        except HoldfastError:
             del self._uploads[upload.id]
             raise
         return self._shown(upload)
@@ -166,7 +167,7 @@ class Artifacts:
                 if expected and expected != found:
                     await self._drop(upload)
                     raise Conflict(f"the upload is {found}, and not {expected}", expected=expected, actual=found)
-            return await self._name(upload, actual, digest)
+            return await finish(self._name(upload, actual, digest))
 
     async def _name(self, upload: _Upload, cid: str, digest: bytes) -> Artifact:
         known = self._artifacts.get(cid)
@@ -224,7 +225,7 @@ class Artifacts:
 
     async def _drop(self, upload: _Upload) -> None:
         self._uploads.pop(upload.id, None)
-        await self._log.delete(upload.log)
+        await finish(self._log.delete(upload.log))
 
     async def _forget_old(self) -> None:
         now = self._clock.wall()
@@ -277,9 +278,12 @@ class Artifacts:
         stored = self._artifacts.pop(cid, None)
         if stored is None:
             return False
+        await finish(self._forget(cid, stored))
+        return True
+
+    async def _forget(self, cid: str, stored: _Stored) -> None:
         await self._kv.delete(_KEYS + cid)
         await self._log.delete(stored.log)
-        return True
 
 
 def _decoded(key: str, value: bytes) -> Any:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import BusyError, UsageError
 from .cid import cid_of_digest, digest_of_cid
+from .finishing import finish
 from .model import GcReport, Reason, Why
 from .prepared import REFERRER_KIND, is_record, meta_from, previous_of, touched_at
 from .store import TOUCH_S, no_matter
@@ -169,10 +170,10 @@ class Collector:
                 and not self._keeps(stat, grace_s, pins)
             ]
             records = [stat for stat in found if is_record(stat.meta)]
-            await self._store.remove_held(records)
+            await finish(self._store.remove_held(records))
             others = [stat.digest for stat in found if not is_record(stat.meta)]
             if others:
-                await self._blobs.delete_many(others)
+                await finish(self._blobs.delete_many(others))
             return found
 
     # why

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import msgspec
 
 from ..errors import CorruptionError, Gone, StorageError, UsageError
+from .finishing import finish
 from .model import FeedEntry, FeedKind, FeedPage
 
 if TYPE_CHECKING:
@@ -69,19 +70,25 @@ class Feed:
         Raises what ``change`` raises, or StorageError.  Cancelled, it still waits for what the engine has been given.
         """
         self._tickets += 1
-        ticket = self._tickets
-        self._open[ticket] = self._tail
-        tasks = asyncio.ensure_future(self._append(kind, cids, now, name)), asyncio.ensure_future(change)
+        self._open[self._tickets] = self._tail
+        announcing = self._append(kind, cids, now, name)
+        return await finish(self._both(self._tickets, announcing, change))
+
+    async def _both(
+        self, ticket: int, announcing: Coroutine[Any, Any, None], change: Coroutine[Any, Any, Result]
+    ) -> Result:
+        """Begun in this order; both are waited for, also if one fails."""
+        tasks = asyncio.ensure_future(announcing), asyncio.ensure_future(change)
         try:
             await asyncio.wait(tasks)
-        except asyncio.CancelledError:
-            await asyncio.wait(tasks)
-            raise
         finally:
             del self._open[ticket]
             moved, self._moved = self._moved, asyncio.Event()
             moved.set()
+        error = tasks[1].exception()
         tasks[0].result()
+        if error is not None:
+            raise error
         return tasks[1].result()
 
     async def _append(self, kind: FeedKind, cids: Sequence[str], now: float, name: str) -> None:

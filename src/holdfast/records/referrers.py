@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Coroutine
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ from ..engine.base import Blob
 from ..errors import CorruptionError, LimitExceeded, NotFound, UsageError
 from .canonical import canonical_json
 from .cid import cid_of_digest, digest_of_cid
+from .finishing import finish
 from .model import Referrer
 from .prepared import REFERRER_KIND, as_both, as_record, bare_meta, is_both, is_record, previous_of
 
@@ -85,10 +87,14 @@ class Referrers:
             if made.cid not in self._of.get(digest, ()):
                 self._check_count(digest)
                 adding = self._add(digest, made, Blob(name, content, bare_meta(REFERRER_KIND, self._clock.wall())))
-                await self._feed.around("referrer_pushed", [cid], self._clock.wall(), adding, name=made.cid)
-                self._note(digest, made.cid, type)
+                await finish(self._put(digest, made, adding))
                 self._store.came_alive(digest, previous_of(meta.previous_record_cid))
         return made
+
+    async def _put(self, digest: bytes, made: Referrer, adding: Coroutine[Any, Any, None]) -> None:
+        now = self._clock.wall()
+        await self._feed.around("referrer_pushed", [made.record_cid], now, adding, name=made.cid)
+        self._note(digest, made.cid, made.type)
 
     async def _add(self, digest: bytes, made: Referrer, blob: Blob) -> None:
         """The content first: what is named is there."""
@@ -104,7 +110,7 @@ class Referrers:
         chosen = await self._chosen(cid, type, referrer)
         for each in chosen:
             removing = self._remove(digest, each)
-            await self._feed.around("referrer_deleted", [cid], self._clock.wall(), removing, name=each)
+            await finish(self._feed.around("referrer_deleted", [cid], self._clock.wall(), removing, name=each))
         return chosen
 
     async def forget(self, digest: bytes) -> None:

@@ -13,6 +13,7 @@ from ..engine.base import Blob, BlobStat
 from ..errors import CorruptionError, HoldfastError, NotFound
 from .cid import cid_of_digest, digest_of_cid
 from .feed import Feed
+from .finishing import finish
 from .holds import Holds
 from .model import RecordMeta
 from .prepared import (
@@ -247,7 +248,7 @@ class RecordStore:
         if wanted:
             with await self.holds.take(wanted.keys()):
                 try:
-                    gone = await self._remove(wanted)
+                    gone = await finish(self._remove(wanted))
                 except HoldfastError as error:
                     gone = error
         return [

@@ -9,6 +9,7 @@ import msgspec
 
 from ..errors import CorruptionError, NotFound, UsageError
 from .cid import digest_of_cid
+from .finishing import finish
 from .model import Tag
 from .prepared import previous_of
 
@@ -67,23 +68,27 @@ class Tags:
             before = self._tags.get(key)
             if before is not None and before.cid == cid:
                 return before
-            putting = self._kv.put(_PREFIX + key, _encode(tag))
-            await self._feed.around("tagged", [cid], tag.tagged_at, putting, name=key)
-            self._note(key, tag)
+            await finish(self._put(key, tag))
             self._store.came_alive(digest, previous_of(meta.previous_record_cid))
         return tag
+
+    async def _put(self, key: str, tag: Tag) -> None:
+        putting = self._kv.put(_PREFIX + key, _encode(tag))
+        await self._feed.around("tagged", [tag.cid], tag.tagged_at, putting, name=key)
+        self._note(key, tag)
 
     async def remove(self, name: str, version: str) -> bool:
         """See :meth:`RecordsApi.untag`."""
         key = _key(name, version)
         with await self._alone(key):
             tag = self._tags.get(key)
-            if tag is None:
-                return False
-            removing = self._kv.delete(_PREFIX + key)
-            gone = await self._feed.around("untagged", [tag.cid], self._clock.wall(), removing, name=key)
-            self._drop(key)
-            return gone
+            return tag is not None and await finish(self._remove(key, tag))
+
+    async def _remove(self, key: str, tag: Tag) -> bool:
+        removing = self._kv.delete(_PREFIX + key)
+        gone = await self._feed.around("untagged", [tag.cid], self._clock.wall(), removing, name=key)
+        self._drop(key)
+        return gone
 
     async def _alone(self, key: str) -> Hold:
         """One change of a tag at a time.  Who has it waits for no record, so nobody waits in a circle."""

@@ -128,7 +128,7 @@ class GcWorld:
     async def act(self) -> None:
         """One actor's life."""
         ways = [self.push, self.push, self.pull, self.tag, self.untag, self.attach, self.detach, self.delete]
-        ways += [self.collect, self.collect, self.wait]
+        ways += [self.collect, self.collect, self.wait, self.give_up]
         for _ in range(ACTIONS):
             await self.rng.choice(ways)()
 
@@ -210,7 +210,7 @@ class GcWorld:
             pass
         finally:
             self.detaching[cid] -= 1
-        self.attached.pop(cid, None)
+            self.attached.pop(cid, None)
 
     async def delete(self) -> None:
         """Delete one, which nobody is promised any more."""
@@ -240,6 +240,17 @@ class GcWorld:
             await collecting
         except BusyError:
             return
+
+    async def give_up(self) -> None:
+        """Begin something, and cancel it some steps later."""
+        ways = [self.push, self.tag, self.untag, self.attach, self.detach, self.delete, self.collect]
+        task = asyncio.create_task(self.rng.choice(ways)())
+        for _ in range(self.rng.randint(1, 8)):
+            await self.gates.turn()
+        task.cancel()
+        await asyncio.wait([task])
+        if not task.cancelled():
+            task.result()
 
     async def wait(self) -> None:
         """Time goes by."""
