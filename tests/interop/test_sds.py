@@ -289,7 +289,10 @@ def test_bytes_are_equal_fields_in_both_directions(bridge: Bridge, message: Mess
 
 def test_filters_have_equal_bits_for_ten_thousand_ids(bridge: Bridge) -> None:
     random = Random(3)
-    ids = [random.choice((f"m{number}", random.randbytes(32).hex())) for number in range(10_000)]
+    ids = [
+        random.choice((f"m{number}", random.randbytes(32).hex(), f"ü{number}€", f"{number}\N{GRINNING FACE}"))
+        for number in range(10_000)
+    ]
     filter_ = Bloom("spec", shape(INTEROP.bloom_capacity, INTEROP.bloom_error_rate), INTEROP.bloom_error_rate)
     for message_id in ids:
         filter_.add(signed_hashes(message_id))

@@ -15,6 +15,7 @@ from mmh3 import hash as murmur
 
 from ..errors import ProtocolError
 from .model import Dialect
+from .unit_hash import murmur_of_units
 from .wire.codec import nim_filter
 from .wire.protobuf import fields
 
@@ -53,6 +54,8 @@ class Hashes(NamedTuple):
 
 def signed_hashes(item: str) -> Hashes:
     """As the JavaScript implementation has them."""
+    if not item.isascii():
+        return Hashes(abs(murmur_of_units(item)), abs(murmur_of_units(item + " b")))
     return _new(Hashes, (abs(murmur(item)), abs(murmur(item + " b"))))
 
 
