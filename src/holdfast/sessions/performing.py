@@ -218,13 +218,9 @@ class Performer:
         self.spawn(self._forgetting(effect, subjects), f"session-forget-{effect.session.id}")
 
     async def _forgetting(self, effect: Forget, subjects: Sequence[str]) -> None:
-        work = self._wait(self._store.forget(effect.session.id, subjects))
-        error = await _outcome(work, f"session {effect.session.id}")
+        error = await _outcome(self._store.forget(effect.session.id, subjects), f"session {effect.session.id}")
         if effect.ticket is not None:
             self._answer(Answer(effect.ticket, error=error))
-
-    async def _wait(self, task: asyncio.Task[None]) -> None:
-        await asyncio.shield(task)
 
     def _bind(self, effect: Bind) -> None:
         outlet = self.outlet(effect.session)
@@ -299,7 +295,7 @@ class Performer:
         self.spawn(self._forgetting_cursors(session_id, subjects), f"session-cursors-{session_id}")
 
     async def _forgetting_cursors(self, session_id: str, subjects: Sequence[str]) -> None:
-        await _quietly(self._wait(self._store.forget_cursors(session_id, subjects)), "cursors", session_id)
+        await _quietly(self._store.forget_cursors(session_id, subjects), "cursors", session_id)
 
     # answers
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
-from functools import partial
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
@@ -14,7 +13,7 @@ from .model import PatternSpec
 from .outlet import Position
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import AsyncIterator, Mapping, Sequence
 
     from ..engine.base import Engine
     from .state import Session
@@ -22,8 +21,6 @@ if TYPE_CHECKING:
 SESSIONS = "sessions/"
 CURSORS = "session-cursors/"
 PROVIDERS = "session-providers/"
-
-Work = Callable[[], Coroutine[Any, Any, None]]
 
 
 class StoredSession(msgspec.Struct, frozen=True):
@@ -62,8 +59,8 @@ class SessionStore:
 
     def __init__(self, engine: Engine) -> None:
         self._kv = engine.kv
-        self._last: dict[str, asyncio.Task[None]] = {}
-        """The newest work on each session that is not done."""
+        self._last: dict[str, asyncio.Future[None]] = {}
+        """The end of the newest work on each session."""
 
     async def load_all(self) -> Loaded:
         """All there is; cursors without their session are removed.  CorruptionError for what cannot be read."""
@@ -84,20 +81,14 @@ class SessionStore:
         }
         return Loaded(sessions, cursors, providers)
 
-    def save(
-        self,
-        session: Session,
-        patterns: Sequence[PatternSpec],
-        version: int,
-        cursors: Mapping[str, Position],
-    ) -> asyncio.Task[None]:
+    async def save(
+        self, session: Session, patterns: Sequence[PatternSpec], version: int, cursors: Mapping[str, Position]
+    ) -> None:
         """Store the session, and ``cursors`` before it."""
         stored = StoredSession(session.caller.grant(), session.idle_after, session.created_at, version, list(patterns))
-        return self._next(session.id, partial(self._save, session.id, stored, cursors))
-
-    async def _save(self, session_id: str, stored: StoredSession, cursors: Mapping[str, Position]) -> None:
-        await self.move(session_id, cursors)
-        await self._kv.put(SESSIONS + session_id, _encoder.encode(stored))
+        async with self._turn(session.id):
+            await self.move(session.id, cursors)
+            await self._kv.put(SESSIONS + session.id, _encoder.encode(stored))
 
     async def move(self, session_id: str, cursors: Mapping[str, Position]) -> None:
         """Store how far the session is."""
@@ -111,31 +102,35 @@ class SessionStore:
             ]
             await asyncio.gather(*puts)
 
-    def forget_cursors(self, session_id: str, subjects: Sequence[str]) -> asyncio.Task[None]:
+    async def forget_cursors(self, session_id: str, subjects: Sequence[str]) -> None:
         """These sources are gone."""
-        return self._next(session_id, partial(self._forget_cursors, session_id, subjects))
+        async with self._turn(session_id):
+            await self._forget_cursors(session_id, subjects)
 
     async def _forget_cursors(self, session_id: str, subjects: Sequence[str]) -> None:
-        await asyncio.gather(*(self._kv.delete(f"{CURSORS}{session_id}/{subject}") for subject in subjects))
+        if subjects:
+            await asyncio.gather(*(self._kv.delete(f"{CURSORS}{session_id}/{subject}") for subject in subjects))
 
-    def forget(self, session_id: str, subjects: Sequence[str]) -> asyncio.Task[None]:
+    async def forget(self, session_id: str, subjects: Sequence[str]) -> None:
         """Remove it, and its cursors of ``subjects``; one that is stored later goes at the next :meth:`load_all`."""
-        return self._next(session_id, partial(self._forget, session_id, subjects))
+        async with self._turn(session_id):
+            await self._kv.delete(SESSIONS + session_id)
+            await self._forget_cursors(session_id, subjects)
 
-    async def _forget(self, session_id: str, subjects: Sequence[str]) -> None:
-        await self._kv.delete(SESSIONS + session_id)
-        await self._forget_cursors(session_id, subjects)
-
-    def _next(self, session_id: str, work: Work) -> asyncio.Task[None]:
-        """Do ``work`` after what is under way for the session."""
-        task = asyncio.create_task(_after(self._last.get(session_id), work), name=f"session-store-{session_id}")
-        self._last[session_id] = task
-        task.add_done_callback(lambda _: self._done(session_id, task))
-        return task
-
-    def _done(self, session_id: str, task: asyncio.Task[None]) -> None:
-        if self._last.get(session_id) is task:
-            del self._last[session_id]
+    @asynccontextmanager
+    async def _turn(self, session_id: str) -> AsyncIterator[None]:
+        """After whatever is under way for the session, and before what comes."""
+        before = self._last.get(session_id)
+        over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._last[session_id] = over
+        try:
+            if before is not None:
+                await asyncio.wait([before])
+            yield
+        finally:
+            over.set_result(None)
+            if self._last.get(session_id) is over:
+                del self._last[session_id]
 
     async def settle(self) -> None:
         """Wait for what is under way."""
@@ -149,13 +144,6 @@ class SessionStore:
     async def forget_provider(self, name: str) -> None:
         """It does not come back."""
         await self._kv.delete(PROVIDERS + name)
-
-
-async def _after(before: asyncio.Task[None] | None, work: Work) -> None:
-    """``work`` is not begun before: a coroutine that is never awaited is a warning."""
-    if before is not None:
-        await asyncio.wait([before])
-    await work()
 
 
 def _decode(decoder: Any, key: str, value: bytes) -> Any:
