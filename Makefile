@@ -21,7 +21,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 TEST ?= tests
 PYTEST ?=
 BENCH ?=
-SOAK_SEEDS ?= 5000
+SOAK_SEEDS ?= 10000
 SOAK_FIRST ?= 1
 
 .PHONY: demo test lint format docs bench soak requirements clean clean-clone install install-dev

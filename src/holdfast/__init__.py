@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 from ._version import __version__
 
 if TYPE_CHECKING:
+    from . import sync
     from .channels.model import ChannelInfo, ChannelLimits, ChannelStats, SenderInfo
     from .channels.unpacking import Entry
     from .client.aio import Node, connect
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from .client.artifacts import Artifacts
     from .client.channels import Channel, Channels
     from .client.current import CurrentJob, current_job
+    from .client.groups import Groups, NodeGroup, SyncGroups, SyncNodeGroup
     from .client.jobs import Job, JobOutput, Jobs
     from .client.output import OutputChunk
     from .client.record_functions import delete_stream, lookup_stream, pull_stream, push_stream
@@ -109,6 +111,7 @@ if TYPE_CHECKING:
     from .records.streaming.policy import Retry
     from .sessions.model import Message, PatternSpec, SessionInfo
     from .status.model import NodeInfo
+    from .sync.groups import GroupInfo, GroupPeer, GroupSent, GroupSnapshot, GroupSpec
 
 _HOMES = {
     "channels.model": ("ChannelInfo", "ChannelLimits", "ChannelStats", "SenderInfo"),
@@ -117,6 +120,7 @@ _HOMES = {
     "client.appending": ("Appended", "BatchAppended", "Refused"),
     "client.channels": ("Channel", "Channels"),
     "client.current": ("CurrentJob", "current_job"),
+    "client.groups": ("Groups", "NodeGroup", "SyncGroups", "SyncNodeGroup"),
     "client.jobs": ("Job", "JobOutput", "Jobs"),
     "client.output": ("OutputChunk",),
     "client.sessions": ("Session", "Sessions"),
@@ -176,6 +180,7 @@ _HOMES = {
     "jobs.model": ("InputReceipt", "JobInfo", "JobSpec", "Usage"),
     "sessions.model": ("Message", "PatternSpec", "SessionInfo"),
     "status.model": ("NodeInfo",),
+    "sync.groups": ("GroupInfo", "GroupPeer", "GroupSent", "GroupSnapshot", "GroupSpec"),
     "client.artifacts": ("Artifacts",),
     "client.record_functions": ("delete_stream", "lookup_stream", "pull_stream", "push_stream"),
     "client.records": ("Records",),
@@ -233,6 +238,12 @@ __all__ = [
     "Entry",
     "GcReport",
     "Gone",
+    "GroupInfo",
+    "GroupPeer",
+    "GroupSent",
+    "GroupSnapshot",
+    "GroupSpec",
+    "Groups",
     "HoldfastError",
     "InputReceipt",
     "InternalError",
@@ -246,6 +257,7 @@ __all__ = [
     "Message",
     "MessageTooLarge",
     "Node",
+    "NodeGroup",
     "NodeInfo",
     "NotFound",
     "OutputChunk",
@@ -291,9 +303,11 @@ __all__ = [
     "SyncChannel",
     "SyncChannels",
     "SyncCurrentJob",
+    "SyncGroups",
     "SyncJob",
     "SyncJobs",
     "SyncNode",
+    "SyncNodeGroup",
     "SyncOutput",
     "SyncRecordFeed",
     "SyncRecords",
@@ -319,15 +333,18 @@ __all__ = [
     "lookup_stream",
     "pull_stream",
     "push_stream",
+    "sync",
 ]
 
 
 def __getattr__(name: str) -> Any:
+    from importlib import import_module
+
+    if name == "sync":  # a library of its own; importing it sets the attribute
+        return import_module("holdfast.sync")
     home = _HOME_OF.get(name)
     if home is None:
         raise AttributeError(f"module 'holdfast' has no attribute {name!r}")
-    from importlib import import_module
-
     value = getattr(import_module(f"holdfast.{home}"), name)
     globals()[name] = value
     return value
