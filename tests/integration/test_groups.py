@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import subprocess
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -56,6 +57,9 @@ def status(box: NodeBox) -> dict[str, Any]:
 def test_what_one_node_sends_is_in_the_channels_of_both(two: Two) -> None:
     assert two.alice.run("group", "send", "ops", "one", "word").stdout == b"1\n"
     wait_until(lambda: payloads(two.bob) == ["one word"], "bob has it")
+    tail = two.bob.spawn("group", "tail", "ops", "--theirs", "-o", "text", stdout=subprocess.PIPE)
+    assert tail.stdout is not None
+    assert tail.stdout.readline() == b"one word\n"
     two.bob.run("group", "send", "ops", "--lines", "-f", "-", input=b"two\nthree\n")
     two.bob.run("channel", "append", "groups/ops", "four")
     wait_until(lambda: len(payloads(two.alice)) == 4, "alice has all")

@@ -17,7 +17,7 @@ from ..channels.access import NODE_SENDER, Owner, check_subject
 from ..channels.packing import Extras, encode_draft
 from ..channels.record import log_name
 from ..channels.unpacking import Entry, iter_entries
-from ..errors import Gone, LimitExceeded, RateLimited, StorageError, UsageError
+from ..errors import ClosedError, Gone, LimitExceeded, RateLimited, StorageError, UsageError
 from ..sync.group import GroupMessage
 from ..sync.groups import GROUPS_PROCESS, ID_HEADER, LAMPORT_HEADER, LOST_HEADER, SENDER_HEADER, group_channel
 
@@ -84,7 +84,7 @@ class GroupMirror:
             raise
         self._tasks = [
             asyncio.create_task(self._watch(work), name=f"group-{name}-{self._record.spec.name}")
-            for name, work in (("in", self._take_in()), ("append", self._append_all()), ("out", self._send_out()))
+            for name, work in (("in", self._take_in), ("append", self._append_all), ("out", self._send_out))
         ]
 
     async def close(self) -> None:
@@ -96,20 +96,30 @@ class GroupMirror:
         if self._unsaved and self.failure is None:
             self._unsaved = 0
             await self._save_index(self._sent_index)
+        self._refuse_waiting("takes no part any more; the message is sent, and in the channel when it joins again")
+
+    def _refuse_waiting(self, why: str) -> None:
+        """Let go of those who wait for their message to be in the channel."""
         for _, waiting in self._queue:
             if waiting is not None and not waiting.done():
-                waiting.cancel()
+                waiting.set_exception(ClosedError(f"group {self.group.name} {why}"))
         self._queue.clear()
 
     async def send(self, message_id: str, content: bytes) -> int:
         """Send a message and append it where it belongs in the channel; its index there."""
+        self._check_whole()
         await self.group.send(content, id=message_id)
+        self._check_whole()
         self._enqueue(self.group.receive_now())  # all that comes before it is here by now
         done = asyncio.get_running_loop().create_future()
         self._queue.append((GroupMessage(message_id, self.group.me, content, 0), done))
         self._wake.set()
         index: int = await done
         return index
+
+    def _check_whole(self) -> None:
+        if self.failure is not None:
+            raise ClosedError(f"group {self.group.name} has failed, join it again: {self.failure}")
 
     # after a start
 
@@ -250,12 +260,13 @@ class GroupMirror:
             self._unsaved = 0
             await self._save_index(index)
 
-    async def _watch(self, work: Awaitable[None]) -> None:
+    async def _watch(self, work: Callable[[], Awaitable[None]]) -> None:
         """Let one direction run; what ends it is the group's failure."""
         try:
-            await work
+            await work()
         except Exception as error:  # whatever it is, the group says so instead of going on in silence
             self.failure = error
+            self._refuse_waiting(f"has failed, join it again: {error}")
             _logger.error("group.failed", group=self.group.name, exc_info=error)
 
 

@@ -199,17 +199,20 @@ class Group:
 
         ``id`` must be unique in the group (default: made up).  It is sent again until somebody has it; see
         :meth:`settle`.  Raises UsageError for empty content, LimitExceeded (group_content_bytes_max, or too many
-        messages that nobody acknowledged), ClosedError.
+        messages that nobody acknowledged), ClosedError.  Cancelled while it waits for room nothing is sent, and later
+        it is.
         """
         await self._room()
         message_id = new_token(16) if id is None else id
         data = self._peer.wrap(self.name, content, self._clock.now(), message_id)
         self._sent += 1
         messages = self._take_events()
-        await self._saver.flush()
-        self._deliver(messages)
-        self._put(data)
-        self._wake.set()
+        try:
+            await self._saver.flush()
+        finally:  # cancelled: it is sent, as it would be after a crash
+            self._deliver(messages)
+            self._put(data)
+            self._wake.set()
         return message_id
 
     async def _room(self) -> None:

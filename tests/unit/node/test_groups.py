@@ -189,8 +189,29 @@ def test_a_group_whose_channel_was_removed_says_so_and_can_be_joined_again() -> 
             while (await host.groups.status("ops")).state != "failed":
                 await asyncio.sleep(0.005)
             assert "ops" in (await host.groups.status("ops")).error
+            with pytest.raises(ClosedError, match="join it again"):
+                await host.groups.send("ops", b"x")
             assert (await host.groups.join("ops")).state == "active"
             assert await host.texts(1) == ["lost?"]
+
+    run(story)
+
+
+def test_who_waits_for_the_channel_is_let_go_when_the_group_is_left() -> None:
+    async def story(engine: MemoryEngine) -> None:
+        async with Host(engine).open() as host:
+            await host.groups.create(SPEC)
+            mirror = host.groups._members["ops"].mirror
+            assert mirror is not None
+            mirror._tasks[1].cancel()  # what appends
+            sending = asyncio.create_task(host.groups.send("ops", b"one"))
+            while not mirror._queue:
+                await asyncio.sleep(0)
+            await host.groups.leave("ops")
+            with pytest.raises(ClosedError, match="when it joins again"):
+                await sending
+            await host.groups.join("ops")
+            assert await host.texts(1) == ["one"]
 
     run(story)
 

@@ -9,6 +9,7 @@ from holdfast.errors import ClosedError, DeadlineExceeded, LimitExceeded, Storag
 from holdfast.limits import LIMITS
 from holdfast.sync.events import Event, MessageAcknowledged
 from holdfast.sync.group import Group, GroupMessage
+from holdfast.sync.persistence.base import HistoryUpdate, Outcome
 from holdfast.sync.persistence.faulty import FaultyPersistence
 from holdfast.sync.persistence.memory import MemoryPersistence
 from holdfast.sync.profiles import LAN
@@ -193,6 +194,40 @@ def test_cancelled_waits_lose_nothing() -> None:
             with pytest.raises(DeadlineExceeded, match="settle"):
                 await bob.send(b"nobody answers in no time")
                 await bob.settle(0)
+
+    run(story)
+
+
+class SlowStore(MemoryPersistence):
+    """Takes its time, until it is let go."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.go = asyncio.Event()
+        self.waiting = asyncio.Event()
+
+    async def update_history(self, channel: str, update: HistoryUpdate) -> Outcome:
+        self.waiting.set()
+        await self.go.wait()
+        return await super().update_history(channel, update)
+
+
+def test_a_message_whose_sender_does_not_wait_for_the_store_is_sent() -> None:
+    async def story() -> None:
+        network, store = MemoryNetwork(), SlowStore()
+        async with (
+            Group("ops", me="alice", transport=network.transport(), persistence=store, profile=QUICK) as alice,
+            Group("ops", me="bob", transport=network.transport(), profile=QUICK) as bob,
+        ):
+            sending = asyncio.create_task(alice.send(b"hello"))
+            await store.waiting.wait()
+            sending.cancel()
+            await asyncio.gather(sending, return_exceptions=True)
+            store.go.set()
+            assert (await take(bob, 1))[0].text == "hello"
+            await alice.settle(10)
+            assert bob.status().counts.delivered == 1
+        assert list(store.history["ops"]) == [one.message_id for one in bob.log()]
 
     run(story)
 
