@@ -274,3 +274,12 @@ def test_every_seed_is_safe_and_everything_comes() -> None:
         except AssertionError as error:
             broken[seed] = str(error).splitlines()[0]
     assert not broken
+
+
+REGRESSIONS = (2277, 2345)
+"""Seeds that once failed: a crash just after a pattern was taken away left its cursors, for when it came back."""
+
+
+def test_seeds_that_once_failed() -> None:
+    for seed in REGRESSIONS:
+        asyncio.run(World(seed).live())

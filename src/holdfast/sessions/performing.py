@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import structlog
 
 from ..errors import ClosedError, DisconnectedError, HoldfastError, InternalError, SessionClosed, UsageError
+from ..subjects import PatternTrie
 from .effects import (
     Answer,
     BeginDelivery,
@@ -176,7 +177,13 @@ class Performer:
     def recover(self, session: Session, cursors: dict[str, Position]) -> None:
         """A session of before the node's restart."""
         outlet = self.outlet(session)
-        outlet.cursors = cursors
+        bound = PatternTrie[None]()
+        for pattern in session.patterns:
+            bound.add(pattern, None)
+        outlet.cursors = {subject: place for subject, place in cursors.items() if bound.match(subject)}
+        left = [subject for subject in cursors if subject not in outlet.cursors]
+        if left:  # of patterns that were taken away just before
+            self.forget_cursors(session.id, left)
         missed = [pattern for pattern in session.patterns if not self._keeps(pattern)]
         if missed:
             some = ", ".join(missed[:3]) + (", ..." if len(missed) > 3 else "")
