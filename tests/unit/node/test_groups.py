@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
@@ -14,7 +15,7 @@ from holdfast.channels.router import ChannelRouter
 from holdfast.channels.unpacking import Entry, iter_entries
 from holdfast.clock import RealClock
 from holdfast.engine.memory import MemoryEngine
-from holdfast.errors import ChannelNotFound, ClosedError, LimitExceeded, NotFound, UsageError
+from holdfast.errors import ChannelNotFound, ClosedError, LimitExceeded, NotFound, Unavailable, UsageError
 from holdfast.limits import LIMITS, Limits
 from holdfast.node.groups import NodeGroups
 from holdfast.sync.group import Group
@@ -212,6 +213,28 @@ def test_who_waits_for_the_channel_is_let_go_when_the_group_is_left() -> None:
                 await sending
             await host.groups.join("ops")
             assert await host.texts(1) == ["one"]
+
+    run(story)
+
+
+def test_an_address_that_is_taken_at_a_start_is_no_reason_not_to_start() -> None:
+    async def story(engine: MemoryEngine) -> None:
+        async with Host(engine).open() as host:
+            made = await host.groups.create(GroupSpec(name="ops", me="alice", listen="127.0.0.1:0"))
+            assert made.address == made.spec.listen != "127.0.0.1:0"
+            assert (await host.groups.set_peers("ops", ["127.0.0.1:9"])).spec.peers == ["127.0.0.1:9"]
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as taken:
+            host_name, _, port = made.address.rpartition(":")
+            taken.bind((host_name, int(port)))
+            async with Host(engine).open() as host:
+                info = await host.groups.status("ops")
+                assert info.state == "failed"
+                assert made.address in info.error
+                with pytest.raises(Unavailable, match="in use"):
+                    await host.groups.join("ops")
+        async with Host(engine).open() as host:
+            info = await host.groups.status("ops")
+            assert (info.state, info.address, info.spec.peers) == ("active", made.address, ["127.0.0.1:9"])
 
     run(story)
 
