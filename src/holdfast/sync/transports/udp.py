@@ -93,6 +93,7 @@ class Udp:
             raise UsageError("peers: a multicast address reaches all who listen there", field="peers")
         self._peers = wanted
         self._known = frozenset(wanted)
+        self._pacer.copies = max(1, len(wanted))
 
     async def open(self, receive: Receive) -> None:
         """Listen.  OSError if the address is taken, or is none of this machine."""

@@ -25,6 +25,18 @@ def test_a_datagram_larger_than_the_burst_goes_when_the_bucket_is_full() -> None
     assert len(pacer.take(0.17)) == 1
 
 
+def test_a_datagram_for_many_counts_for_each_of_them() -> None:
+    pacer = Pacer(1000.0, 300, 10_000)
+    pacer.copies = 3
+    pacer.put([bytes(100)] * 3)
+    assert len(pacer.take(0.0)) == 1
+    assert round(pacer.next_deadline(0.0) or 0, 6) == 0.3
+    assert len(pacer.take(0.31)) == 1
+    pacer.copies = 5  # more than the burst has
+    assert pacer.take(0.4) == []
+    assert len(pacer.take(0.61)) == 1
+
+
 def test_a_message_is_taken_whole_or_not_at_all() -> None:
     pacer = Pacer(1000.0, 100, 500)
     assert pacer.put([bytes(100)] * 4)
