@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import msgspec
 
 from ..errors import CorruptionError, LimitExceeded, UsageError
-from .canonical import canonicalise
 from .cid import cid_of_digest, digest_of_cid
 from .model import RecordMeta
+from .quick import canonicalise_quickly
 
 if TYPE_CHECKING:
     from ..limits import Limits
@@ -44,7 +44,7 @@ def prepare(text: bytes, limits: Limits) -> Prepared:
 
     UsageError for what is no JSON object; LimitExceeded(name="record_bytes_max" or "record_meta_bytes_max").
     """
-    record, canonical = canonicalise(text)
+    record, canonical = canonicalise_quickly(text)
     if len(canonical) > limits.record_bytes_max:
         raise _too_large("record_bytes_max", limits.record_bytes_max, len(canonical))
     digest = sha256(canonical).digest()

@@ -154,13 +154,12 @@ class RecordStore:
         there = {stat.digest for stat in stats}
         blobs = [Blob(digest, one.canonical, meta_of(one, now)) for digest, one in fresh.items() if digest not in there]
         if blobs:
-            await self._insert(blobs, now)
+            await self._insert(blobs, [fresh[blob.digest].cid for blob in blobs], now)
         for digest, one in fresh.items():
             self.came_alive(digest, previous_of(one.fields.get("previous_record_cid", "")))
         return existed
 
-    async def _insert(self, blobs: list[Blob], now: float) -> None:
-        cids = [cid_of_digest(blob.digest) for blob in blobs]
+    async def _insert(self, blobs: list[Blob], cids: list[str], now: float) -> None:
         await self.feed.around("pushed", cids, now, self._blobs.put_many(blobs))
         self._size.add([len(blob.data) for blob in blobs])
 
