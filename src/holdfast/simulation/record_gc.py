@@ -172,7 +172,8 @@ class GcWorld:
             await self.domain.store.tags.put(name, "1", self.cids[number])
         except NotFound:
             return
-        self.tags.pop(name, None)  # whoever had it before
+        finally:
+            self.tags.pop(name, None)  # whoever had it before, also if this was cancelled
         cid = self.cids[number]
         if self.condemned.get(cid, -1) < before and not self.unsure.get(cid):
             current = self.domain.store.tags.of(digest_of_cid(cid))
@@ -184,8 +185,10 @@ class GcWorld:
         """Remove a tag."""
         name = f"t{self.rng.randrange(3)}"
         self.tags.pop(name, None)
-        await self.domain.store.tags.remove(name, "1")
-        self.tags.pop(name, None)
+        try:
+            await self.domain.store.tags.remove(name, "1")
+        finally:
+            self.tags.pop(name, None)
 
     async def attach(self) -> None:
         """Attach something."""
