@@ -15,6 +15,7 @@ LAST_WORDS = {
     "token_stream.py": "both viewers saw all 126 tokens, each once, in order",
     "chat_with_cancel_and_steer.py": "every control message has its receipts",
     "progress_bar.py": "120 of 120 done",
+    "group_over_a_bad_network.py": "three logs of 90 messages, all in the same order",
 }
 """What the last line of each says if all went well."""
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from types import TracebackType
-from typing import TYPE_CHECKING, NamedTuple, Self
+from typing import TYPE_CHECKING, Self
 
 from ..clock import RealClock
 from ..errors import ClosedError, DeadlineExceeded, HoldfastError, LimitExceeded, NotFound, ProtocolError, UsageError
 from ..ids import new_token
 from ..limits import LIMITS, Limits
 from .events import EphemeralReceived, Event, MessageAcknowledged, MessageReady, MessagesLost, RepairReady, SaveFailed
+from .group_values import GroupCounts, GroupMessage, GroupStatus
 from .peer import SyncPeer
 from .persistence.noop import NoPersistence
 from .persistence.saver import Saver
@@ -21,9 +22,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ..clock import Clock
-    from .model import ChannelStatus, Dialect, HistoryEntry, Message, Packet
+    from .model import Dialect, HistoryEntry, Message, Packet
     from .persistence.base import Persistence
-    from .transports.base import Transport, TransportStats
+    from .transports.base import Transport
 
 _WINDOW_SHARE = 4
 """All participants together have at most this part of a history on its way: what drops out of it before somebody has
@@ -34,51 +35,7 @@ _HEARD_S = 5.0
 _TURN = 128
 """Messages taken from the network before the loop and the store get their turn."""
 
-
-class GroupMessage(NamedTuple):
-    """A message of the group, in causal order: after all that its sender had when it was sent."""
-
-    id: str
-    sender: str
-    content: bytes
-    lamport: int
-    """Its Lamport time; with the id, the order that all peers agree on.  0 for ephemeral messages."""
-    lost: tuple[str, ...] = ()
-    """Messages before it that were given up; empty: none."""
-    ephemeral: bool = False
-    """It was kept by nobody, and has no place in the order."""
-
-    @property
-    def text(self) -> str:
-        """The content as UTF-8 text; what is none of it is replaced."""
-        return self.content.decode(errors="replace")
-
-
-class GroupCounts(NamedTuple):
-    """What a group did since it was opened."""
-
-    sent: int = 0
-    delivered: int = 0
-    duplicates: int = 0
-    acknowledged: int = 0
-    repaired: int = 0
-    """Messages sent again because somebody asked for them."""
-    lost: int = 0
-    malformed: int = 0
-    """Packets that were no messages of this group."""
-    refused: int = 0
-    """Packets not looked at because too many messages waited to be read; they come again."""
-    save_failures: int = 0
-
-
-class GroupStatus(NamedTuple):
-    """How a group stands."""
-
-    channel: ChannelStatus
-    counts: GroupCounts
-    transport: TransportStats
-    waiting: int
-    """Messages delivered and not read by the program yet."""
+__all__ = ["Group", "GroupCounts", "GroupMessage", "GroupStatus"]
 
 
 class Group:
@@ -228,12 +185,13 @@ class Group:
             self._check_open()
 
     def _crowded(self) -> bool:
-        status = self._peer.status(self.name)
-        if status.outgoing < _WINDOW_MIN:
+        outgoing = self._peer.unacknowledged(self.name)
+        if outgoing < _WINDOW_MIN:
             return False
+        status = self._peer.status(self.name)
         since = self._clock.now() - _HEARD_S
         heard = sum(peer.last_seen >= since for peer in status.peers)
-        return heard > 0 and status.outgoing >= max(_WINDOW_MIN, self._history_max // (_WINDOW_SHARE * heard))
+        return heard > 0 and outgoing >= max(_WINDOW_MIN, self._history_max // (_WINDOW_SHARE * heard))
 
     def send_ephemeral(self, content: bytes) -> None:
         """Send to whoever listens now: not kept, not ordered, not sent again."""
@@ -244,7 +202,7 @@ class Group:
         """Wait until somebody has every message we sent.  DeadlineExceeded after ``timeout_s``; cancel-safe."""
         try:
             async with asyncio.timeout(timeout_s):
-                while self._peer.status(self.name).outgoing:
+                while self._peer.unacknowledged(self.name):
                     self._check_open()
                     self._settled.clear()
                     await self._settled.wait()

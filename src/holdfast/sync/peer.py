@@ -286,6 +286,10 @@ class SyncPeer:
         """How the channel stands.  NotFound.  Costs what is waited for, and the number of participants."""
         return status(self._find(channel))
 
+    def unacknowledged(self, channel: str) -> int:
+        """How many messages of ours nobody has acknowledged yet.  NotFound."""
+        return len(self._find(channel).outgoing.items)
+
     def log(self, channel: str) -> list[Message]:
         """The history in the order all peers agree on: Lamport time, then message id.  Costs its length."""
         decode = self._shared.wire.decode
