@@ -493,6 +493,52 @@ class TestCollection:
 
         run(main())
 
+    def test_during_pushes_and_pulls_nothing_live_is_lost(self, run: Run, room: RecordRoom) -> None:
+        """Regression 19, on real engines; ``tests/simulation/test_record_gc.py`` draws the orders."""
+
+        async def main() -> None:
+            async with room:
+                kept: dict[str, Any] = {}
+                busy = True
+
+                async def push(number: int) -> None:
+                    for round_ in range(8):
+                        record = {"n": number, "round": round_ % 5, "previous_record_cid": next(iter(kept), "")}
+                        while True:
+                            (cid,) = await room.push(record)
+                            try:
+                                await room.store.tags.put(f"t{number}", str(round_), cid)
+                            except NotFound:  # collected in between: nothing kept it
+                                continue
+                            break
+                        kept[cid] = record
+
+                async def pull() -> None:
+                    while busy:
+                        cids = list(kept)[-20:]
+                        assert await room.pull(*cids) == [kept[cid] for cid in cids]
+                        await asyncio.sleep(0)
+
+                async def collect() -> int:
+                    removed = 0
+                    while busy:
+                        await room.push({"loose": removed})
+                        removed += (await room.collector.collect(grace_s=0)).removed
+                        await asyncio.sleep(0)
+                    return removed
+
+                collecting, pulling = asyncio.create_task(collect()), asyncio.create_task(pull())
+                await asyncio.gather(*map(push, range(6)))
+                busy = False
+                await pulling
+                assert await collecting > 0
+                await room.restart()
+                assert await room.pull(*kept) == list(kept.values())
+                await room.collector.collect(grace_s=0)
+                assert set(await room.listed()) == set(kept)
+
+        run(main())
+
 
 class TestArtifacts:
     CONTENT = bytes(range(256)) * 40
