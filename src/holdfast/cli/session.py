@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..errors import EXIT_LINK_LOST, DisconnectedError, Unavailable
+from ..errors import EXIT_LINK_LOST, DisconnectedError, HoldfastError, Unavailable
 from .common import DURATION, age_text, format_option, print_json, print_json_lines, print_table, reach_node
 from .session_common import (
     RECONNECT_S,
     SESSION,
+    Interruption,
     MessagePrinter,
     SessionId,
     pattern_options,
@@ -19,8 +21,11 @@ from .session_common import (
 )
 
 if TYPE_CHECKING:
+    from ..client.sync_sessions import SyncSession
     from ..sessions.model import Change, SessionInfo
 
+_LEAVE_S = 5.0
+"""How long an interrupted command may take to say what it has printed."""
 _HEAD = ("SESSION", "CLIENT", "PATTERNS", "WAITING", "LOST", "EXPIRES", "AGE")
 
 
@@ -81,16 +86,29 @@ def attach(session: str, steal: bool, no_ack: bool, count: int, name: str, form:
             with node.session(id=found, steal=steal, ack="manual" if no_ack else "auto", client=name) as attached:
                 if not attached.recovered:
                     click.echo(f"holdfast: {attached.recovered_why}", err=True)
-                printed = 0
-                for message in attached:
-                    printer.print(message)
-                    printed += message.kind == "message"
-                    if count and printed >= count:
-                        break
+                _print_all(attached, printer, count, acks=not no_ack)
         except (DisconnectedError, Unavailable) as error:
             click.echo(f"holdfast: {error}\nholdfast: the link is lost; holdfast session attach {found}", err=True)
             return EXIT_LINK_LOST
     return 0
+
+
+def _print_all(attached: SyncSession, printer: MessagePrinter, count: int, *, acks: bool) -> None:
+    """Print until the end; an interruption falls between two messages, and what was printed is acknowledged."""
+    printed = done = 0
+    try:
+        with Interruption() as interruption:
+            while (message := attached.read()) is not None:
+                with interruption.put_off():
+                    printer.print(message)
+                    printed, done = printed + (message.kind == "message"), attached.taken
+                if count and printed >= count:
+                    break
+    except KeyboardInterrupt:
+        if acks:
+            with suppress(HoldfastError):
+                attached.ack(done, timeout_s=_LEAVE_S)
+        raise
 
 
 @session.command()

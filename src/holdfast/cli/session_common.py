@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import click
 from click.shell_completion import CompletionItem
@@ -161,6 +162,42 @@ class MessagePrinter:
             for line in text.splitlines() or [""]:
                 click.echo(f"{message.subject}  {line}")
         sys.stdout.flush()
+
+
+class Interruption:
+    """Ctrl-C, which can be put off while something is done that must be done whole."""
+
+    def __init__(self) -> None:
+        self._busy = False
+        self._pending = False
+        self._before: Any = None
+
+    def __enter__(self) -> Self:
+        import signal
+
+        self._before = signal.signal(signal.SIGINT, self._interrupted)
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        import signal
+
+        signal.signal(signal.SIGINT, self._before)
+
+    def _interrupted(self, _signal: int, _frame: object) -> None:
+        if not self._busy:
+            raise KeyboardInterrupt
+        self._pending = True
+
+    @contextmanager
+    def put_off(self) -> Iterator[None]:
+        """Within this nothing is interrupted; after it, what was put off is."""
+        self._busy = True
+        try:
+            yield
+        finally:
+            self._busy = False
+        if self._pending:
+            raise KeyboardInterrupt
 
 
 def _write_all(data: bytes) -> None:

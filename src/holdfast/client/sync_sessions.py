@@ -18,7 +18,7 @@ from ..errors import (
 from ..limits import LIMITS
 from ..rpc.blocking import BlockingConnection
 from ..rpc.blocking_streams import BlockingReader
-from ..rpc.commands import invoke_blocking
+from ..rpc.commands import invoke_blocking, within_blocking
 from ..sessions.api import DEFAULT_IDLE, SessionsApi
 from ..sessions.model import (
     AttachStart,
@@ -174,7 +174,8 @@ class SyncSession:
         if reader is None or self._connection is None:
             return
         try:
-            invoke_blocking(self._connection, SessionsApi.detach, self.id, self._attachment)
+            connection = within_blocking(self._connection, LIMITS.goodbye_s)
+            invoke_blocking(connection, SessionsApi.detach, self.id, self._attachment)
         except HoldfastError:
             pass  # somebody else has it, or the link is cut
         reader.close()
@@ -252,11 +253,20 @@ class SyncSession:
         if item is None:
             raise DeadlineExceeded(phase="session", after_s=timeout_s or 0.0, safe_to_retry=True)
 
-    def ack(self) -> None:
-        """All messages taken so far are dealt with; durable on return.  ClientNotAttached.  Blocks."""
-        count = self._inbox.taken
+    @property
+    def taken(self) -> int:
+        """How many messages of this attachment were taken: what :meth:`ack` acknowledges now."""
+        return self._inbox.taken
+
+    def ack(self, taken: int | None = None, *, timeout_s: float | None = None) -> None:
+        """All messages taken so far are dealt with; durable on return.  ClientNotAttached.  Blocks.
+
+        ``taken``: only those up to where :attr:`taken` was so much.  DeadlineExceeded after ``timeout_s``.
+        """
+        count = self._inbox.taken if taken is None else taken
         if count > self._acked and self._connection is not None:
-            invoke_blocking(self._connection, SessionsApi.ack, self.id, self._attachment, count)
+            connection = self._connection if timeout_s is None else within_blocking(self._connection, timeout_s)
+            invoke_blocking(connection, SessionsApi.ack, self.id, self._attachment, count)
             self._acked = max(self._acked, count)
 
     def _acknowledge(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 from pathlib import Path
 
@@ -99,3 +100,24 @@ def test_providers_are_listed(node_box: NodeBox) -> None:
     assert text(node_box, "provider", "ls").splitlines()[0].split() == [
         *("PROVIDER", "KIND", "STATE", "FEEDS", "SESSIONS", "OPTIONS")
     ]
+
+
+def test_interrupted_in_the_middle_it_goes_on_after_the_last_line(node_box: NodeBox) -> None:
+    box = node_box
+    text(box, "channel", "create", "p/c")
+    for start in range(0, 3_000, 1_000):
+        numbers = b"".join(b"%d\n" % number for number in range(start, start + 1_000))
+        box.run("channel", "append", "p/c", "--lines", input=numbers)
+    session = text(box, "session", "new", "channels.>")
+    printed: list[int] = []
+    while len(printed) < 3_000:
+        attached = box.spawn("session", "attach", session, "--steal", "-o", "jsonl", stdout=subprocess.PIPE)
+        assert attached.stdout is not None
+        for taken, line in enumerate(attached.stdout, 1):
+            printed.append(int(json.loads(line)["payload"]))
+            if taken == 700 or len(printed) == 3_000:
+                attached.send_signal(signal.SIGINT)
+                break
+        printed += [int(json.loads(line)["payload"]) for line in attached.stdout]
+        assert attached.wait() == 130
+    assert printed == list(range(3_000))
