@@ -12,7 +12,9 @@ import subprocess
 import pytest
 
 import holdfast
+from holdfast.jobs.api import JobsApi
 from holdfast.procinfo import process_alive
+from holdfast.rpc.commands import command_of
 from holdfast.testing import NodeBox, wait_until
 
 
@@ -257,27 +259,34 @@ def test_logs_that_lose_the_link_say_where_to_go_on(node_box: NodeBox) -> None:
     assert b"holdfast logs -f --from 6 x\n" in errors
 
 
-def test_a_wait_that_loses_the_link_gives_75_and_says_the_job_runs_on(node_box: NodeBox) -> None:
-    start(node_box, "x", "sleep", "1000")
-    waiting = node_box.spawn("wait", "x", stderr=subprocess.PIPE)
-    with holdfast.connect_sync(node_box.url, autostart=False) as node:
-        wait_until(lambda: node.info().connections == 2, "somebody waits")
-    node_box.kill_node()
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_a_wait_that_loses_the_link_gives_75_and_says_the_job_runs_on(
+    node_box: NodeBox, number: signal.Signals
+) -> None:
+    start(node_box, "short", "true")
+    start(node_box, "long", "sleep", "1000")
+    waiting = node_box.spawn("wait", "short", "long", stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert waiting.stdout is not None
+    assert waiting.stdout.readline() == b"0\n"
+    assert node_box.node is not None
+    node_box.node.send_signal(number)
     _, told = waiting.communicate()
     assert waiting.returncode == 75
-    assert b"job x runs on; holdfast wait x" in told
+    assert b"job long runs on; holdfast wait long" in told
 
 
 def test_a_node_that_is_stopped_keeps_nobody_waiting(node_box: NodeBox) -> None:
     start(node_box, "x", "sleep", "1000")
-    waiting = node_box.spawn("wait", "x", stderr=subprocess.PIPE)
     with holdfast.connect_sync(node_box.url, autostart=False) as node:
-        wait_until(lambda: node.info().connections == 2, "somebody waits")
-    assert node_box.node is not None
-    node_box.node.terminate()
-    _, told = waiting.communicate()
-    assert waiting.returncode == 75
-    assert b"job x runs on" in told
+        connection = node.connection()
+        asked = command_of(JobsApi.wait).arguments(("x",), {})
+        call = connection.begin_call(asked.name, asked.params)
+        node.info()  # answered after the call before it has begun
+        assert node_box.node is not None
+        node_box.node.terminate()
+        with pytest.raises(holdfast.DisconnectedError, match="the node is ending; job x runs on"):
+            while connection.take_reply(call) is None:
+                connection.pump()
 
 
 def test_any_command_brings_the_node_back(node_box: NodeBox) -> None:

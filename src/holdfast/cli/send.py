@@ -18,6 +18,7 @@ from .screen import say
 
 if TYPE_CHECKING:
     from ..client.sync import SyncJob
+    from ..rpc.blocking import BlockingConnection
 
 _PART_BYTES = 32 * 1024
 _RETRY_S = 0.05
@@ -67,7 +68,7 @@ def send(
         if text:
             _send(found, " ".join(text).encode() + (b"" if no_newline else b"\n"))
         source = file or (None if text or keys or eof else sys.stdin.buffer)
-        if source is not None and not _send_all(found, source, offset):
+        if source is not None and not _send_all(node.connection(), found, source, offset):
             return EXIT_LINK_LOST
         for sequence in sequences:
             eof = _press(found, sequence) or eof
@@ -76,13 +77,14 @@ def send(
     return 0
 
 
-def _send_all(job: SyncJob, source: IO[bytes], offset: int) -> bool:
+def _send_all(connection: BlockingConnection, job: SyncJob, source: IO[bytes], offset: int) -> bool:
     """Send from ``offset`` on, saying how far it got if not to the end; False if the link was lost."""
     done_bytes, part = offset, b""
     _leave_out(source, offset)
     with transfer_bar(_size_of(source), offset) as progress:
         try:
             for part in _parts(source):
+                connection.check_usable()  # a part over a link that is cut is in doubt; the rest is not sent behind it
                 _send(job, part)
                 done_bytes += len(part)
                 progress(done_bytes)

@@ -24,10 +24,14 @@ def wait(jobs: tuple[str, ...], timeout: float | None, quiet: bool) -> int:
     until = None if timeout is None else time.monotonic() + timeout
     code = 0
     with reach_node() as node:
+        connection = node.connection()
         for name in jobs:
             left = None if until is None else max(0.0, until - time.monotonic())
             try:
-                code = exit_code_of_job(node.jobs.get(name).wait(left))
+                connection.check_usable()  # never silently over to a node that was started since
+                job = node.jobs.get(name)
+                connection.check_usable()
+                code = exit_code_of_job(job.wait(left))
             except DeadlineExceeded as error:
                 if timeout is None or error.phase != "wait":
                     raise
