@@ -190,7 +190,7 @@ class SyncPeer:
         Raises ProtocolError(reason) for what is no message of our dialect or has an impossible clock, LimitExceeded for
         what is too large, NotFound for a channel we do not have.  Then nothing has changed.
         """
-        message, kept = self._shared.wire.decode(data)
+        message, kept = self._shared.wire.decode(data if type(data) is bytes else bytes(data))
         found = self._channels.get(message.channel) or self._find(message.channel)
         return receive(found, message, kept, now)
 

@@ -177,6 +177,13 @@ def test_a_repetition_delivers_nothing() -> None:
     assert alice.events() == []
 
 
+def test_packets_may_be_any_bytes_like_object() -> None:
+    alice = peer()
+    for number, kind in enumerate((bytes, bytearray, memoryview)):
+        alice.unwrap(kind(message(f"m{number}", 1)), NOW_S)
+    assert ready(alice.events()) == ["m0", "m1", "m2"]
+
+
 def test_our_own_message_echoed_acknowledges_nothing() -> None:
     """Regression: an echo by the transport is no sign that anybody has it."""
     alice = peer()
