@@ -11,7 +11,15 @@ from typing import Any, NamedTuple
 import pytest
 
 import holdfast
-from holdfast.errors import AlreadyExists, ClosedError, NotFound, PermissionDenied, Unavailable, UsageError
+from holdfast.errors import (
+    AlreadyExists,
+    ClosedError,
+    DisconnectedError,
+    NotFound,
+    PermissionDenied,
+    Unavailable,
+    UsageError,
+)
 from holdfast.testing import NodeBox, wait_until
 
 
@@ -77,26 +85,46 @@ def test_what_one_node_sends_is_in_the_channels_of_both(two: Two) -> None:
     assert "synced" in table and "alice" in table
 
 
-def test_a_node_that_is_killed_has_everything_once_and_in_order_when_it_is_back(two: Two) -> None:
-    with holdfast.connect_sync(two.alice.url) as alice, holdfast.connect_sync(two.bob.url) as bob:
-        for number in range(50):
-            alice.groups.group("ops").send(f"a{number}")
-            bob.groups.group("ops").send(f"b{number}")
-    two.bob.kill_node()
-    with holdfast.connect_sync(two.alice.url) as alice:
-        for number in range(50, 100):
-            alice.groups.group("ops").send(f"a{number}")
-    two.bob.start_node()
-    assert status(two.bob)["state"] == "active"
-    two.bob.run("group", "send", "ops", "here again")
-    wait_until(lambda: len(payloads(two.bob)) == len(payloads(two.alice)) == 151, "both have all")
-    for box in (two.alice, two.bob):
-        found = payloads(box)
-        assert [one for one in found if one.startswith("a")] == [f"a{number}" for number in range(100)]
-        assert [one for one in found if one.startswith("b")] == [f"b{number}" for number in range(50)]
-        assert len(set(found)) == 151
-        ids = [entry["headers"]["group-id"] for entry in entries(box)]
-        assert len(set(ids)) == 151
+async def flood(box: NodeBox, me: str, count: int, sent: list[str]) -> None:
+    """Send ``count`` messages, eight at a time, over whatever happens to the node; one may be sent twice then."""
+    async with holdfast.connect(box.url, autostart=False) as node:
+        group, room = node.groups.group("ops"), asyncio.Semaphore(8)
+
+        async def one(text: str) -> None:
+            async with room:
+                while True:
+                    try:
+                        sent.append((await group.send(text)).id)
+                    except (DisconnectedError, Unavailable, ClosedError):
+                        await asyncio.sleep(0.05)
+                    else:
+                        return
+
+        await asyncio.gather(*(one(f"{me} {number}") for number in range(count)))
+
+
+def test_a_node_that_is_killed_while_both_send_has_everything_once_and_in_order(two: Two) -> None:
+    sent: dict[str, list[str]] = {"alice": [], "bob": []}
+
+    async def kill() -> None:
+        while len(sent["bob"]) < 50:
+            await asyncio.sleep(0.01)
+        await asyncio.to_thread(two.bob.kill_node)
+        await asyncio.to_thread(two.bob.start_node)
+
+    async def main() -> None:
+        await asyncio.gather(
+            flood(two.alice, "alice", 200, sent["alice"]), flood(two.bob, "bob", 200, sent["bob"]), kill()
+        )
+
+    asyncio.run(asyncio.wait_for(main(), 60))
+    wait_until(lambda: len(entries(two.bob)) == len(entries(two.alice)) >= 400, "both have all")
+    found = {box: [(entry["headers"]["group-id"], entry["sender"]) for entry in entries(box)] for box in two}
+    for me, ids in sent.items():
+        first, second = ([one for one, sender in pairs if sender == me] for pairs in found.values())
+        assert first == second
+        assert len(set(first)) == len(first)
+        assert set(ids) <= set(first)
 
 
 def test_leaving_and_joining_again_loses_nothing(two: Two) -> None:
