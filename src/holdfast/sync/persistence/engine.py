@@ -56,7 +56,8 @@ class _Stored:
 class EnginePersistence:
     """Keeps channels in ``engine``, durable on return; ``space`` keeps participants of one engine apart.
 
-    One object at a time may use a space.  The names of channels are hashed: they may be anything.
+    One object at a time may use a space.  The names of channels are hashed: they may be anything.  A snapshot that is
+    larger than ``value_bytes_max`` cannot be stored; the error says so, and a later, smaller one can.
     """
 
     def __init__(self, engine: Engine, space: str = "default") -> None:
