@@ -254,7 +254,7 @@ class RecordsApi(Protocol):
     async def list(
         self, after: str = "", limit: int = 0, name: str = "", annotations: dict[str, str] | None = None
     ) -> list[RecordMeta]:
-        """Records in the order of their digests: the first ``limit`` (0, and at most: ``records_page_max``) after ``after``.
+        """Records by their digests: the first ``limit`` (0, and at most: ``records_page_max``) after the CID ``after``.
 
         ``name``: only those of this name.  ``annotations``: only those that have all of these.  Fewer than asked for
         may come while there are more: only an empty answer says that there are no more.
