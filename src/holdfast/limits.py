@@ -168,8 +168,6 @@ class Limits(NamedTuple):
     """The same in bytes."""
     bus_message_bytes_max: int = MIB
     """One message on the bus."""
-    session_idle_s: float = 3_600.0
-    """How long a session without a client is kept, unless it was asked for otherwise."""
     sessions_max: int = 100_000
     """Sessions of a node."""
     sessions_per_identity_max: int = 20_000

@@ -99,9 +99,9 @@ class SessionInfo:
     expires_at: float = 0.0
     """When it closes if no client comes; 0.0: it does not."""
     sources: int = 0
-    """Durable sources it reads."""
+    """Durable sources it reads; as the next in :meth:`SessionsApi.info` only."""
     cursors: list[Cursor] = field(default_factory=list)
-    """Of the sources it has acknowledged something of; in :meth:`SessionsApi.info` only."""
+    """Of the sources it has acknowledged something of."""
     buffered_messages: int = 0
     """Messages of feeds that wait for its client."""
     buffered_bytes: int = 0

@@ -362,7 +362,7 @@ class Performer:
             idle_after=session.idle_after,
             created_at=session.created_at,
             expires_at=expires_at,
-            sources=outlet.sources,
+            sources=outlet.sources if cursors else 0,
             cursors=listed,
             buffered_messages=messages,
             buffered_bytes=size,
