@@ -47,7 +47,7 @@ OnEvent = Callable[[EventReceived], None]
 class AsyncConnection:
     """One connection on the running event loop.
 
-    Made by :func:`~holdfast.rpc.aio_dial.dial_unix` or by a server; use it as an async context manager, or :meth:`close` it and
+    Made by ``aio_dial`` or by a server; use it as an async context manager, or :meth:`close` it and
     :meth:`wait_closed`.  All methods must be called on its loop.
     """
 
