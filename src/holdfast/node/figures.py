@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from ..rpc.server import Server
     from ..security.authority import Authority
     from ..sessions.actor import Sessions
+    from .groups import NodeGroups
 
 
 def job_figures(jobs: JobController) -> Iterator[Figure]:
@@ -94,6 +95,32 @@ def record_figures(records: RecordDomain) -> Iterator[Figure]:
     }
     text = "Records asked for or given, by what became of them."
     yield Figure("holdfast_record_items", text, ("outcome",), [((key,), n) for key, n in counted.items()], True)
+
+
+def group_figures(groups: NodeGroups) -> Iterator[Figure]:
+    """Groups by state, what is waited for in all of them, and what became of their messages."""
+    infos = groups.infos()
+    states = Counter(info.state for info in infos)
+    yield Figure(
+        "holdfast_groups", "Groups by state.", ("state",), [((state,), n) for state, n in sorted(states.items())]
+    )
+    waiting = {name: sum(getattr(info, name) for info in infos) for name in ("outgoing", "incoming", "missing")}
+    text = "Messages of groups: sent and acknowledged by nobody, waiting for others, waited for."
+    yield Figure("holdfast_group_waiting", text, ("what",), [((key,), float(n)) for key, n in waiting.items()])
+    outcomes = (
+        "sent",
+        "delivered",
+        "duplicates",
+        "acknowledged",
+        "repaired",
+        "lost",
+        "malformed",
+        "refused",
+        "dropped",
+    )
+    text = "Messages of the groups that the node takes part in now, by what became of them."
+    counted = [((name,), float(sum(getattr(info, name) for info in infos))) for name in outcomes]
+    yield Figure("holdfast_group_messages", text, ("outcome",), counted)
 
 
 def rpc_figures(servers: Iterable[Server]) -> Iterator[Figure]:

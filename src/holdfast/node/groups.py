@@ -49,6 +49,9 @@ if TYPE_CHECKING:
 
 _logger = structlog.get_logger("holdfast.groups")
 
+Infos = list[GroupInfo]
+"""By a name of its own: inside the class ``list`` is a command."""
+
 
 class _Member:
     """One group of this node."""
@@ -93,6 +96,10 @@ class NodeGroups:
 
     def __len__(self) -> int:
         return len(self._members)
+
+    def infos(self) -> Infos:
+        """How all groups stand, by name."""
+        return [self._info(member) for _, member in sorted(self._members.items())]
 
     # commands
 
@@ -162,7 +169,7 @@ class NodeGroups:
 
     async def list(self) -> list[GroupInfo]:
         """See :meth:`GroupsApi.list`."""
-        return [self._info(member) for _, member in sorted(self._members.items())]
+        return self.infos()
 
     async def snapshot(self, name: str, limit: int = 100) -> GroupSnapshot:
         """See :meth:`GroupsApi.snapshot`."""

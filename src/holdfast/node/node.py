@@ -253,6 +253,7 @@ class Node:
             self.records,
             self.authority,
             self._servers,
+            self.groups,
         )
         web = Web(settings, parts, clock=self._clock, limits=self._limits)
         await web.open()

@@ -21,6 +21,7 @@ from ..security.identity import owner
 from .figures import (
     channel_figures,
     engine_figures,
+    group_figures,
     job_figures,
     login_figures,
     record_figures,
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     from ..rpc.server import Server
     from ..security.authority import Authority
     from ..sessions.actor import Sessions
+    from .groups import NodeGroups
 
 _logger = structlog.get_logger("holdfast.node")
 
@@ -61,6 +63,7 @@ class Parts(NamedTuple):
     authority: Authority
     servers: Sequence[Server]
     """The RPC doors, to be measured."""
+    groups: NodeGroups
 
 
 class Web:
@@ -135,6 +138,7 @@ class Web:
         yield from channel_figures(parts.channels)
         yield from session_figures(parts.sessions)
         yield from record_figures(parts.records)
+        yield from group_figures(parts.groups)
         yield from rpc_figures(parts.servers)
         yield from engine_figures(parts.engine)
         yield from login_figures(parts.authority)

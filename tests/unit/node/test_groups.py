@@ -17,6 +17,7 @@ from holdfast.clock import RealClock
 from holdfast.engine.memory import MemoryEngine
 from holdfast.errors import ChannelNotFound, ClosedError, LimitExceeded, NotFound, Unavailable, UsageError
 from holdfast.limits import LIMITS, Limits
+from holdfast.node.figures import group_figures
 from holdfast.node.groups import NodeGroups
 from holdfast.sync.group import Group
 from holdfast.sync.groups import ID_HEADER, SENDER_HEADER, GroupSpec
@@ -261,5 +262,21 @@ def test_bounds_and_bad_specs_are_named() -> None:
             with pytest.raises(LimitExceeded, match="groups_max"):
                 await host.groups.create(GroupSpec(name="b", me="x", bus=True))
             assert len(host.groups) == 1
+
+    run(story)
+
+
+def test_figures() -> None:
+    async def story(engine: MemoryEngine) -> None:
+        async with Host(engine).open() as host, host.stranger("bob") as bob:
+            await host.groups.create(SPEC)
+            await host.groups.create(GroupSpec(name="other", me="alice", bus=True))
+            await host.groups.leave("other")
+            await bob.send(b"one")
+            await host.texts(1)
+            figures = {figure.name: dict(figure.values) for figure in group_figures(host.groups)}
+            assert figures["holdfast_groups"] == {("active",): 1, ("left",): 1}
+            assert figures["holdfast_group_waiting"] == {("outgoing",): 0, ("incoming",): 0, ("missing",): 0}
+            assert figures["holdfast_group_messages"]["delivered",] == 1
 
     run(story)
