@@ -8,6 +8,8 @@ from .deadlines import Deadlines
 from .model import HistoryEntry
 from .profiles import Profile
 
+_WINDOW_GRACE_S = 0.001
+
 
 def hash_of(text: str) -> int:
     """The first 8 bytes of the text's SHA-256, big-endian."""
@@ -117,8 +119,9 @@ class Repair:
     def _again(self, request: Request, now: float) -> None:
         message_id = request.entry.message_id
         if not self._profile.repair_again_s:
-            del self.requests[message_id]
-            self.requests_due.cancel(message_id)
+            # Once and no more; it is only kept to know when its window is over.
+            self.requests_due.set(message_id, request.since + self._profile.repair_window_s + _WINDOW_GRACE_S)
+            request.piece = b""
             return
         wait = self._profile.repair_again_s * 2 ** min(request.attempts, 3) + self._request_wait_s(message_id)
         request.attempts += 1
