@@ -84,9 +84,7 @@ class Node:
 
         Entering raises SessionNotFound, ClientAlreadyAttached, and what :meth:`SessionsApi.new` does.
         """
-        return Session(
-            self._link, patterns, id=id, idle_after=idle_after, steal=steal, ack=ack, client=client
-        )
+        return Session(self._link, patterns, id=id, idle_after=idle_after, steal=steal, ack=ack, client=client)
 
     async def publish(
         self, subject: str, payload: Payload = b"", *, headers: Mapping[str, str] | None = None, sequence: int = 0
