@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from ..client.sync import SyncNode
     from .record_bar import Bar
     from .record_input import Item, Source
-    from .record_run import Outcome
+    from .record_run import Indexed, Outcome
 
-R = TypeVar("R")
+R = TypeVar("R", bound="Indexed")
 PATIENCE_S = 60.0
 """How long a command goes on without a node that answers."""
 _CANDIDATES = 50

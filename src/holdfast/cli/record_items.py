@@ -15,8 +15,9 @@ from .record_common import RECORD, error_as_dict, exit_code, run_stream, source_
 if TYPE_CHECKING:
     from ..client.records_kinds import Kind
     from ..records.model import DeleteResult, LookupResult, PullResult
+    from .record_run import Indexed
 
-R = TypeVar("R")
+R = TypeVar("R", bound="Indexed")
 Shown = tuple[str, HoldfastError | None]
 """A line of the results, and why it failed."""
 

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import signal
-from collections import deque
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Generic, NamedTuple, Protocol, TypeVar
 
 from ..client.sync_records_stream import SyncRecordStream
 from ..errors import RecordStreamError
@@ -15,7 +14,15 @@ from .terminal import SignalPipe
 if TYPE_CHECKING:
     from .record_bar import Bar
 
-R = TypeVar("R")
+
+class Indexed(Protocol):
+    """A result, which tells whose it is."""
+
+    @property
+    def index(self) -> int: ...
+
+
+R = TypeVar("R", bound=Indexed)
 Report = Callable[[Item, R], bool]
 """Print one result; whether it counts as failed."""
 
@@ -45,8 +52,9 @@ class RecordRun(Generic[R]):
         self._source = source
         self._report = report
         self._bar = bar
-        self._items: deque[Item] = deque()
-        """Taken and not answered, in order."""
+        self._items: dict[int, Item] = {}
+        """Taken and not answered, by index."""
+        self._added = 0
         self._done = 0
         self._failed = 0
         self._stopped_by = 0
@@ -103,7 +111,8 @@ class RecordRun(Generic[R]):
         return -1
 
     def _add(self, item: Item) -> None:
-        self._items.append(item)
+        self._items[self._added] = item
+        self._added += 1
         if item.error is not None:
             self._stream.refuse(item.error)
         else:
@@ -113,7 +122,7 @@ class RecordRun(Generic[R]):
         place: Place | None = None
         while results := self._stream.take():
             for result in results:
-                item = self._items.popleft()
+                item = self._items.pop(result.index)
                 place = item.place
                 self._done += 1
                 self._failed += self._report(item, result)
