@@ -273,7 +273,7 @@ def fields_of(message: Message) -> dict[str, Any]:
     }
 
 
-@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(message=messages)
 def test_bytes_are_equal_fields_in_both_directions(bridge: Bridge, message: Message) -> None:
     wire, fields = Wire("spec"), fields_of(message)
