@@ -14,7 +14,6 @@ from typing import Any
 import pytest
 
 from holdfast.channels.api import ChannelsApi
-from holdfast.channels.failures import decode_failure
 from holdfast.channels.model import ChannelInfo
 from holdfast.channels.packing import encode_batch, encode_draft
 from holdfast.channels.unpacking import Entry, RunReader, iter_entries
@@ -38,6 +37,7 @@ from holdfast.rpc.aio import AsyncConnection
 from holdfast.rpc.aio_dial import dial_unix
 from holdfast.rpc.aio_streams import AsyncReader
 from holdfast.rpc.commands import invoke
+from holdfast.rpc.failures import decode_failure
 from holdfast.rpc.handshake import Authenticator, BearerClient, LocalClient
 from holdfast.security.api import TokensApi
 from holdfast.security.model import TokenSpec

@@ -16,7 +16,6 @@ import holdfast
 from holdfast.clock import VirtualClock
 from holdfast.durable import api
 from holdfast.durable.api import StreamsApi
-from holdfast.durable.failures import decode_failure
 from holdfast.durable.model import Creation
 from holdfast.durable.readers import Readers
 from holdfast.durable.service import Streams, StreamsService
@@ -38,6 +37,7 @@ from holdfast.rpc.aio_dial import dial_unix
 from holdfast.rpc.commands import invoke
 from holdfast.rpc.dispatch import Dispatcher
 from holdfast.rpc.events import Reply, RequestReceived
+from holdfast.rpc.failures import decode_failure
 from holdfast.rpc.handshake import LocalClient, LocalOwner
 from holdfast.rpc.server import serve_unix
 from holdfast.streams import Chunk, End, Failed

@@ -115,7 +115,7 @@ class ChannelsApi(Protocol):
         when this returns.  The stream begins when the caller acknowledges its start.  It ends with EOF after the last
         entry of a closed channel; without ``follow`` after the entry that is the newest now; with ``limit`` after so
         many.  ``mine`` False leaves the caller's own entries out.  It fails with a text that
-        ``failures.decode_failure`` turns into SubscriberTooSlow, ChannelNotFound (removed, with the reason) or Gone.
+        ``rpc.failures.decode_failure`` turns into SubscriberTooSlow, ChannelNotFound (removed, and why) or Gone.
 
         Raises Gone(oldest) and UsageError as :meth:`read`, LimitExceeded(name="subscribers_per_channel_max").
         """

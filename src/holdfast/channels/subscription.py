@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 import structlog
 
 from ..errors import ClosedError, HoldfastError, NotFound, StorageError, SubscriberTooSlow, UsageError
+from ..rpc.failures import encode_failure
 from ..streams import Writer
-from .failures import encode_failure
 from .feed import FOLLOW_BYTES
 from .unpacking import cut_runs, without_sender
 

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 from ..clock import VirtualClock
 from ..errors import HoldfastError
 from ..limits import LIMITS, Limits
+from ..rpc.failures import decode_failure
 from ..streams import Chunk, End, Failed, Reader
 from .access import Owner
-from .failures import decode_failure
 from .router import ChannelRouter
 from .unpacking import Entry, RunReader, iter_entries
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple, TypedDict
 
-from ..channels.failures import decode_failure
 from ..channels.model import Order, SlowPolicy
 from ..channels.unpacking import Entry, RunReader, entries_of, iter_entries, split_runs
 from ..errors import LimitExceeded, ProtocolError
+from ..rpc.failures import decode_failure
 from ..streams.reader import Chunk, Failed, Item
 
 READ_BYTES = 1 << 18

@@ -7,10 +7,10 @@ from typing import Generic, TypeVar
 
 from ..errors import CorruptionError, HoldfastError, ProtocolError, UsageError
 from ..limits import LIMITS
-from ..records.failures import decode_error, decode_failure
 from ..records.model import StreamStart
 from ..records.streaming.core import StreamCore
 from ..records.wire import ERROR, OK, Batch, BatchDecoder, Compressor, encode_batch, zstd
+from ..rpc.failures import decode_error, decode_failure
 from ..streams import Chunk, End, Failed, Item
 from .records_kinds import Kind
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 
 from ..errors import DisconnectedError, ProtocolError
-from ..records.failures import decode_failure
 from ..records.model import FeedEntry, FeedPage
+from ..rpc.failures import decode_failure
 from ..streams import Chunk, Failed, Item
 
 _FIELDS = frozenset(FeedEntry.__dataclass_fields__)

@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Iterable, Mapping
 
 from ..ids import new_token
-from ..sessions.failures import decode_failure
+from ..rpc.failures import decode_failure
 from ..sessions.model import Message, PatternSpec
 from ..sessions.packing import Unpacker
 from ..streams.reader import Chunk, Failed, Item

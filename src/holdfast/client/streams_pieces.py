@@ -6,10 +6,10 @@ import json
 from collections import deque
 from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict
 
-from ..durable.failures import decode_failure
 from ..durable.model import ProducerMark, Where, mode_of
 from ..errors import ClosedError, Conflict, Fenced, Gone, HoldfastError, NotFound, StorageError, UsageError
 from ..limits import LIMITS
+from ..rpc.failures import decode_failure
 from ..streams import Chunk, End, Failed, Gap
 from .drafts import Payload, bytes_of
 

@@ -98,7 +98,7 @@ class StreamsApi(Protocol):
         last whole line.
 
         It ends with EOF at what is there now or, with ``follow``, after the last byte of a closed stream.  It fails
-        with a text that ``failures.decode_failure`` turns into NotFound or Gone (removed), or Gone(oldest).  The
+        with a text that ``rpc.failures.decode_failure`` turns into NotFound or Gone (removed), or Gone(oldest).  The
         stream begins when the caller acknowledges its start.
 
         Raises NotFound, Gone(oldest), UsageError beyond the tail, LimitExceeded(name="stream_readers_max"),

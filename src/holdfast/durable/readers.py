@@ -9,7 +9,7 @@ import structlog
 
 from ..errors import ClosedError, DisconnectedError, HoldfastError, InternalError, LimitExceeded, NotFound
 from ..ids import new_id
-from .failures import encode_failure
+from ..rpc.failures import encode_failure
 
 if TYPE_CHECKING:
     from ..limits import Limits

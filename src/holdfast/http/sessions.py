@@ -11,8 +11,8 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from ..errors import HoldfastError, UsageError
+from ..rpc.failures import decode_failure
 from ..sessions.api import DEFAULT_IDLE
-from ..sessions.failures import decode_failure
 from ..sessions.model import PatternSpec
 from ..sessions.outflow import Carrier
 from ..sessions.packing import Unpacker

@@ -35,7 +35,7 @@ and give at once a :class:`StreamStart`::
 * An answer means that its request needs no resending.  After a cut the client opens a new pair of streams and sends
   what was not answered.
 * **An error of the stream** (a malformed batch: UsageError): the answers' stream *fails*
-  with JSON of ``errors.to_wire`` as its text (``failures.decode_failure``); any other text, and a link that is cut,
+  with JSON of ``errors.to_wire`` as its text (``rpc.failures.decode_failure``); any other text, and a link that is cut,
   are a cut.  Answers given before it hold.
 * **Leaving early**: the client closes its reader of the answers (before or after EOF of its requests).  The node stops
   within the batches it is at, and closes the requests, so that the writer of them gets ClosedError.  A writer of
@@ -174,7 +174,7 @@ class RecordsApi(Protocol):
         """Open the feed as the caller's stream ``stream``: JSON lines of :class:`FeedEntry`, without gap or repeat.
 
         ``position`` 0: only what comes from now on.  Gives an empty page that says where it begins.  The stream fails
-        with the text of an error (``failures.decode_failure``) when trimmed past, and never ends otherwise.
+        with the text of an error (``rpc.failures.decode_failure``) when trimmed past, and never ends otherwise.
         """
         ...
 

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from ..errors import ClosedError, DisconnectedError, HoldfastError, LimitExceeded, Unavailable
+from ..rpc.failures import encode_failure
 from . import serving
 from .api import Compression
 from .canonical import canonicalise
-from .failures import encode_failure
 from .model import (
     Artifact,
     FeedEntry,

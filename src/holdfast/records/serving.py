@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import structlog
 
 from ..errors import ClosedError, DisconnectedError, HoldfastError, InternalError
+from ..rpc.failures import encode_error, encode_failure
 from ..streams import Chunk, End
-from .failures import encode_error, encode_failure
 from .wire import ERROR, EXISTED, OK, Batch, BatchDecoder, Compressor, encode_batch
 
 if TYPE_CHECKING:

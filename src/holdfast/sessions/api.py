@@ -41,7 +41,7 @@ class SessionsApi(Protocol):
 
         Durable sources go on after what was acknowledged last, feeds with what waits in the buffer.  The stream begins
         when the caller acknowledges its start, and ends when the session closes or the client is replaced, failing
-        with a text that ``failures.decode_failure`` turns into SessionClosed, SessionTaken, SlowConsumer.
+        with a text that ``rpc.failures.decode_failure`` turns into SessionClosed, SessionTaken, SlowConsumer.
 
         Raises SessionNotFound; ClientAlreadyAttached, unless ``steal``: then the other client is let go with
         SessionTaken(by=``client``).  The end of the connection detaches.

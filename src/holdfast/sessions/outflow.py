@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from ..errors import ClosedError, HoldfastError
+from ..rpc.failures import encode_failure
 from ..streams import Writer
-from .failures import encode_failure
 
 if TYPE_CHECKING:
     from ..streams import OutputSender

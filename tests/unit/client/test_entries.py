@@ -4,11 +4,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from holdfast.channels.failures import encode_failure
 from holdfast.channels.packing import encode_batch, encode_run
 from holdfast.channels.unpacking import Entry, iter_entries
 from holdfast.client.entries import Arrivals, Paging, SubscribeOptions
 from holdfast.errors import DisconnectedError, LimitExceeded, ProtocolError, SubscriberTooSlow
+from holdfast.rpc.failures import encode_failure
 from holdfast.streams.reader import Chunk, End, Failed
 
 

@@ -13,9 +13,9 @@ from holdfast.errors import (
     Unavailable,
     UsageError,
 )
-from holdfast.records.failures import encode_error, encode_failure
 from holdfast.records.model import LookupResult, PushResult, RecordMeta, RecordRef, StreamStart
 from holdfast.records.wire import ERROR, OK, BatchDecoder, encode_batch
+from holdfast.rpc.failures import encode_error, encode_failure
 from holdfast.streams import Chunk, End, Failed, Gap
 
 

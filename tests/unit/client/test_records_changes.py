@@ -7,8 +7,8 @@ import pytest
 
 from holdfast.client.records_changes import Changes
 from holdfast.errors import DisconnectedError, Gone, ProtocolError
-from holdfast.records.failures import encode_failure
 from holdfast.records.model import FeedEntry, FeedPage
+from holdfast.rpc.failures import encode_failure
 from holdfast.streams import Chunk, End, Failed
 
 ENTRIES = [FeedEntry(position=position, kind="pushed", cid=f"cid-{position}") for position in (5, 6, 7)]

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from holdfast.client.streams_pieces import INLINE_BYTES_MAX, StreamArrivals, StreamChunk, Turns, make_parcel
-from holdfast.durable.failures import encode_failure
 from holdfast.durable.model import ProducerMark, StreamInfo, StreamStart
 from holdfast.errors import ClosedError, DisconnectedError, Gone, LimitExceeded, NotFound, UsageError
+from holdfast.rpc.failures import encode_failure
 from holdfast.streams import Chunk, End, Failed, Gap
 
 

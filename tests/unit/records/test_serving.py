@@ -8,9 +8,9 @@ import pytest
 
 from holdfast.errors import ClosedError, DisconnectedError, StorageError, UsageError
 from holdfast.limits import LIMITS
-from holdfast.records.failures import decode_failure
 from holdfast.records.serving import Answer, Exchange, Work
 from holdfast.records.wire import ERROR, OK, BatchDecoder, encode_batch
+from holdfast.rpc.failures import decode_failure
 from holdfast.streams import Chunk, End, Failed, Item
 
 Run = Callable[[Coroutine[Any, Any, Any]], Any]

@@ -13,6 +13,7 @@ from holdfast.clock import VirtualClock
 from holdfast.engine.memory import MemoryEngine
 from holdfast.errors import DisconnectedError, HoldfastError, NotFound
 from holdfast.limits import LIMITS, Limits
+from holdfast.rpc.failures import decode_failure
 from holdfast.sessions.access import Stranger, Trusted
 from holdfast.sessions.actor import Sessions
 from holdfast.sessions.effects import (
@@ -32,7 +33,6 @@ from holdfast.sessions.effects import (
     StopProvider,
     Unbind,
 )
-from holdfast.sessions.failures import decode_failure
 from holdfast.sessions.manager import Manager
 from holdfast.sessions.model import Message, PatternSpec, SubjectInfo
 from holdfast.sessions.outflow import Carrier

@@ -1,4 +1,4 @@
-"""Errors as the text that ends a stream of answers, and as the body of one answer."""
+"""Errors as the text that ends a stream, and as the body of one answer in it."""
 
 from __future__ import annotations
 
@@ -12,13 +12,17 @@ def encode_failure(error: HoldfastError) -> str:
     return json.dumps(to_wire(error))
 
 
-def decode_failure(text: str) -> HoldfastError:
-    """The error in ``text``; anything else is a cut and not an end: DisconnectedError."""
-    return _error_in(text) or DisconnectedError(text)
+def decode_failure(text: str, resume_offset: int | None = None) -> HoldfastError:
+    """The error in ``text``.
+
+    Anything else, which a node that goes away may say, is a cut and not an end: DisconnectedError, to go on at
+    ``resume_offset``, whatever that is to the stream.
+    """
+    return _error_in(text) or DisconnectedError(text, resume_offset=resume_offset)
 
 
 def encode_error(error: HoldfastError) -> bytes:
-    """The body of an answer with the status ERROR."""
+    """The body of an answer that is an error."""
     return encode_failure(error).encode()
 
 
