@@ -231,7 +231,8 @@ def test_we_repair_what_they_miss(bridge: Bridge) -> None:
 
 texts = st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1, max_size=20)
 entries = st.builds(HistoryEntry, texts, st.binary(max_size=8), st.text(max_size=5))
-times = st.integers(1, (1 << 63) - 1)
+# Their encoder writes whatever was in memory for a timestamp of 2^28 to 2^32 - 1: January and February 1970.
+times = st.integers(1, (1 << 28) - 1) | st.integers(1 << 32, (1 << 63) - 1)
 contents = st.binary(min_size=1, max_size=40)
 messages = st.builds(
     Message,
