@@ -468,8 +468,8 @@ def test_ten_thousand_ghosts_are_reaped_logged_and_leave_nothing(live: Live, ann
         assert list(house.sessions._performer.outlets) == [kept]
         assert not house.sessions._store._last
         assert not house.sessions._performer._feed_work
-        assert len(house.sessions.core._idle) == 0
-        assert house.sessions.core._by_owner == {"ann": 1}
+        assert len(house.sessions.core._book._idle) == 0
+        assert house.sessions.core._book._by_owner == {"ann": 1}
         gc.collect()
         left = [one for one in gc.get_objects() if isinstance(one, Session | Outlet)]
         assert len(left) == 2, "one session and its outlet"

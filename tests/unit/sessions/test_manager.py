@@ -181,7 +181,7 @@ def test_a_thousand_detaches_leave_one_timer(world: World) -> None:
         world.attach()
         world.detach()
         world.advance(0.01)
-    assert len(world.core._idle) == 1
+    assert len(world.core._book._idle) == 1
 
 
 def test_ghosts_are_reaped_and_nothing_is_left_of_them(world: World) -> None:
@@ -192,11 +192,11 @@ def test_ghosts_are_reaped_and_nothing_is_left_of_them(world: World) -> None:
     assert not world.core.sessions
     assert not world.stored
     assert not world.bound
-    assert not world.core._by_owner
+    assert not world.core._book._by_owner
     assert not world.open, "the feed went after its linger"
     closed = [note for note in world.notes if note.event == "session.closed"]
     assert len(closed) == 3_000
-    assert len(world.core._idle) == 0
+    assert len(world.core._book._idle) == 0
 
 
 def test_timers_of_sessions_that_were_closed_do_not_pile_up(world: World) -> None:
@@ -204,7 +204,7 @@ def test_timers_of_sessions_that_were_closed_do_not_pile_up(world: World) -> Non
         world.new(id=f"s{number}", idle_after=1e6)
         world.settle()
         world.close(f"s{number}")
-    assert len(world.core._idle) < 1_100
+    assert len(world.core._book._idle) < 1_100
 
 
 # clients
