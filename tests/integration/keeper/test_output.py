@@ -147,12 +147,14 @@ def test_what_a_connected_slow_reader_misses_is_a_gap_of_the_exact_size(keepers:
     size = 20 << 20
 
     async def story() -> None:
+        # Nothing is printed before the reader is there: what is dropped earlier is before its start, and no gap.
         certificate = keepers.python(
-            FLOOD, tty=False, on_full="drop-oldest", ring_bytes=1 << 16, spill_bytes_max=1 << 20
+            f"input()\n{FLOOD}", tty=False, on_full="drop-oldest", ring_bytes=1 << 16, spill_bytes_max=1 << 20
         )
         certificate = certificate._replace(command=[*certificate.command, str(size)])
         async with keepers.born(certificate) as node:
             reader, transcript = await node.open(window_bytes=1 << 14)
+            await node.send(b"\n")
             await node.exit()
             while transcript.add(await reader.read()):
                 pass
