@@ -96,13 +96,17 @@ class NodeBox:
         with (self.directory / "node.err").open("ab") as errors:
             self.node = self.spawn("serve", *options, stderr=errors)
         if ready:
-            wait_until(self._node_answers, "the node answers")
+            try:
+                wait_until(self._node_answers, "the node answers")
+            except AssertionError as error:
+                error.add_note(f"node.err: {(self.directory / 'node.err').read_text(errors='replace')[-4000:]}")
+                raise
         return self.node
 
     def _node_answers(self) -> bool:
         assert self.node is not None
         if self.node.poll() is not None:
-            raise AssertionError(f"the node ended: {(self.directory / 'node.err').read_text()}")
+            raise AssertionError(f"the node ended with {self.node.returncode}")
         found = json.loads(self.run("version", "-o", "json").stdout)["node"]
         return found is not None and found["pid"] == self.node.pid
 
