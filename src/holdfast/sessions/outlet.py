@@ -1,48 +1,29 @@
 """One session's way out: what it is bound to, how far it is with each source, and its client, if it has one.
 
+``reading`` has how durable sources are read for the client, ``backlog`` what waits for it.
+
 While nobody is attached there are cursors, and a buffer for messages of feeds: no task, and nothing of what logs keep.
 """
 
 from __future__ import annotations
 
-from collections import deque
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple
 
-import structlog
-
-from ..errors import HoldfastError, NotFound, SlowConsumer
+from ..errors import HoldfastError, SlowConsumer
 from ..subjects import matches, overlap
-from .buffers import FeedBuffer
+from .backlog import Backlog
 from .model import Cursor, Message, PatternSpec
 from .outflow import Outflow
 from .packing import pack
+from .reading import Position, SourceReader, may_read
 
 if TYPE_CHECKING:
-    import asyncio
-    from collections.abc import Coroutine, Mapping, Sequence
-    from typing import Any
+    from collections.abc import Mapping, Sequence
 
-    from ..limits import Limits
     from .access import Caller
     from .feed import Batch, LiveFeed, Tail
     from .outflow import Carrier
-
-_logger = structlog.get_logger("holdfast.sessions")
-
-_NOTICES_MAX = 1_000
-"""Reports that wait for a client, about sources that are gone; the oldest go."""
-
-
-_NOTHING: deque[Source] = deque()
-"""What nobody reads while there is no client; shared by all sessions, so that ten thousand idle ones stay small."""
-
-
-class Position(NamedTuple):
-    """How far a session is with one durable source."""
-
-    next: int
-    ended: bool = False
-    """It was given the end, too."""
+    from .surroundings import Surroundings
 
 
 class Bound(NamedTuple):
@@ -52,51 +33,6 @@ class Bound(NamedTuple):
     feed: LiveFeed
     earlier: tuple[str, ...]
     """Other patterns of the session that match some of the same subjects and come first; they give those."""
-
-
-class Source:
-    """One durable source, while a client is attached."""
-
-    __slots__ = ("feed", "next", "queued", "tail", "told_end")
-
-    def __init__(self, feed: LiveFeed, tail: Tail, position: Position) -> None:
-        self.feed = feed
-        self.tail = tail
-        self.next = position.next
-        """Where reading goes on."""
-        self.told_end = position.ended
-        self.queued = False
-
-    @property
-    def due(self) -> bool:
-        """Whether there is something to read."""
-        return self.next < self.tail.tail or (self.tail.ended and not self.told_end)
-
-
-class Surroundings(Protocol):
-    """What an outlet needs of the node."""
-
-    limits: Limits
-
-    def wall(self) -> float:
-        """Seconds since the epoch."""
-        ...
-
-    def spawn(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
-        """Run ``work`` as a task that somebody awaits."""
-        ...
-
-    def cut(self, session_id: str, attachment: int) -> None:
-        """The client of this attachment is gone."""
-        ...
-
-    def let_go(self, session_id: str, attachment: int, error: HoldfastError) -> None:
-        """The client of this attachment is to be let go: its own policy says so, or there is no reading on."""
-        ...
-
-    def forget_cursors(self, session_id: str, subjects: Sequence[str]) -> None:
-        """These sources are gone."""
-        ...
 
 
 class Outlet:
@@ -114,13 +50,11 @@ class Outlet:
         self._caller = caller
         self._around = around
         self._bound: dict[str, Bound] = {}
-        self._buffer: FeedBuffer | None = None
-        self._notices: list[bytes] = []
+        self._backlog = Backlog(around.limits)
         self._flow: Outflow | None = None
         self._attachment = 0
-        self._sources: dict[str, Source] = {}
-        self._ready = _NOTHING
-        self._pumping: asyncio.Task[None] | None = None
+        self._reader: SourceReader | None = None
+        """Of the client there is."""
         self._holding: dict[str, list[Batch]] = {}
         """What came of patterns whose snapshot is still to come."""
 
@@ -129,10 +63,7 @@ class Outlet:
     @property
     def buffered(self) -> tuple[int, int, int]:
         """Messages of feeds that wait, their bytes, and how many were lost."""
-        if self._buffer is None:
-            return 0, 0, 0
-        totals = self._buffer.totals
-        return totals.messages, totals.bytes, totals.lost
+        return self._backlog.buffered
 
     @property
     def attached_given(self) -> int:
@@ -179,8 +110,7 @@ class Outlet:
     def change(self, spec: PatternSpec) -> None:
         """Another policy, or other bounds, from now on."""
         self._bound[spec.pattern] = self._bound[spec.pattern]._replace(spec=spec)
-        if self._buffer is not None:
-            self._buffer.change(spec)
+        self._backlog.change(spec)
 
     def unbind(self, pattern: str) -> list[str]:
         """Get no more of it; the sources that nothing else is bound to.  Their cursors are forgotten."""
@@ -192,8 +122,7 @@ class Outlet:
         feed.outlets.pop(self, None)
         feed.attached.pop(self, None)
         self._holding.pop(pattern, None)
-        if self._buffer is not None:
-            self._buffer.forget(pattern)
+        self._backlog.forget(pattern)
         left = [other for other in self._bound if overlap(other, pattern)]
         gone = [
             subject
@@ -201,22 +130,13 @@ class Outlet:
             if matches(pattern, subject) and not any(matches(other, subject) for other in left)
         ]
         forgotten = [subject for subject in gone if self.cursors.pop(subject, None) is not None]
-        for subject in gone:
-            self._sources.pop(subject, None)
-        if self._flow is not None and gone:
-            self._flow.forget(gone)
-        self._rehome(feed)
+        if self._reader is not None:
+            if gone:
+                self._reader.forget(gone)
+            self._reader.rehome(feed, [other.feed for other in self._bound.values()])
         if forgotten:
             self._around.forget_cursors(self.session_id, forgotten)
         return gone
-
-    def _rehome(self, feed: LiveFeed) -> None:
-        """Sources that were read for ``feed`` and match another pattern, too, are read for that one."""
-        for subject, source in self._sources.items():
-            if source.feed is feed:
-                other = next(bound.feed for bound in self._bound.values() if matches(bound.spec.pattern, subject))
-                source.feed = other
-                source.tail = other.tails.get(subject, source.tail)
 
     def lose(self, pattern: str, reason: str) -> None:
         """:meth:`unbind` by no wish of the client's: it is told."""
@@ -263,7 +183,7 @@ class Outlet:
             self._offer_items(bound, batch.items)
         else:
             flow = self._flow
-            if flow is not None and not self._backlog and flow.room >= len(batch.blob):
+            if flow is not None and not self._backlog.waiting and flow.room >= len(batch.blob):
                 flow.write_feed(batch.blob, len(batch.items))
             else:
                 self._keep(bound.spec, batch.items)
@@ -280,44 +200,19 @@ class Outlet:
             self._keep(bound.spec, items)
             self._flush()
 
-    @property
-    def _backlog(self) -> bool:
-        return bool(self._notices) or (self._buffer is not None and self._buffer.waiting)
-
     def _keep(self, spec: PatternSpec, items: Sequence[tuple[str, bytes]]) -> None:
-        if self._buffer is None:
-            self._buffer = FeedBuffer(self._around.limits)
-        if not self._buffer.add(spec, items, attached=self._flow is not None):
-            error = SlowConsumer(
-                f"{spec.pattern}: more messages wait than its buffer has room for, and its policy is to disconnect",
-                behind_bytes=self._buffer.totals.bytes,
-            )
+        try:
+            self._backlog.keep(spec, items, attached=self._flow is not None)
+        except SlowConsumer as error:
             self._around.let_go(self.session_id, self._attachment, error)
 
     def _report(self, message: Message) -> None:
-        self._note(message)
+        self._backlog.note(message)
         self._flush()
 
-    def _note(self, message: Message) -> None:
-        self._notices.append(pack(message))
-        if len(self._notices) > _NOTICES_MAX:
-            del self._notices[0]
-
     def _flush(self) -> None:
-        """Give the client of what waits as much as there is room for."""
-        flow = self._flow
-        if flow is None:
-            return
-        while self._notices and flow.room > 0:
-            flow.write(self._notices.pop(0), 1)
-        buffer = self._buffer
-        if buffer is not None and buffer.waiting:
-            room = flow.room
-            if room > 0:
-                parts = buffer.take(room, self._around.wall())
-                flow.write_feed(b"".join(parts), len(parts))
-            if not buffer.waiting and not buffer.totals.lost:
-                self._buffer = None  # an idle session pays for none
+        if self._flow is not None and self._backlog.waiting:
+            self._backlog.give(self._flow, self._around.wall())
 
     # clients
 
@@ -325,9 +220,17 @@ class Outlet:
         """Give all that waits, and what comes, to this client; durable sources from what was acknowledged on."""
         self._caller = caller
         self._attachment = attachment
-        self._ready = deque()
+        around, session_id = self._around, self.session_id
         flow = self._flow = Outflow(
-            carrier, self._around.limits.session_stream_bytes, self._on_room, lambda: self._on_cut(attachment)
+            carrier, around.limits.session_stream_bytes, self._on_room, lambda: around.cut(session_id, attachment)
+        )
+        self._reader = SourceReader(
+            session_id,
+            caller,
+            flow,
+            around,
+            self.source_gone,
+            lambda error: around.let_go(session_id, attachment, error),
         )
         for bound in self._bound.values():
             bound.feed.attached[self] = None
@@ -346,23 +249,23 @@ class Outlet:
         if flow.feed_in_doubt:
             reason = "a client left while messages of feeds were on their way to it"
             lost = Message("", time=self._around.wall(), kind="gap", detail={"reason": reason})
-            self._note(lost)
+            self._backlog.note(lost)
         self.delivered += flow.given
-        self._sources.clear()
-        self._ready = _NOTHING
-        if self._pumping is not None:
-            self._pumping.cancel()
-            self._pumping = None
+        reader, self._reader = self._reader, None
+        if reader is not None:
+            reader.end()
         self._caller = self._owner
         flow.end(error)
 
     def acknowledge(self, count: int) -> dict[str, Position]:
         """All up to the ``count``-th message of this attachment is dealt with; the cursors that moved."""
+        reader = self._reader
         assert self._flow is not None, "the manager has looked"
+        assert reader is not None, "it comes and goes with the flow"
         moved = {subject: Position(*place) for subject, place in self._flow.acknowledge(count).items()}
-        kept = {subject: place for subject, place in moved.items() if subject in self._sources}
+        kept = {subject: place for subject, place in moved.items() if subject in reader}
         self.cursors.update(kept)
-        self._kick()
+        reader.kick()
         return kept
 
     def resume(self, wanted: Mapping[str, Position]) -> dict[str, Position]:
@@ -371,7 +274,7 @@ class Outlet:
             subject: tail
             for bound in self._bound.values()
             for subject, tail in bound.feed.tails.items()
-            if subject in wanted and self._may_read(bound.feed, subject)
+            if subject in wanted and may_read(self._caller, bound.feed, subject)
         }
         moved: dict[str, Position] = {}
         for subject, tail in tails.items():
@@ -383,21 +286,16 @@ class Outlet:
 
     def _on_room(self) -> None:
         self._flush()
-        self._kick()
-
-    def _on_cut(self, attachment: int) -> None:
-        self._around.cut(self.session_id, attachment)
+        if self._reader is not None:
+            self._reader.kick()
 
     # durable sources
 
     def source_found(self, feed: LiveFeed, tail: Tail) -> None:
         """A durable source matches."""
-        subject = tail.subject
-        if subject in self._sources or not self._may_read(feed, subject):
-            return
-        source = self._sources[subject] = Source(feed, tail, self._position(tail))
-        if source.due:
-            self._enqueue(source)
+        reader = self._reader
+        if reader is not None and tail.subject not in reader and may_read(self._caller, feed, tail.subject):
+            reader.add(feed, tail, self._position(tail))
 
     def _position(self, tail: Tail) -> Position:
         """Where to go on: after what was acknowledged; from the beginning in a source that ends before that."""
@@ -405,93 +303,24 @@ class Outlet:
         if position.next <= tail.tail:
             return position
         reason = f"the source ends at {tail.tail}, before {position.next}: it was made anew, or lost what it had"
-        self._note(Message(tail.subject, time=self._around.wall(), kind="gap", detail={"reason": reason}))
+        self._backlog.note(Message(tail.subject, time=self._around.wall(), kind="gap", detail={"reason": reason}))
         return Position(-1)
 
     def source_moved(self, subject: str) -> None:
         """There is more of it, or its end."""
-        source = self._sources.get(subject)
-        if source is not None and source.due:
-            self._enqueue(source)
+        if self._reader is not None:
+            self._reader.moved(subject)
 
     def source_gone(self, feed: LiveFeed, subject: str, reason: str) -> None:
         """It is not there any more."""
-        known = self._sources.get(subject)
-        if known is not None and known.feed is not feed:
+        reader = self._reader
+        known = None if reader is None else reader.feed_of(subject)
+        if known is not None and known is not feed:
             return  # the feed that it is read for will say so
         had = self.cursors.pop(subject, None)
         if had is not None:
             self._around.forget_cursors(self.session_id, [subject])
-        if self._flow is not None:
-            self._flow.forget([subject])
-        if self._sources.pop(subject, None) is not None or had is not None:
+        if reader is not None:
+            reader.forget([subject])
+        if known is not None or had is not None:
             self._report(Message(subject, time=self._around.wall(), kind="gone", detail={"reason": reason}))
-
-    def _may_read(self, feed: LiveFeed, subject: str) -> bool:
-        return self._caller.reads_all(feed.provider_name) or self._caller.reads(subject)
-
-    def _enqueue(self, source: Source) -> None:
-        if not source.queued:
-            source.queued = True
-            self._ready.append(source)
-            self._kick()
-
-    def _kick(self) -> None:
-        """Have what is ready read, if the client has room for it."""
-        if self._ready and self._pumping is None and self._may_pump(self._flow):
-            assert self._flow is not None
-            self._pumping = self._around.spawn(self._pump(self._flow), f"session-{self.session_id}")
-
-    def _may_pump(self, flow: Outflow | None) -> bool:
-        return (
-            flow is not None
-            and flow is self._flow
-            and flow.room > 0
-            and len(flow.unacknowledged) < self._around.limits.session_unacknowledged_max
-        )
-
-    async def _pump(self, flow: Outflow) -> None:
-        try:
-            while self._ready and self._may_pump(flow):
-                source = self._ready.popleft()
-                source.queued = False
-                await self._read(source, flow)
-        except HoldfastError as error:
-            if flow is self._flow:
-                _logger.warning("session.read_failed", session=self.session_id, error=str(error))
-                self._pumping = None
-                self._around.let_go(self.session_id, self._attachment, error)
-        finally:
-            if flow is self._flow:
-                self._pumping = None
-
-    async def _read(self, source: Source, flow: Outflow) -> None:
-        """One page of ``source``."""
-        subject, limits = source.tail.subject, self._around.limits
-        if source.feed.provider is None or self._sources.get(subject) is not source:
-            return
-        if not self._may_read(source.feed, subject):
-            self.source_gone(source.feed, subject, "it may not be read any more")
-            return
-        size = min(limits.session_read_bytes, max(1, flow.room))
-        try:
-            page = await source.feed.provider.read(subject, source.next, size)
-        except NotFound:
-            self.source_gone(source.feed, subject, "it is not there any more")
-            return
-        if flow is not self._flow or self._sources.get(subject) is not source:
-            return
-        data = [pack(message) for message in page.messages]
-        given = [(subject, message.next_position, False) for message in page.messages]
-        source.next = max(source.next, page.next_position)
-        if page.ended and not source.told_end:
-            end = Message(
-                subject, time=self._around.wall(), position=source.next, next_position=source.next, kind="ended"
-            )
-            data.append(pack(end))
-            given.append((subject, source.next, True))
-            source.told_end = True
-        if data:
-            flow.write_durable(data, given)
-        if page.messages and source.due:
-            self._enqueue(source)

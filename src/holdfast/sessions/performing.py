@@ -30,8 +30,9 @@ from .effects import (
 )
 from .feed import LiveFeed
 from .model import Change, Cursor, SessionInfo, SourceReplay
-from .outlet import Outlet, Position
+from .outlet import Outlet
 from .patterns import provider_of
+from .reading import Position
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -50,7 +51,7 @@ Work = Callable[[], Coroutine[Any, Any, None]]
 
 
 class Performer:
-    """The hands of the actor; called by its one task only.  Implements :class:`~.outlet.Surroundings`."""
+    """The hands of the actor; called by its one task only.  Implements :class:`~.surroundings.Surroundings`."""
 
     def __init__(self, actor: Sessions, store: SessionStore, *, clock: Clock, limits: Limits) -> None:
         self.limits = limits
@@ -290,15 +291,15 @@ class Performer:
     # what outlets ask
 
     def cut(self, session_id: str, attachment: int) -> None:
-        """See :class:`~.outlet.Surroundings`."""
+        """See :class:`~.surroundings.Surroundings`."""
         self._actor.post(lambda now: self._actor.core.receive_cut(session_id, attachment, None, now))
 
     def let_go(self, session_id: str, attachment: int, error: HoldfastError) -> None:
-        """See :class:`~.outlet.Surroundings`."""
+        """See :class:`~.surroundings.Surroundings`."""
         self._actor.post(lambda now: self._actor.core.receive_cut(session_id, attachment, error, now))
 
     def forget_cursors(self, session_id: str, subjects: Sequence[str]) -> None:
-        """See :class:`~.outlet.Surroundings`."""
+        """See :class:`~.surroundings.Surroundings`."""
         self.spawn(self._forgetting_cursors(session_id, subjects), f"session-cursors-{session_id}")
 
     async def _forgetting_cursors(self, session_id: str, subjects: Sequence[str]) -> None:

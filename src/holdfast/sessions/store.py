@@ -10,7 +10,7 @@ import msgspec
 
 from ..errors import CorruptionError
 from .model import PatternSpec
-from .outlet import Position
+from .reading import Position
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence

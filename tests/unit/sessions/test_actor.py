@@ -104,8 +104,8 @@ def test_nothing_of_a_log_is_in_memory_and_it_is_read_when_there_is_room(
         await settled()
         outlet: Outlet = house.sessions._performer.outlets[session]
         assert house.shelf.reads == 0
-        assert outlet._buffer is None
-        assert not outlet._sources
+        assert outlet._backlog._buffer is None
+        assert outlet._reader is None
         client = client_type(window_bytes=4_000)
         await house.attach(ann, session, client)
         await settled()
