@@ -85,6 +85,16 @@ class Buckets:
             del self._buckets[key]
 
 
+class _Line:
+    """Appends that wait for a channel's senders; asyncio's locks are fair."""
+
+    __slots__ = ("standing", "turn")
+
+    def __init__(self) -> None:
+        self.turn = asyncio.Lock()
+        self.standing = 0
+
+
 class Appender:
     """Appends to all channels.  Between a decision and its append nothing waits."""
 
@@ -100,6 +110,7 @@ class Appender:
         """Called when entries were stored; if the append was cancelled before, perhaps a moment too early."""
         self._loaded: OrderedDict[Channel, None] = OrderedDict()
         self._loading: dict[str, asyncio.Future[None]] = {}
+        self._lines: dict[Channel, _Line] = {}
         self._trimming: dict[str, asyncio.Task[None]] = {}
 
     async def close(self) -> None:
@@ -141,10 +152,24 @@ class Appender:
     async def ready(self, channel: Channel) -> None:
         """Back when decisions can be made about the channel: it is open and its senders are loaded."""
         check_open(channel)
-        while channel.senders is None:  # others that waited for it may have failed by now
-            await self.load(channel)
-            check_open(channel)
+        if channel.senders is None or channel in self._lines:
+            await self._stand_in_line(channel)
         self._loaded.move_to_end(channel)
+
+    async def _stand_in_line(self, channel: Channel) -> None:
+        """Wait for the senders; whoever came first goes on first, also before those that find them loaded."""
+        line = self._lines.setdefault(channel, _Line())
+        line.standing += 1
+        try:
+            async with line.turn:
+                check_open(channel)
+                while channel.senders is None:  # others that waited for it may have failed by now
+                    await self.load(channel)
+                    check_open(channel)
+        finally:
+            line.standing -= 1
+            if not line.standing:
+                del self._lines[channel]
 
     def timestamp(self, channel: Channel) -> float:
         """Of the entries that are taken now."""
