@@ -365,3 +365,34 @@ def test_a_mistyped_command_gets_a_hint(box: NodeBox) -> None:
 def test_completion_scripts(box: NodeBox) -> None:
     for shell in ("bash", "zsh", "fish"):
         assert b"_HOLDFAST_COMPLETE" in box.run("completion", shell).stdout
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("logs", "many"),
+        ("logs", "-f", "many"),
+        ("stream", "read", "jobs/many/output"),
+        ("attach", "--from", "0", "many"),
+    ],
+)
+def test_a_reader_that_leaves_early_ends_the_command_quietly(node_box: NodeBox, command: tuple[str, ...]) -> None:
+    start(node_box, "many", "seq", "1000000")
+    node_box.run("wait", "many")
+    with node_box.spawn(*command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as viewer:
+        assert viewer.stdout is not None and viewer.stderr is not None
+        assert viewer.stdout.read(2) == b"1\n"
+        viewer.stdout.close()
+        assert viewer.stderr.read() == b""
+    assert viewer.returncode == 141
+
+
+@pytest.mark.parametrize("command", [("logs", "-f", "quiet"), ("stream", "tail", "jobs/quiet/output")])
+def test_who_follows_a_quiet_job_ends_with_its_reader(node_box: NodeBox, command: tuple[str, ...]) -> None:
+    start(node_box, "quiet", "sh", "-c", "echo here; exec sleep 1000")
+    with node_box.spawn(*command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as viewer:
+        assert viewer.stdout is not None and viewer.stderr is not None
+        assert viewer.stdout.read(5) == b"here\n"
+        viewer.stdout.close()
+        assert viewer.stderr.read() == b""
+    assert viewer.returncode == 141

@@ -12,7 +12,7 @@ from ..errors import EXIT_LINK_LOST, DisconnectedError, Unavailable, UsageError
 from .channel_common import CHANNEL, RECONNECT_S, opened
 from .common import DURATION, format_option
 from .entries import EntryPrinter, lines_of, print_appended, print_batch, source_of
-from .screen import say
+from .screen import leave_with_reader, say
 
 if TYPE_CHECKING:
     from ..channels.model import ChannelInfo
@@ -137,6 +137,7 @@ def tail(channel: str, after: int | None, last: int | None, theirs: bool, until_
     if after is not None and last is not None:
         raise click.UsageError("--after and --last exclude each other")
     printer = EntryPrinter(form)
+    leave_with_reader()
     with opened(channel, reconnect_s=RECONNECT_S) as found:
         if after is None:
             after = _after_of_last(found.info(), 10 if last is None else last)

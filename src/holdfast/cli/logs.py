@@ -8,7 +8,7 @@ import click
 
 from ..errors import EXIT_LINK_LOST, DisconnectedError, Unavailable
 from .common import JOB, check_not_removed, reach_node
-from .screen import Screen, say
+from .screen import Screen, leave_with_reader, say
 
 if TYPE_CHECKING:
     from ..client.sync import SyncJob
@@ -32,6 +32,8 @@ def logs(job: str, follow: bool, from_offset: int | None, tail: int | None) -> i
     """
     if from_offset is not None and tail is not None:
         raise click.UsageError("--from and --tail exclude each other")
+    if follow:
+        leave_with_reader()
     with reach_node() as node:
         found = node.jobs.get(job)
         start = from_offset or 0

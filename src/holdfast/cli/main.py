@@ -121,7 +121,7 @@ def cli(url: str | None, token_file: str | None, ca_file: str | None) -> None:
 def main() -> NoReturn:
     """The entry point: runs the command, turns errors into a line on standard error and an exit code."""
     try:
-        result: Any = cli.main(prog_name="holdfast", standalone_mode=False)
+        result = _run()
     except click.exceptions.Exit as exit_:
         _leave(exit_.exit_code)
     except click.Abort:
@@ -139,6 +139,14 @@ def main() -> NoReturn:
     except OSError as error:
         _leave_unwritten(error)
     _leave(result if isinstance(result, int) else 0)
+
+
+def _run() -> Any:
+    """What ``cli.main`` does, but that would take a closed pipe for a failure, and exit with 1."""
+    if "_HOLDFAST_COMPLETE" in os.environ:
+        cli.main(prog_name="holdfast")
+    with cli.make_context("holdfast", sys.argv[1:]) as context:
+        return cli.invoke(context)
 
 
 def _leave(code: int) -> NoReturn:

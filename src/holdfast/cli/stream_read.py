@@ -8,7 +8,7 @@ import click
 
 from ..errors import EXIT_LINK_LOST, DisconnectedError, Unavailable
 from .common import format_option, reach_node
-from .screen import say, write_all
+from .screen import leave_with_reader, say, write_all
 from .stream_common import OFFSET, PATH, RECONNECT_S
 
 if TYPE_CHECKING:
@@ -66,6 +66,7 @@ def tail(path: str, from_offset: int | None, last: int | None, form: str) -> int
     _check(from_offset, last, "--lines")
     if from_offset is None and last is None:
         last = _TAIL
+    leave_with_reader()
     with reach_node(reconnect_s=RECONNECT_S) as node:
         found = node.streams.stream(path)
         return _show(found, _begin(found, from_offset, last), form, follow=True)
