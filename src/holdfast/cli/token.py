@@ -23,7 +23,8 @@ def token() -> None:
     """Make, list and revoke tokens for callers from elsewhere.
 
     A token says who shows it and what they may do: node:read, jobs:read, jobs:write, jobs:start, channels:read,
-    channels:write, channels:create, streams:read, streams:write, or admin, which is all of these and tokens too.
+    channels:write, channels:create, streams:read, streams:write, groups:read, groups:write, sessions:read,
+    sessions:write, records:read, records:write, or admin, which is all of these and tokens too.
     Whoever may start jobs or type into them can do on this machine what you can.
     """
 
