@@ -1,15 +1,17 @@
-"""What the manager's core decided, done: feeds opened and closed, sessions stored, messages given."""
+"""What the manager's core decided, done: sessions stored, bound and given their messages, answers given.
+
+``feeding`` does it for providers and feeds, ``planning`` finds out what a change would replay.
+"""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import structlog
 
-from ..errors import ClosedError, DisconnectedError, HoldfastError, InternalError, SessionClosed, UsageError
+from ..errors import DisconnectedError, HoldfastError, SessionClosed, UsageError
 from ..subjects import PatternTrie
 from .effects import (
     Answer,
@@ -28,10 +30,12 @@ from .effects import (
     StopProvider,
     Unbind,
 )
-from .feed import LiveFeed
-from .model import Change, Cursor, SessionInfo, SourceReplay
+from .feeding import Feeder
+from .guarding import outcome, quietly
+from .model import Cursor, SessionInfo, SourceReplay
 from .outlet import Outlet
 from .patterns import provider_of
+from .planning import plan_replay, with_replay
 from .reading import Position
 
 if TYPE_CHECKING:
@@ -40,14 +44,11 @@ if TYPE_CHECKING:
     from ..clock import Clock
     from ..limits import Limits
     from .actor import Sessions
-    from .model import PatternSpec, SubjectInfo
-    from .providers.base import Provider
+    from .feed import LiveFeed
     from .state import Session
     from .store import SessionStore
 
 _logger = structlog.get_logger("holdfast.sessions")
-
-Work = Callable[[], Coroutine[Any, Any, None]]
 
 
 class Performer:
@@ -56,20 +57,33 @@ class Performer:
     def __init__(self, actor: Sessions, store: SessionStore, *, clock: Clock, limits: Limits) -> None:
         self.limits = limits
         self.wall = clock.wall
-        self.providers: dict[str, Provider] = {}
         self.outlets: dict[str, Outlet] = {}
         self._actor = actor
         self._store = store
-        self._now = clock.now
-        self._feeds: dict[str, LiveFeed] = {}
-        self._feed_work: dict[str, asyncio.Task[None]] = {}
-        """The newest work on each pattern that is not done: opening and closing one never overtake each other."""
+        self._feeder = feeder = Feeder(actor, clock.wall)
+        self.providers = feeder.providers
         self._delivered = 0
         self._lost = 0
+        self._acts: dict[type, Callable[[Any], None]] = {
+            StartProvider: feeder.start_provider,
+            StopProvider: feeder.stop_provider,
+            OpenFeed: feeder.open_feed,
+            CloseFeed: feeder.close_feed,
+            Save: self._save,
+            Forget: self._forget,
+            Bind: self._bind,
+            Unbind: self._unbind,
+            BeginDelivery: self._begin,
+            EndDelivery: self._end,
+            Dispose: self._dispose,
+            Plan: self._plan,
+            Answer: self._answer,
+            Note: self._note,
+        }
 
     def perform(self, effect: Effect) -> None:
         """Do it, or begin to."""
-        self._ACTS[type(effect)](self, effect)
+        self._acts[type(effect)](effect)
 
     def spawn(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
         """See :meth:`Sessions.spawn`."""
@@ -79,92 +93,7 @@ class Performer:
         """Let go of every feed and provider."""
         for outlet in self.outlets.values():
             outlet.end(DisconnectedError("the node is going"))
-        for feed in self._feeds.values():
-            if feed.stream is not None:
-                await _quietly(feed.stream.close(), "feed", feed.pattern)
-        for name, provider in self.providers.items():
-            await _quietly(provider.stop(), "provider", name)
-
-    # providers
-
-    def _start_provider(self, effect: StartProvider) -> None:
-        self.spawn(self._starting(effect.name, self.providers[effect.name]), f"provider-{effect.name}")
-
-    async def _starting(self, name: str, provider: Provider) -> None:
-        error = await _outcome(provider.start(), f"provider {name}")
-        if error is not None:
-            self.providers.pop(name, None)
-        self._actor.post(lambda _now: self._actor.core.receive_provider_started(name, error))
-
-    def _stop_provider(self, effect: StopProvider) -> None:
-        for pattern in effect.feeds:
-            opening = self._feed_work.get(pattern)
-            if opening is not None and self.feed(pattern).stream is None:
-                opening.cancel()
-        closing = [self._close_feed(pattern) for pattern in effect.feeds]
-        self.spawn(self._stopping(effect.name, closing), f"provider-{effect.name}")
-
-    async def _stopping(self, name: str, closing: Sequence[asyncio.Task[None] | None]) -> None:
-        await asyncio.gather(*(task for task in closing if task is not None), return_exceptions=True)
-        await _quietly(self.providers.pop(name).stop(), "provider", name)
-        self._actor.post(lambda _now: self._actor.core.receive_provider_stopped(name))
-
-    # feeds
-
-    def feed(self, pattern: str) -> LiveFeed:
-        """The feed of ``pattern``, open or not."""
-        feed = self._feeds.get(pattern)
-        if feed is None:
-            feed = self._feeds[pattern] = LiveFeed(pattern, self.wall, self._feed_failed)
-        return feed
-
-    def _feed_failed(self, feed: LiveFeed, reason: str) -> None:
-        if self._feeds.get(feed.pattern) is feed:
-            self._actor.post(lambda now: self._actor.core.receive_feed_failed(feed.pattern, reason, now))
-
-    def _open_feed(self, effect: OpenFeed) -> None:
-        self._work(effect.pattern, partial(self._opening, self.feed(effect.pattern)))
-
-    async def _opening(self, feed: LiveFeed) -> None:
-        pattern = feed.pattern
-        provider = self.providers.get(provider_of(pattern))
-        error: HoldfastError | None = None
-        if provider is None:
-            error = ClosedError(f"{pattern}: its provider is gone")
-        else:
-            feed.provider = provider
-            try:
-                feed.stream = await provider.open(pattern, feed)
-            except HoldfastError as caught:
-                error = caught
-            except Exception as caught:  # noqa: BLE001 - a provider may be anybody's
-                error = _foreign(caught, pattern)
-        if error is not None:
-            feed.provider = None
-        self._actor.post(lambda now: self._actor.core.receive_feed_opened(pattern, error, now))
-
-    def _close_feed_effect(self, effect: CloseFeed) -> None:
-        self._close_feed(effect.pattern)
-
-    def _close_feed(self, pattern: str) -> asyncio.Task[None] | None:
-        feed = self._feeds.pop(pattern, None)
-        return None if feed is None else self._work(pattern, partial(self._closing, feed))
-
-    async def _closing(self, feed: LiveFeed) -> None:
-        feed.provider = None
-        if feed.stream is not None:
-            await _quietly(feed.stream.close(), "feed", feed.pattern)
-
-    def _work(self, pattern: str, work: Work) -> asyncio.Task[None]:
-        task = self.spawn(_after(self._feed_work.get(pattern), work), f"feed-{pattern}")
-        self._feed_work[pattern] = task
-
-        def done(_: object) -> None:
-            if self._feed_work.get(pattern) is task:
-                del self._feed_work[pattern]
-
-        task.add_done_callback(done)
-        return task
+        await self._feeder.close()
 
     # sessions
 
@@ -185,21 +114,17 @@ class Performer:
         left = [subject for subject in cursors if subject not in outlet.cursors]
         if left:  # of patterns that were taken away just before
             self.forget_cursors(session.id, left)
-        missed = [pattern for pattern in session.patterns if not self._keeps(pattern)]
+        missed = [pattern for pattern in session.patterns if not self._feeder.keeps(pattern)]
         if missed:
             some = ", ".join(missed[:3]) + (", ..." if len(missed) > 3 else "")
             outlet.recovered_why = f"the node restarted, and nobody keeps the messages of {some} meanwhile"
-
-    def _keeps(self, pattern: str) -> bool:
-        provider = self.providers.get(provider_of(pattern))
-        return provider is not None and provider.durable(pattern)
 
     def _save(self, effect: Save) -> None:
         self.spawn(self._saving(effect), f"session-save-{effect.session.id}")
 
     async def _saving(self, effect: Save) -> None:
         session, ticket = effect.session, effect.ticket
-        error = await _outcome(self._store_session(effect), f"session {session.id}")
+        error = await outcome(self._store_session(effect), f"session {session.id}")
         if ticket is not None:
             self._actor.post(lambda now: self._actor.core.receive_session_saved(session, ticket, error, now))
         elif error is not None:
@@ -226,14 +151,14 @@ class Performer:
         self.spawn(self._forgetting(effect, subjects), f"session-forget-{effect.session.id}")
 
     async def _forgetting(self, effect: Forget, subjects: Sequence[str]) -> None:
-        error = await _outcome(self._store.forget(effect.session.id, subjects), f"session {effect.session.id}")
+        error = await outcome(self._store.forget(effect.session.id, subjects), f"session {effect.session.id}")
         if effect.ticket is not None:
             self._answer(Answer(effect.ticket, error=error))
 
     def _bind(self, effect: Bind) -> None:
         outlet = self.outlet(effect.session)
         for spec in effect.added:
-            feed = self.feed(spec.pattern)
+            feed = self._feeder.feed(spec.pattern)
             hold = spec.snapshot and feed.provider is not None and not feed.provider.durable(spec.pattern)
             outlet.bind(spec, feed, hold=hold)
             if hold:
@@ -303,7 +228,7 @@ class Performer:
         self.spawn(self._forgetting_cursors(session_id, subjects), f"session-cursors-{session_id}")
 
     async def _forgetting_cursors(self, session_id: str, subjects: Sequence[str]) -> None:
-        await _quietly(self._store.forget_cursors(session_id, subjects), "cursors", session_id)
+        await quietly(self._store.forget_cursors(session_id, subjects), "cursors", session_id)
 
     # answers
 
@@ -324,27 +249,12 @@ class Performer:
 
     async def _planning(self, effect: Plan) -> None:
         replay: list[SourceReplay] = []
-        caller = effect.session.caller
-        error = await _outcome(self._plan_all(effect.added, replay, caller), "plan")
-        total = sum(one.replay_bytes for one in replay)
-        change = effect.change
-        plan = Change(
-            version=change.version,
-            added=change.added,
-            changed=change.changed,
-            removed=change.removed,
-            kept=change.kept,
-            replay=replay,
-            replay_bytes=total,
-        )
-        self._answer(Answer(effect.ticket, plan, error))
 
-    async def _plan_all(self, added: Sequence[PatternSpec], replay: list[SourceReplay], caller: Any) -> None:
-        for spec in added:
-            name = provider_of(spec.pattern)
-            found = await self.providers[name].subjects(spec.pattern)
-            readable = [info for info in found if caller.reads_all(name) or caller.reads(info.subject)]
-            replay += [_replay(spec, info) for info in readable if info.durable]
+        async def find() -> None:
+            replay.extend(await plan_replay(effect.added, effect.session.caller, self.providers))
+
+        error = await outcome(find(), "plan")
+        self._answer(Answer(effect.ticket, with_replay(effect.change, replay), error))
 
     # figures
 
@@ -380,58 +290,3 @@ class Performer:
             self._delivered + sum(outlet.given for outlet in outlets),
             self._lost + sum(outlet.buffered[2] for outlet in outlets),
         )
-
-    _ACTS: dict[type, Callable[[Performer, Any], None]] = {  # noqa: RUF012 - written here only
-        StartProvider: _start_provider,
-        StopProvider: _stop_provider,
-        OpenFeed: _open_feed,
-        CloseFeed: _close_feed_effect,
-        Save: _save,
-        Forget: _forget,
-        Bind: _bind,
-        Unbind: _unbind,
-        BeginDelivery: _begin,
-        EndDelivery: _end,
-        Dispose: _dispose,
-        Plan: _plan,
-        Answer: _answer,
-        Note: _note,
-    }
-
-
-def _replay(spec: PatternSpec, info: SubjectInfo) -> SourceReplay:
-    """What the session would be given of one source to begin with."""
-    position = info.tail if spec.start == "now" else info.oldest
-    size = 0 if spec.start == "now" else info.stored_bytes
-    return SourceReplay(
-        pattern=spec.pattern, subject=info.subject, position=position, tail=info.tail, replay_bytes=size
-    )
-
-
-async def _after(before: asyncio.Task[None] | None, work: Work) -> None:
-    """``work`` is not begun before: a coroutine that is never awaited is a warning."""
-    if before is not None:
-        await asyncio.wait([before])
-    await work()
-
-
-async def _outcome(work: Coroutine[Any, Any, None], what: str) -> HoldfastError | None:
-    """Why ``work`` failed; None: it did not."""
-    try:
-        await work
-    except HoldfastError as error:
-        return error
-    except Exception as error:  # noqa: BLE001 - a provider may be anybody's
-        return _foreign(error, what)
-    return None
-
-
-def _foreign(error: Exception, what: str) -> HoldfastError:
-    _logger.warning("sessions.provider_failed", what=what, exc_info=error)
-    return InternalError(f"{what}: {type(error).__name__}: {error}")
-
-
-async def _quietly(work: Coroutine[Any, Any, None], kind: str, name: str) -> None:
-    error = await _outcome(work, f"{kind} {name}")
-    if error is not None:
-        _logger.warning("sessions.not_closed", kind=kind, name=name, error=str(error))

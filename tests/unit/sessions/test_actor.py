@@ -467,7 +467,7 @@ def test_ten_thousand_ghosts_are_reaped_logged_and_leave_nothing(live: Live, ann
         assert house.sessions.stats().reaped == 10_000
         assert list(house.sessions._performer.outlets) == [kept]
         assert not house.sessions._store._last
-        assert not house.sessions._performer._feed_work
+        assert not house.sessions._performer._feeder._work
         assert len(house.sessions.core._book._idle) == 0
         assert house.sessions.core._book._by_owner == {"ann": 1}
         gc.collect()
