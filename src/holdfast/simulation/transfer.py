@@ -60,6 +60,7 @@ class Transfer:
         self._stream_id = 0
         self._reader = Reader(0, window_bytes=options.reader_window_bytes)
         self._half_open_left = options.half_open and not options.disconnect_every_s
+        self._silent_at: float | None = None
         self._read_at = 0.0
         self._read_timer: Timer | None = None
         self._retransmit_at: float | None = None
@@ -198,10 +199,12 @@ class Transfer:
 
     def _go_silent(self) -> None:
         self._say("the link is half open: acknowledgements vanish")
+        self._silent_at = self.world.now()
         self.pipe.acks.silent = True
 
     def _lose_connection(self) -> None:
         self.disconnects += 1
+        self._silent_at = None
         self._say(f"disconnected at {self.world.now():.3f} s, {self.sender.outstanding} bytes unacknowledged")
         self.pipe.cut()
         self.sender.disconnect()
@@ -209,9 +212,12 @@ class Transfer:
         self.world.after(max(self.options.rtt_s, _RECONNECT_S_MIN), self._connect)
 
     def _look_for_stall(self) -> None:
-        """A sender that gets no acknowledgement for the stall limit gives its connection up."""
+        """A sender that gets no acknowledgement for the stall limit gives its connection up.
+
+        One that waits for its reader's window is owed none: then it is the link's pings that stay unanswered.
+        """
         now = self.world.now()
-        since = self.sender.unacknowledged_since
+        since = self.sender.unacknowledged_since if self._silent_at is None else self._silent_at
         if since is not None and now - since >= LIMITS.stall_s:
             self.stalls += 1
             self._say(f"stalled: no acknowledgement for {LIMITS.stall_s:g} s")

@@ -29,6 +29,7 @@ def run(**options: Any) -> Any:
         {"delay_s": 0.01, "disconnect_every_s": 0.1},
         {"delay_s": 0.01, "disconnect_every_s": 0.1, "slow_reader": 1e6},
         {"delay_s": 0.01, "half_open": True},
+        {"size": 100_000, "half_open": True, "slow_reader": 1e6},
         {"delay_s": 0.01, "half_open": True, "disconnect_every_s": 0.2, "loss": 0.05},
         {"delay_s": 0.05, "window": None, "bandwidth": 20e6},
         {"delay_s": 0.05, "window": None},
