@@ -125,7 +125,7 @@ class World:
         for _ in range(self.random.randint(1, 20)):
             await asyncio.sleep(0)
         self.house.clock.advance(self.random.random() * 3)
-        self.house.sessions._tick()
+        self.house.sessions._mailbox._tick()
 
     async def ack(self) -> None:
         if self.client is None or not self.steps_of:
@@ -223,12 +223,13 @@ class World:
     async def crash(self) -> None:
         """Everything stops where it is; what is not stored is gone."""
         sessions = self.house.sessions
-        tasks = [*sessions._tasks, *([sessions._task] if sessions._task is not None else [])]
+        mailbox = sessions._mailbox
+        tasks = [*mailbox._tasks, *([mailbox._task] if mailbox._task is not None else [])]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, *sessions._store._last.values(), return_exceptions=True)
-        if sessions._timer is not None:
-            sessions._timer.cancel()
+        if mailbox._timer is not None:
+            mailbox._timer.cancel()
         self.house.shelf.sinks.clear()
         await self.up_again()
 

@@ -1,4 +1,4 @@
-"""The sessions of a node: one task that takes commands from a bounded mailbox, and does what the core decided.
+"""The sessions of a node: each call is a command for the one task (``mailbox``), which does what the core decided.
 
 No locks: whatever changes sessions, feeds or providers is a command; what takes time (opening a feed, storing a
 session) runs beside it and comes back as another one.
@@ -7,16 +7,16 @@ session) runs beside it and comes back as another one.
 from __future__ import annotations
 
 import asyncio
-from collections import deque
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 import structlog
 
-from ..errors import ClosedError, HoldfastError, InternalError, NotFound, UsageError
+from ..errors import HoldfastError, NotFound, UsageError
 from ..subjects import check_pattern, check_subject
 from .effects import Answer, Effect
+from .mailbox import Mailbox
 from .manager import Manager
 from .model import ProviderInfo, Removal, SessionInfo, SessionStats, SubjectInfo
 from .patterns import provider_of
@@ -42,9 +42,6 @@ _START_S = 2.0
 _RETRY_S = 5.0
 """A provider that did not start again with the node is tried again this often."""
 
-Command = Callable[[float], list[Effect]]
-"""Called with ``now`` in the one task."""
-
 
 class Sessions:
     """All sessions and providers of one node.  Each method says in :class:`SessionsApi` what it does."""
@@ -67,15 +64,9 @@ class Sessions:
         self._restore = restore
         self._new_id = new_id
         self._context = Context(clock, limits, state_dir)
-        self._mailbox: deque[Command] = deque()
-        self._hint = asyncio.Event()
-        self._room = asyncio.Event()
-        self._room.set()
-        self._task: asyncio.Task[None] | None = None
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._timer: asyncio.TimerHandle | None = None
-        self._timer_at = 0.0
-        self._closed = False
+        self._mailbox = Mailbox(self.core, clock=clock, limits=limits)
+        self.post = self._mailbox.post
+        self.spawn = self._mailbox.spawn
         self._performer = Performer(self, self._store, clock=clock, limits=limits)
         self._added: dict[str, tuple[str, dict[str, str]]] = {}
         """Kind and options of the providers that somebody added."""
@@ -86,7 +77,7 @@ class Sessions:
 
     async def open(self, built_in: Mapping[str, Provider]) -> None:
         """Start the node's own providers, those that were added, and load every session."""
-        self._task = asyncio.create_task(self._run(), name="sessions")
+        self._mailbox.open(self._performer.perform)
         for name, provider in built_in.items():
             await self._add(name, provider, built_in=True)
         loaded = await self._store.load_all()
@@ -99,102 +90,18 @@ class Sessions:
             session.version = found.version
             session.patterns = {spec.pattern: spec for spec in found.patterns}
             self._performer.recover(session, loaded.cursors.get(session_id, {}))
-            self._post(partial(self.core.receive_recovered, session))
-        await self._ask(lambda answer, _now: [Answer(answer)])  # all of them are there
+            self.post(partial(self.core.receive_recovered, session))
+        await self._mailbox.ask(lambda answer, _now: [Answer(answer)])  # all of them are there
         if loaded.sessions:
             _logger.info("sessions.recovered", sessions=len(loaded.sessions))
 
     async def close(self) -> None:
         """Stop all providers, and let what is being stored finish.  Sessions stay as they are stored."""
-        if self._closed:
+        if self._mailbox.closed:
             return
-        self._closed = True
-        if self._timer is not None:
-            self._timer.cancel()
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._mailbox.close()
         await self._performer.close()
         await self._store.settle()
-
-    def spawn(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
-        """Run ``work`` as a task that :meth:`close` cancels and awaits."""
-        task = asyncio.create_task(work, name=name)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        return task
-
-    # the actor
-
-    async def _run(self) -> None:
-        mailbox = self._mailbox
-        turn = 0
-        while True:
-            while mailbox:
-                self._handle(mailbox.popleft())
-                turn += 1
-                if turn % 64 == 0:
-                    self._note_room()
-                    await asyncio.sleep(0)
-            self._note_room()
-            self._hint.clear()
-            self._arm()
-            await self._hint.wait()
-
-    def _note_room(self) -> None:
-        if len(self._mailbox) < self._limits.session_commands_max:
-            self._room.set()
-
-    def _handle(self, command: Command) -> None:
-        try:
-            for effect in command(self._clock.now()):
-                self._performer.perform(effect)
-        except Exception:
-            _logger.exception("sessions.command_failed")
-
-    def _post(self, command: Command) -> None:
-        """Have the task take ``command``; for what comes from inside, which must not wait."""
-        self._mailbox.append(command)
-        self._hint.set()
-
-    post = _post
-
-    async def _ask(self, command: Callable[[asyncio.Future[Any], float], list[Effect]]) -> Any:
-        """Have the task take ``command``, and wait for its answer."""
-        while len(self._mailbox) >= self._limits.session_commands_max:
-            self._room.clear()
-            await self._room.wait()
-        if self._closed:
-            raise ClosedError("the node is going")
-        answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        self._post(lambda now: self._guarded(command, answer, now))
-        return await answer
-
-    def _guarded(
-        self, command: Callable[[asyncio.Future[Any], float], list[Effect]], answer: asyncio.Future[Any], now: float
-    ) -> list[Effect]:
-        try:
-            return command(answer, now)
-        except Exception as error:
-            _logger.exception("sessions.command_failed")
-            return [Answer(answer, error=InternalError(f"the manager of sessions failed: {error}"))]
-
-    def _arm(self) -> None:
-        deadline = self.core.next_deadline()
-        if deadline is None or (self._timer is not None and self._timer_at <= deadline):
-            return
-        if self._timer is not None:
-            self._timer.cancel()
-        self._timer_at = deadline
-        delay = max(0.0, deadline - self._clock.now())
-        self._timer = asyncio.get_running_loop().call_later(delay, self._tick)
-
-    def _tick(self) -> None:
-        self._timer = None
-        self._post(self.core.handle_timer)
 
     # providers
 
@@ -218,7 +125,7 @@ class Sessions:
                 self._performer.providers[name] = provider
             return effects
 
-        await self._ask(command)
+        await self._mailbox.ask(command)
 
     async def _add_again(self, name: str) -> bool:
         """Start a provider of before the restart; whether it runs."""
@@ -255,7 +162,7 @@ class Sessions:
     async def remove_provider(self, name: str, reason: str = "") -> Removal:
         """See :meth:`SessionsApi.remove_provider`."""
         remove = self.core.receive_forget_provider if name in self._failed else self.core.receive_remove_provider
-        removal: Removal = await self._ask(lambda answer, now: remove(answer, name, reason, now))
+        removal: Removal = await self._mailbox.ask(lambda answer, now: remove(answer, name, reason, now))
         self._failed.pop(name, None)
         if self._added.pop(name, None) is not None:
             await self._store.forget_provider(name)
@@ -302,7 +209,7 @@ class Sessions:
         if idle_after != idle_after or idle_after in (float("inf"), float("-inf")):  # noqa: PLR0124 - NaN
             raise UsageError(f"idle_after: {idle_after} is no number of seconds", field="idle_after")
         session_id, wall = self._new_id(), self._clock.wall()
-        session = await self._ask(
+        session = await self._mailbox.ask(
             lambda answer, now: self.core.receive_new_session(
                 answer, session_id, caller, idle_after, patterns, now, wall
             )
@@ -311,7 +218,7 @@ class Sessions:
 
     async def attach(self, caller: Caller, session_id: str, carrier: Carrier, *, client: str, steal: bool) -> Attached:
         """See :meth:`SessionsApi.attach`."""
-        attached: Attached = await self._ask(
+        attached: Attached = await self._mailbox.ask(
             lambda answer, _now: self.core.receive_attach(
                 answer, caller, session_id, client or caller.subject, (carrier, caller), steal=steal
             )
@@ -326,7 +233,7 @@ class Sessions:
 
     async def detach(self, caller: Caller, session_id: str, attachment: int = 0) -> SessionInfo:
         """See :meth:`SessionsApi.detach`."""
-        session = await self._ask(
+        session = await self._mailbox.ask(
             lambda answer, now: self.core.receive_detach(answer, caller, session_id, attachment, now)
         )
         return self._info(session)
@@ -341,7 +248,7 @@ class Sessions:
         expected_version: int = 0,
     ) -> Change:
         """See :meth:`SessionsApi.configure`."""
-        change: Change = await self._ask(
+        change: Change = await self._mailbox.ask(
             lambda answer, now: self.core.receive_configure(
                 answer, caller, session_id, patterns, now, dry_run=dry_run, expected_version=expected_version
             )
@@ -366,7 +273,7 @@ class Sessions:
 
     async def end(self, caller: Caller, session_id: str, reason: str = "") -> None:
         """See :meth:`SessionsApi.close`."""
-        await self._ask(lambda answer, now: self.core.receive_close(answer, caller, session_id, reason, now))
+        await self._mailbox.ask(lambda answer, now: self.core.receive_close(answer, caller, session_id, reason, now))
 
     def info(self, caller: Caller, session_id: str) -> SessionInfo:
         """See :meth:`SessionsApi.info`."""

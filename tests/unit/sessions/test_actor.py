@@ -426,7 +426,7 @@ def test_what_other_peoples_providers_throw_is_named_and_breaks_nothing(
             await house.sessions.configure(ann, session, specs("shelf.ok", "shelf.more", "shelf.out"))
         await settled()
         house.clock.advance(10.0)
-        house.sessions._tick()
+        house.sessions._mailbox._tick()
         await settled()
         assert list(house.shelf.sinks) == ["shelf.ok"], "what was opened for it is closed after a linger"
         broken = house_type().shelf
@@ -457,11 +457,11 @@ def test_ten_thousand_ghosts_are_reaped_logged_and_leave_nothing(live: Live, ann
         assert house.sessions.stats().sessions == 10_001
         assert len(house.shelf.sinks) == 21
         house.clock.advance(31.0)
-        house.sessions._tick()
+        house.sessions._mailbox._tick()
         while house.sessions.stats().sessions > 1 or len(await house.engine.kv.list("sessions/")) > 1:
             await settled()
         house.clock.advance(100.0)
-        house.sessions._tick()
+        house.sessions._mailbox._tick()
         await settled()
         assert list(house.shelf.sinks) == ["shelf.>"], "feeds that nobody needs are closed"
         assert house.sessions.stats().reaped == 10_000
