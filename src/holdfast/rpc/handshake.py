@@ -287,7 +287,8 @@ def _check_secret(secret: bytes) -> None:
 def _expect_method(method: str, body: AuthBody) -> None:
     named = _text_field(body, "method")
     if named != method:
-        raise Unauthenticated(f"authentication by {named!r} is not offered here, only by {method}")
+        hint = ": show a token" if method == "bearer" else ""
+        raise Unauthenticated(f"authentication by {named!r} is not offered here, only by {method}{hint}")
 
 
 def _text_field(body: AuthBody, name: str) -> str:
