@@ -50,7 +50,8 @@ def server_context(cert_file: str, key_file: str) -> ssl.SSLContext:
 def tls_error(error: OSError, address: str) -> HoldfastError:
     """What a failed TLS handshake with ``address`` means to the caller."""
     if isinstance(error, ssl.SSLCertVerificationError):
-        return ProtocolError(f"the certificate of {address} is not trusted: {error.verify_message}; ca_file says whom to trust", "certificate")
+        why = f"{error.verify_message}; ca_file says whom to trust"
+        return ProtocolError(f"the certificate of {address} is not trusted: {why}", "certificate")
     if isinstance(error, ssl.SSLError):
         return ProtocolError(f"no TLS with {address}: {error.reason or error}", "tls")
     return Unavailable(f"{address} cut the TLS handshake: {error.strerror or error}", address)
