@@ -10,7 +10,7 @@ import click
 import pytest
 from click.testing import CliRunner, Result
 
-from holdfast.cli.sim import sim
+from holdfast.cli.main import cli
 from holdfast.errors import UsageError
 from holdfast.simulation.sync import replay_command, run_sync
 from holdfast.simulation.sync_options import HARD, SyncOptions, check_options, draw_options
@@ -20,7 +20,7 @@ SMALL = SyncOptions(peers=4, messages=20, over_s=2.0, seed=3)
 
 def run(*arguments: str) -> Result:
     """As the shell would: usage errors come back as exit code 2."""
-    return CliRunner().invoke(sim, ["sync", "--peers=4", "--messages=20", "--over=2s", "--seed=3", *arguments])
+    return CliRunner().invoke(cli, ["sim", "sync", "--peers=4", "--messages=20", "--over=2s", "--seed=3", *arguments])
 
 
 def test_a_quiet_network_needs_no_repair() -> None:
