@@ -11,6 +11,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from holdfast.cli.main import cli
+from holdfast.cli.sim import sim
 from holdfast.errors import UsageError
 from holdfast.simulation.sync import replay_command, run_sync
 from holdfast.simulation.sync_options import HARD, SyncOptions, check_options, draw_options
