@@ -40,16 +40,17 @@ CAUSES = {
         "client's 12 µs beside it; on a quiet machine it is 19,000 to 22,000 a second"
     ),
     "records of 1 KiB pushed on one gRPC stream, ack disk": (
-        "measured on a machine that others used; grpc.aio takes some 100 µs of processor for each message at each end, "
-        "and our reading and naming of a record 70; on a quieter one, with a store in memory, it was 5,900 a second"
+        "grpc.aio takes some 100 µs of processor for each message at each end, one after the other on one stream, and "
+        "our client 60 more to check and lay out a record; the Directory's own client, which is synchronous, pushed "
+        "5,900 a second to a store in memory"
     ),
     "attach/detach cycles": (
-        "about 100 µs of Python a cycle for two calls, an actor's two turns and a stream that opens and ends; "
-        "measured on a machine that others used"
+        "about 105 µs of Python a cycle for two calls, an actor's two turns and a stream that opens and ends, "
+        "the client's part included"
     ),
     "deliveries to one process with 20 subscribers, 100 B": (
         "20 connections read in Python at our end and theirs, so both ends of the comparison are bound by the "
-        "subscribers' process; on a quieter machine it was 2.97 x"
+        "subscribers' process; between 1.75 and 2.97 x from run to run"
     ),
     "one append of 100 B at a time, on disk, SDK": (
         "0.45 ms on a quiet machine: 0.12 for an empty call through two event loops, 0.15 to decide, pack and "
