@@ -7,7 +7,6 @@ loop; a :class:`~holdfast.engine.store.Store` below it makes things durable and 
 from __future__ import annotations
 
 import asyncio
-from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from functools import partial
 from typing import Any
@@ -31,6 +30,7 @@ from .following import Follower
 from .producers import check_next, check_room, repetition
 from .state import Append, Control, LogState, Rider
 from .store import Store
+from .tails import Tails
 
 
 class Logs:
@@ -46,9 +46,7 @@ class Logs:
         self._states = {state.name: state for state in states}
         self._creating: set[str] = set()
         self._limits = limits
-        self._evicts = evict
-        self._cached: OrderedDict[LogState, None] = OrderedDict()
-        self._cached_bytes = 0
+        self._tails = Tails(limits, evict=evict)
         self._pending_bytes = 0
         self._stopped = False
 
@@ -93,7 +91,7 @@ class Logs:
     def _forked(self, state: LogState) -> LogStat:
         self._creating.discard(state.name)
         self._states[state.name] = state
-        self._cached_bytes += state.cache.cost_bytes
+        self._tails.cost_bytes += state.cache.cost_bytes
         return state.stat()
 
     def _claim(self, name: str) -> None:
@@ -208,7 +206,7 @@ class Logs:
         self._pending_bytes += append.cost
         extent = append.extent
         if extent.end > extent.position:
-            self._cached_bytes += extent.cost
+            self._tails.cost_bytes += extent.cost
         append.state.assign(append)
         self._submit(append)
 
@@ -224,7 +222,7 @@ class Logs:
     def _trimmed(self, state: LogState, position: int, freed_bytes: int) -> None:
         state.stored_bytes -= freed_bytes
         state.oldest = max(state.oldest, position)
-        self._cached_bytes -= state.cache.drop_below(position)
+        self._tails.cost_bytes -= state.cache.drop_below(position)
 
     async def close(self, name: str) -> None:
         """No more appends; followers end after the last piece.  Idempotent, durable on return."""
@@ -244,7 +242,7 @@ class Logs:
 
     def _deleted(self, state: LogState, _result: None) -> None:
         del self._states[state.name]
-        self._forget(state)
+        self._tails.forget(state)
         state.wake()
 
     def _undelete(self, state: LogState) -> None:
@@ -289,8 +287,7 @@ class Logs:
                 operation.succeed()
         for state in touched:
             state.advance()
-        if self._evicts:
-            self._evict(touched)
+        self._tails.touch(touched)
 
     def failed(self, operations: Iterable[Append | Control], error: HoldfastError) -> None:
         """Nothing of ``operations`` was stored; what is queued behind them on the same logs will fail too."""
@@ -301,33 +298,9 @@ class Logs:
             if state is not None and operation.generation == state.generation:
                 before = state.cache.cost_bytes
                 state.fail(error)
-                self._cached_bytes -= before - state.cache.cost_bytes
+                self._tails.cost_bytes -= before - state.cache.cost_bytes
             if isinstance(operation, Control):
                 operation.fail(error)
-
-    def _evict(self, touched: Iterable[LogState]) -> None:
-        """Keep each tail, and all together, under their bounds; the longest idle log goes first."""
-        for state in touched:
-            self._cached[state] = None
-            self._cached.move_to_end(state)
-            if state.cache.cost_bytes > self._limits.log_cache_bytes:
-                self._drop(state, self._limits.log_cache_bytes)
-        for _ in range(len(self._cached)):
-            if self._cached_bytes <= self._limits.engine_cache_bytes:
-                break
-            state = next(iter(self._cached))
-            self._drop(state, 0)
-            if state.cache.cost_bytes:
-                self._cached.move_to_end(state)
-            else:
-                del self._cached[state]
-
-    def _drop(self, state: LogState, keep_bytes: int) -> None:
-        self._cached_bytes -= state.cache.drop_below(min(state.durable, state.visible), keep_bytes)
-
-    def _forget(self, state: LogState) -> None:
-        self._cached_bytes -= state.cache.cost_bytes
-        self._cached.pop(state, None)
 
     # -- reading ----------------------------------------------------------------------------------------------
 
