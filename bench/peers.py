@@ -15,6 +15,8 @@ from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
+from holdfast.natsbox import NatsServer, nats_server_program
+
 REDIS = "Redis Streams"
 NATS = "JetStream"
 PAYLOAD = b"x" * 100
@@ -148,28 +150,18 @@ class NatsPeer:
 @asynccontextmanager
 async def connected_nats(directory: Path, sync: str = "") -> AsyncIterator[NatsPeer | None]:
     """A server of our own on a free port; ``sync`` is JetStream's sync_interval."""
-    server = program("nats-server")
-    if server is None or _missing("nats"):
+    if nats_server_program() is None or _missing("nats"):
         yield None
         return
     import nats
 
-    port = _free_port()
-    with _running([server, "-c", _nats_config(directory, port, sync)], lambda: _answers_at(port)):
-        url = f"nats://127.0.0.1:{port}"
-        client = await nats.connect(url)
+    directory.mkdir(exist_ok=True)
+    with NatsServer.temporary(within=directory, sync=sync) as server:
+        client = await nats.connect(server.url)
         try:
-            yield NatsPeer(client, url)
+            yield NatsPeer(client, server.url)
         finally:
             await client.close()
-
-
-def _nats_config(directory: Path, port: int, sync: str) -> str:
-    directory.mkdir()
-    config = directory / "nats.conf"
-    interval = f"  sync_interval: {sync}\n" if sync else ""
-    config.write_text(f'listen: "127.0.0.1:{port}"\njetstream {{\n  store_dir: "{directory}"\n{interval}}}\n')
-    return str(config)
 
 
 # servers
@@ -197,14 +189,3 @@ def _answers(family: socket.AddressFamily, address: str | tuple[str, int]) -> bo
         except OSError:
             return False
         return True
-
-
-def _answers_at(port: int) -> bool:
-    return _answers(socket.AF_INET, ("127.0.0.1", port))
-
-
-def _free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        port: int = sock.getsockname()[1]
-        return port
