@@ -6,9 +6,11 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from .pace import TIMEOUT_MAX_S
+from .packets import BYTES, GAP, Data
 
 if TYPE_CHECKING:
     from .pace import Pace
+    from .ring import Buffer
 
 _DUPLICATES = 3
 """Acknowledgements without progress that hint at a loss; fewer are reordering."""
@@ -44,7 +46,7 @@ class Recovery:
         self._recover_at = 0.0
         self.sent: deque[Sent] = deque()
         self.resends: deque[Sent] = deque()
-        """What to send again, oldest first; the sender pops it."""
+        """What to send again, oldest first."""
         self.deadline: float | None = None
 
     def on_sent(self, offset: int, end: int, now: float) -> None:
@@ -52,6 +54,22 @@ class Recovery:
         self.sent.append(Sent(offset, end, now))
         if self.deadline is None:
             self._arm(now)
+
+    def packet_again(self, stream: int, offset: int, buffer: Buffer) -> Data:
+        """The first packet to send again, or what of it is left at ``offset``: bytes, or the gap that they are now."""
+        lost = self.resends[0]
+        head = buffer.head
+        if offset < head:
+            end = min(head, lost.end)
+            packet = Data(stream, offset, b"", GAP, 0, end - offset)
+        else:
+            data, tag = buffer.peek(offset, lost.end - offset)
+            end = offset + len(data)
+            packet = Data(stream, offset, bytes(data), BYTES, tag)
+        lost.offset = end
+        if end >= lost.end:
+            self.resends.popleft()
+        return packet
 
     def on_progress(self, acknowledged: int, now: float) -> None:
         """All below ``acknowledged`` is done, which is news."""

@@ -385,20 +385,8 @@ class OutputSender:
         if not recovery.resends:
             return Data(self.stream_id, self.sent)
         self.retransmits += 1
-        lost = recovery.resends[0]
-        offset = max(lost.offset, self.acknowledged)
-        head = self._buffer.head
+        offset = max(recovery.resends[0].offset, self.acknowledged)
         if offset == self._end:
             recovery.resends.popleft()
             return self._terminal()
-        if offset < head:
-            end = min(head, lost.end)
-            packet = Data(self.stream_id, offset, b"", GAP, 0, end - offset)
-        else:
-            data, tag = self._buffer.peek(offset, lost.end - offset)
-            end = offset + len(data)
-            packet = Data(self.stream_id, offset, bytes(data), BYTES, tag)
-        lost.offset = end
-        if end >= lost.end:
-            recovery.resends.popleft()
-        return packet
+        return recovery.packet_again(self.stream_id, offset, self._buffer)

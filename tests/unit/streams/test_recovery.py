@@ -3,7 +3,9 @@ from __future__ import annotations
 from itertools import pairwise
 
 from holdfast.streams.pace import Pace
+from holdfast.streams.packets import BYTES, GAP, Data
 from holdfast.streams.recovery import Recovery
+from holdfast.streams.ring import RingBuffer
 
 
 def make(packets: int = 3) -> Recovery:
@@ -76,4 +78,17 @@ def test_hints_before_any_round_trip_was_measured_are_no_hints() -> None:
     recovery = make()
     for _ in range(10):
         recovery.on_repeat(0.9)
+    assert due(recovery) == []
+
+
+def test_a_packet_goes_out_again_in_the_runs_it_has_now() -> None:
+    recovery = make()
+    recovery.on_timer(1.0)
+    ring = RingBuffer(100)
+    ring.write_available(b"0123", 1)
+    ring.write_available(b"456789", 2)
+    ring.consume(2)
+    assert recovery.packet_again(7, 0, ring) == Data(7, 0, b"", GAP, 0, 2)
+    assert recovery.packet_again(7, 2, ring) == Data(7, 2, b"23", BYTES, 1)
+    assert recovery.packet_again(7, 4, ring) == Data(7, 4, b"456789", BYTES, 2)
     assert due(recovery) == []
