@@ -123,6 +123,16 @@ class Limits(NamedTuple):
     watch_bytes_max: int = 16 * MIB
     """Recent changes of keys kept in memory for watchers."""
 
+    # the nats engine
+    nats_connect_s: float = 5.0
+    """How long a node that starts tries to reach the NATS servers."""
+    nats_reconnect_s: float = 0.5
+    """Between two attempts to reach them again; what is appended meanwhile waits."""
+    nats_ping_s: float = 5.0
+    """Between two pings; a connection that answers none of two is given up for a new one."""
+    nats_request_s: float = 5.0
+    """For one answer of JetStream, a publish's acknowledgement too; then its outcome is looked up."""
+
     # channels
     channel_rate_max: float = 1_000.0
     """Entries a second for all channels of one process together; a channel with a rate of its own counts alone."""

@@ -1,0 +1,1 @@
+"""The distributed engine: logs, keys, blobs and the bus on NATS JetStream."""
