@@ -10,20 +10,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any, ClassVar
 
-from ..errors import (
-    ClosedError,
-    DeadlineExceeded,
-    DisconnectedError,
-    HoldfastError,
-    ProtocolError,
-    UsageError,
-)
+from ..errors import DeadlineExceeded, DisconnectedError, HoldfastError, ProtocolError, UsageError
 from ..limits import LIMITS, Limits
 from ..streams.broker import NO_EVENTS, Broker
-from .bodies import decode_error, decode_object, encode_error, seconds_field
 from .calls import Calls
 from .codec import Codec, JsonCodec
-from .events import ClosedByPeer, Event, Failed, Opened, Recovered, Stalled, StreamReadable, StreamWritable
+from .events import Event, Opened, Recovered, Stalled, StreamReadable, StreamWritable
+from .farewell import Farewell
 from .frames import (
     OPTIONAL,
     Frame,
@@ -33,7 +26,6 @@ from .frames import (
     decode_data,
     decode_opaque,
     encode_ack,
-    encode_frame,
 )
 from .greeting import Greeting
 from .handshake import Authenticator
@@ -81,10 +73,9 @@ class Connection:
         self._greeting = Greeting(role, authenticator, self._codec, self._outbox, features)
         self._calls = Calls(self._codec, self._outbox, limits)
         self._liveness = Liveness(limits, now)
+        self._farewell = Farewell(self._codec, self._outbox, limits)
         self._events: list[Event] = []
-        self._lost = ""
         self._handshake_until = now + limits.handshake_s
-        self._closing_until = 0.0
         self._now = now
         self._next_stream = 1 if role is Role.CLIENT else 2
 
@@ -155,8 +146,7 @@ class Connection:
             cut = self._state is not State.CLOSING
             self._step(Step.CUT)
             if cut:
-                self._lose("the link was cut: the peer left without a goodbye")
-                self._events.append(Failed(DisconnectedError(self._lost)))
+                self._events.append(self._farewell.cut())
         return self._take_events()
 
     def data_to_send(self, max_bytes: int, now: float) -> list[bytes]:
@@ -184,7 +174,7 @@ class Connection:
         if self._state is State.OPEN:
             deadlines = (self._liveness.next_deadline(), self._calls.next_deadline(), self.broker.next_deadline())
             return min(deadline for deadline in deadlines if deadline is not None)
-        return self._closing_until if self._state is State.CLOSING else None
+        return self._farewell.until if self._state is State.CLOSING else None
 
     def handle_timer(self, now: float) -> list[Event]:
         """Time has passed: what that changes.  May be called early and often."""
@@ -195,7 +185,7 @@ class Connection:
             self._events += self._calls.expire(now)
             self.broker.handle_timer(now)
             self._handle_liveness(now)
-        elif self._state is State.CLOSING and now >= self._closing_until:
+        elif self._state is State.CLOSING and now >= self._farewell.until:
             self._step(Step.CUT)
         return self._take_events()
 
@@ -255,7 +245,8 @@ class Connection:
         if self._state not in OVER:
             while self._state is State.OPEN and (ack := self.broker.next_ack()):
                 self._outbox.put(encode_ack(ack))
-            self._say_goodbye(error, retry_after_s)
+            self._farewell.say(error, retry_after_s, self._now)
+            self._step(Step.GOODBYE_SENT)
 
     # inside
 
@@ -301,12 +292,8 @@ class Connection:
         self._open(self._greeting.receive_ready(frame), now)
 
     def _receive_goodbye(self, frame: Frame, now: float) -> None:
-        body = decode_object(self._codec, frame.body, "GOODBYE") if len(frame.body) else {}
-        error = decode_error(body, "GOODBYE") if body.get("code") else None
-        retry_after_s = seconds_field(body, "retry_after_s", "GOODBYE") or 0.0
+        self._events.append(self._farewell.hear(frame))
         self._step(Step.GOODBYE_RECEIVED)
-        self._lose(f"the peer closed the connection: {error or 'no reason given'}")
-        self._events.append(ClosedByPeer(error, retry_after_s))
 
     def _receive_ping(self, frame: Frame, now: float) -> None:
         self._outbox.pong(decode_opaque(frame))
@@ -360,31 +347,16 @@ class Connection:
     def _check_open(self) -> None:
         if self._state in CONNECTING:
             raise UsageError("the connection is not open yet")
-        if self._lost:
-            raise DisconnectedError(self._lost)
         if self._state in OVER:
-            raise ClosedError("the connection was closed by this end")
+            raise self._farewell.refusal()
 
     def _step(self, step: Step) -> None:
         self._state = after(self._state, step)
         self._accepted = ACCEPTED[self._state]
 
-    def _say_goodbye(self, error: HoldfastError | None, retry_after_s: float) -> None:
-        body = encode_error(self._codec, error, self.limits.handshake_frame_bytes_max, retry_after_s)
-        self._outbox.put(encode_frame(FrameType.GOODBYE, 0, body))
-        self._step(Step.GOODBYE_SENT)
-        self._closing_until = self._now + self.limits.goodbye_s
-
     def _fail(self, error: HoldfastError) -> None:
-        """Say why, drop the rest."""
-        self._outbox.clear()
-        self._say_goodbye(error, 0.0)
-        self._lose(f"the connection failed: {error}")
-        self._events.append(Failed(error))
-
-    def _lose(self, why: str) -> None:
-        """The connection ended by no wish of ours; later calls are told why."""
-        self._lost = why
+        self._events.append(self._farewell.fail(error, self._now))
+        self._step(Step.GOODBYE_SENT)
 
     def _located(self, error: HoldfastError) -> HoldfastError:
         if isinstance(error, ProtocolError) and not error.offset:
