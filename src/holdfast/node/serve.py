@@ -37,7 +37,46 @@ def configure_log(*, json_lines: bool) -> None:
         structlog.processors.format_exc_info,
     ]
     render = structlog.processors.JSONRenderer() if json_lines else structlog.dev.ConsoleRenderer()
-    structlog.configure(processors=[*processors, render], logger_factory=structlog.PrintLoggerFactory(sys.stderr))
+    log: Any = PatientLog(sys.stderr.fileno())
+    structlog.configure(processors=[*processors, render], logger_factory=structlog.PrintLoggerFactory(log))
+
+
+class PatientLog:
+    """Takes lines also when they cannot be written to ``fd``: a full disk ends the log for a while and nothing else.
+
+    What could not be written is counted, and the next line that can be says how many are missing.
+    """
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+        self._line = ""
+        self._left_out = 0
+        self._torn = b""
+
+    def write(self, text: str) -> int:
+        """Write ``text`` when its line is complete.  Never raises for what the file does."""
+        self._line += text
+        if text.endswith("\n"):
+            line, self._line = self._line.encode(errors="replace"), ""
+            self._put(line)
+        return len(text)
+
+    def _put(self, line: bytes) -> None:
+        if self._left_out:
+            line = self._torn + json.dumps({"event": "log.left_out", "lines": self._left_out}).encode() + b"\n" + line
+        try:
+            written = os.write(self._fd, line)
+        except OSError:
+            written = 0
+        if written == len(line):
+            self._left_out, self._torn = 0, b""
+            return
+        self._left_out += 1
+        if written:
+            self._torn = b"\n"
+
+    def flush(self) -> None:
+        """Nothing waits here but the beginning of a line."""
 
 
 def serve(
