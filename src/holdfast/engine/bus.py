@@ -54,8 +54,8 @@ class LocalBus:
         check_pattern(pattern)
         subscription = LocalSubscription(
             pattern,
-            _within(messages_max, self._limits.bus_subscriber_messages_max, "messages_max"),
-            _within(bytes_max, self._limits.bus_subscriber_bytes_max, "bytes_max"),
+            within_limit(messages_max, self._limits.bus_subscriber_messages_max, "messages_max"),
+            within_limit(bytes_max, self._limits.bus_subscriber_bytes_max, "bytes_max"),
             self._unsubscribe,
         )
         self._patterns.add(pattern, subscription)
@@ -169,7 +169,8 @@ class LocalSubscription:
             self._hint.set_result(None)
 
 
-def _within(wanted: int, limit: int, name: str) -> int:
+def within_limit(wanted: int, limit: int, name: str) -> int:
+    """``wanted`` or ``limit``, whichever is less; 0 wants the limit."""
     if wanted < 0:
         raise UsageError(f"{name}: {wanted} is negative", field=name)
     return min(wanted, limit) if wanted else limit
