@@ -12,10 +12,10 @@ from collections.abc import Callable, Iterable
 from zlib import crc32
 
 from ...limits import KIB, MIB, Limits
+from .. import packing
 from ..base import LogMode
-from . import packing
+from ..packing import HOLE, Row
 from .database import Database
-from .packing import HOLE, Row
 from .rows import Rows
 from .schema import PAGE_BYTES
 

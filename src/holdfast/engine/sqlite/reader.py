@@ -8,19 +8,17 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import threading
-from bisect import bisect_right
 from collections.abc import Callable
-from itertools import accumulate
 from queue import SimpleQueue
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 from zlib import crc32
 
-from ...errors import CorruptionError, HoldfastError, StorageError
+from ...errors import HoldfastError, StorageError
 from ..base import Hole, LogMode, Piece
-from ..extents import clip, make_entries, make_packed
+from ..cutting import cut, damaged
+from ..packing import HOLE, Row
 from . import faults
 from .database import connect_reader
-from .packing import HOLE, MIXED, blobs_of, unpack_pieces, unpack_runs
 
 Result = TypeVar("Result")
 _Work = tuple[Callable[[sqlite3.Connection], Any], "asyncio.Future[Any] | None"]
@@ -118,75 +116,13 @@ def fetch(
         if form == HOLE:
             out.append(Hole(at, min(start + length, limit) - at))
         else:
-            cut = _cut(mode, Stored(start, length, size, form, crc, data), at, limit, left)
-            out += cut.pieces
-            left -= cut.size
+            if not isinstance(data, bytes) or crc32(data) != crc:
+                got = f"{crc32(data):#010x}" if isinstance(data, bytes) else "no data"
+                raise damaged(start, f"checksum {crc:#010x}", got)
+            part = cut(mode, Row(start, length, size, form, data), at, limit, left)
+            out += part.pieces
+            left -= part.size
         at = out[-1].end
         if at < start + length or left <= 0:
             break
     return out
-
-
-class Stored(NamedTuple):
-    """A row as it is stored."""
-
-    position: int
-    length: int
-    size: int
-    form: int
-    crc: int
-    data: bytes
-
-
-class Cut(NamedTuple):
-    """Part of a row: ``size`` bytes of payload."""
-
-    pieces: list[Piece]
-    size: int
-
-
-def _cut(mode: LogMode, row: Stored, position: int, limit: int, max_bytes: int) -> Cut:
-    """The part of ``row`` from ``position`` to ``limit``, at most ``max_bytes`` but at least one piece."""
-    if not isinstance(row.data, bytes) or crc32(row.data) != row.crc:
-        got = f"{crc32(row.data):#010x}" if isinstance(row.data, bytes) else "no data"
-        raise _damaged(row, f"checksum {row.crc:#010x}", got)
-    try:
-        if mode == "entries":
-            return _cut_entries(row, position, limit, max_bytes)
-        if mode == "runs":
-            return _cut_blobs(row, position, limit, max_bytes)
-        pieces = clip(unpack_runs(row.position, row.form, row.data), position, limit, max_bytes)
-    except ValueError as error:
-        raise _damaged(row, f"data of form {row.form}", str(error)) from error
-    return Cut(pieces, pieces[-1].end - position)
-
-
-def _cut_entries(row: Stored, position: int, limit: int, max_bytes: int) -> Cut:
-    payloads, tags = unpack_pieces(row.data, mixed=row.form == MIXED)
-    if len(payloads) != row.length:
-        raise ValueError(f"{len(payloads)} entries in the place of {row.length}")
-    low, high = position - row.position, min(limit - row.position, row.length)
-    if low or high < row.length:
-        payloads = payloads[low:high]
-    elif row.size <= max_bytes:
-        return Cut(make_entries(position, payloads, tags or row.form), row.size)
-    ends = list(accumulate(map(len, payloads)))
-    if ends[-1] > max_bytes:
-        count = max(bisect_right(ends, max_bytes), 1)
-        payloads, high = payloads[:count], low + count
-    size = ends[len(payloads) - 1]
-    return Cut(make_entries(position, payloads, tags[low:high] if tags else row.form), size)
-
-
-def _cut_blobs(row: Stored, position: int, limit: int, max_bytes: int) -> Cut:
-    """Whole blobs, the first of them the one that holds ``position``."""
-    blobs, counts = blobs_of(row.length, row.form, row.data)
-    pieces = make_packed(row.position, counts, blobs)
-    if position > row.position or limit < row.position + row.length or row.size > max_bytes:
-        pieces = clip(pieces, position, limit, max_bytes)
-        return Cut(pieces, sum(len(piece.data) for piece in pieces if not isinstance(piece, Hole)))
-    return Cut(pieces, row.size)
-
-
-def _damaged(row: Stored, expected: str, got: str) -> CorruptionError:
-    return CorruptionError(where=f"run at position {row.position}", expected=expected, got=got)

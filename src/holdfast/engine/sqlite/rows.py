@@ -12,10 +12,10 @@ from zlib import crc32
 from ...errors import Gone, UsageError
 from ..base import LogMode, Producer
 from ..checks import first_position
+from ..joining import is_between, payload_ending_above
+from ..packing import HOLE, SEVERAL, Row, payload_below
 from ..producers import Producers
 from ..state import LogState, Rider, Share
-from .blobs import is_between, payload_ending_above
-from .packing import HOLE, SEVERAL, Row, payload_below
 from .shares import Shares
 
 MODES: tuple[LogMode, ...] = ("bytes", "entries", "runs")

@@ -17,9 +17,10 @@ from typing import NamedTuple, TypeVar
 
 from ...errors import HoldfastError, StorageError
 from ...limits import Limits
+from .. import packing
 from ..histogram import COMMIT_S, Histogram
 from ..state import Append, Control, LogState, Operation
-from . import faults, packing
+from . import faults
 from .database import Database
 from .keys import Keys
 from .lock import DirectoryLock

@@ -7,7 +7,7 @@ import pytest
 
 from holdfast.engine.base import LogMode
 from holdfast.engine.extents import Extent
-from holdfast.engine.sqlite.packing import pack
+from holdfast.engine.packing import pack
 from holdfast.engine.sqlite.rows import Rows
 from holdfast.engine.sqlite.schema import migrate
 from holdfast.engine.sqlite.shares import Shares

@@ -6,7 +6,7 @@ A row's ``form`` says what its data is:
 * 0 to 15: the tag of all of it.  In a bytes-mode log the data is the bytes themselves.  In an entries-mode log
   it is a directory (a count and the length of each entry, unsigned 32-bit little-endian), then the payloads.
 * 16: mixed tags, in either mode: a directory with one tag byte for each piece after the lengths.
-* 17: several blobs of a runs-mode log, see ``blobs``.  A row with one blob has form 0 and is the blob itself.
+* 17: several blobs of a runs-mode log, see ``joining``.  A row with one blob has form 0 and is the blob itself.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from itertools import accumulate, groupby, pairwise
 from operator import itemgetter
 from typing import NamedTuple
 
-from ..base import LogMode, Piece, Run
-from ..extents import Extent
-from .blobs import join_blobs, split_blobs
+from .base import LogMode, Piece, Run
+from .extents import Extent
+from .joining import join_blobs, split_blobs
 
 HOLE = -1
 MIXED = 16

@@ -6,12 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from holdfast.engine import joining, packing
 from holdfast.engine.base import Entry, Hole, LogMode, Piece
 from holdfast.engine.checks import extent_of
 from holdfast.engine.contract.support import Cell, cells
 from holdfast.engine.extents import Extent
-from holdfast.engine.sqlite import blobs, packing
-from holdfast.engine.sqlite.packing import HOLE, MIXED, Row
+from holdfast.engine.packing import HOLE, MIXED, Row
 
 TAG = st.sampled_from([0, 0, 1, 15])
 RUNS = st.lists(st.tuples(st.one_of(st.binary(min_size=1, max_size=300), st.integers(1, 9)), TAG), max_size=12)
@@ -127,15 +127,15 @@ def test_blobs(parts: list[tuple[bytes, int]], row_bytes: int, data: st.DataObje
     count = data.draw(st.integers(0, merged.length))
     assert merged.form == packing.SEVERAL and merged.data is not None
     want = sum(extent.size for extent in extents if extent.end > merged.position + count)
-    assert blobs.payload_ending_above(io.BytesIO(merged.data).read, count) == want
+    assert joining.payload_ending_above(io.BytesIO(merged.data).read, count) == want
 
 
 def test_blobs_that_are_refused() -> None:
-    good = blobs.join_blobs([b"ab", b"c"], [3, 1])
-    assert blobs.split_blobs(good)[0] == [b"ab", b"c"]
-    for bad in (b"", b"\x01\x00", good[:-1], good + b"x", good[:10], blobs.join_blobs([b"ab"], [0])):
+    good = joining.join_blobs([b"ab", b"c"], [3, 1])
+    assert joining.split_blobs(good)[0] == [b"ab", b"c"]
+    for bad in (b"", b"\x01\x00", good[:-1], good + b"x", good[:10], joining.join_blobs([b"ab"], [0])):
         with pytest.raises(ValueError, match=r"directory"):
-            blobs.split_blobs(bad)
+            joining.split_blobs(bad)
     with pytest.raises(ValueError, match="4 entries in the place of 5"):
         packing.blobs_of(5, packing.SEVERAL, good)
 
