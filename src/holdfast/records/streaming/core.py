@@ -9,9 +9,7 @@ What an item's body and answer are is not the core's business: bodies are bytes,
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterable
-from heapq import heappop, heappush
 from typing import Generic, TypeVar
 
 from ...errors import (
@@ -23,10 +21,12 @@ from ...errors import (
     Unavailable,
 )
 from .gate import Gate
+from .link import Link
 from .metrics import StreamMetrics
 from .options import StreamOptions
 from .policy import Retry, transient, unwell
 from .release import Release
+from .waiting import Waiting
 
 R = TypeVar("R")
 
@@ -63,27 +63,19 @@ class StreamCore(Generic[R]):
         self._ended = False
         self._bodies: dict[int, bytes] = {}
         """Of items not answered yet."""
-        self._queue: deque[int] = deque()
-        """Items to be sent, those to be sent again first."""
+        self._waiting = Waiting()
+        """Items to be sent."""
         self._flying: dict[int, None] = {}
         """Items sent on the open stream and not answered, in the order they were sent."""
-        self._later: list[tuple[float, int]] = []
-        """Items to be sent again, and when; a heap."""
         self._tries: dict[int, int] = {}
         """How often an item has failed that will be tried again."""
         self._doubtful: set[int] = set()
         """Items that may have been done and are asked for again: under way when the link was cut, or postponed."""
         self._body_bytes = 0
         self._release: Release[R] = Release(ordered=options.ordered, bytes_max=options.bytes_max)
-        self._open = False
-        self._opening = False
-        self._open_at = now
-        self._cuts_in_a_row = 0
-        self._answers_on_link = 0
-        self._allowance = options.items_max
+        self._link = Link(options.items_max, now)
         self._moved_at = now
         """When the last answer came, or there began to be something to be answered."""
-        self._opened_at = now
         self._gate = Gate(options.breaker)
 
     # the input
@@ -112,7 +104,7 @@ class StreamCore(Generic[R]):
             self._moved_at = now
         self._bodies[index] = body
         self._body_bytes += len(body)
-        self._queue.append(index)
+        self._waiting.queue.append(index)
         return index
 
     def refuse(self, error: HoldfastError) -> int:
@@ -137,8 +129,7 @@ class StreamCore(Generic[R]):
         self._release.flush()
         self._close_link()
         self._bodies.clear()
-        self._queue.clear()
-        self._later.clear()
+        self._waiting.clear()
         self._body_bytes = 0
 
     # the link
@@ -146,25 +137,22 @@ class StreamCore(Generic[R]):
     @property
     def is_open(self) -> bool:
         """There is a stream to the node."""
-        return self._open
+        return self._link.is_open
 
     def wants_link(self, now: float) -> bool:
         """Whether a stream to the node is to be opened now; then say :meth:`opening`."""
-        if self._open or self._opening or self.failure is not None or now < self._open_at:
+        if self.failure is not None or not self._link.may_open(now):
             return False
-        self._wake_later(now)
-        return bool(self._queue) and self._gate.may_try(now)
+        self._waiting.wake(now)
+        return bool(self._waiting.queue) and self._gate.may_try(now)
 
     def opening(self) -> None:
         """It is being opened: :meth:`opened` or :meth:`cut` comes."""
-        self._opening = True
+        self._link.opening = True
 
     def opened(self, now: float) -> None:
         """A stream to the node is open."""
-        self._opening = False
-        self._open = True
-        self._answers_on_link = 0
-        self._opened_at = now
+        self._link.opened(now)
         self.metrics.opened += 1
 
     def cut(self, error: HoldfastError, now: float) -> None:
@@ -173,11 +161,12 @@ class StreamCore(Generic[R]):
         With ``retry`` it is opened again and what was not answered is sent again, in its order; first one item, then
         with each answer one more, so that an item which breaks streams is found: after ``attempts`` that is its result.
         """
-        if self.failure is not None or not (self._open or self._opening):
+        link = self._link
+        if self.failure is not None or not (link.is_open or link.opening):
             return
         self.metrics.cuts += 1
         self._gate.met(error, now)
-        suspect = next(iter(self._flying), None) if self._open and not self._answers_on_link else None
+        suspect = next(iter(self._flying), None) if link.is_open and not link.answers else None
         under_way = len(self._flying)
         self._close_link()
         retry = self._options.retry
@@ -185,25 +174,23 @@ class StreamCore(Generic[R]):
             self.fail(error)
             return
         self.metrics.retried += under_way
-        self._cuts_in_a_row = 1 if self._answers_on_link else self._cuts_in_a_row + 1
-        self._answers_on_link = 0
-        self._allowance = 1
+        cuts_in_a_row = link.broke()
         if suspect is not None:
             self._blame(suspect, error, retry)
-        self._open_at = now + retry.delay_s(self._cuts_in_a_row, self._random, error)
-        if self._bodies and self._open_at - self._moved_at > retry.patience_s:
+        link.open_at = now + retry.delay_s(cuts_in_a_row, self._random, error)
+        if self._bodies and link.open_at - self._moved_at > retry.patience_s:
             self.fail(error)
 
     def to_send(self, items_max: int, bytes_max: int, now: float) -> tuple[list[int], list[bytes]]:
         """Indexes and bodies to be sent now, at most so many; at least one, if there is any, however large it is."""
         indexes: list[int] = []
         chosen: list[bytes] = []
-        if not self._open:
+        if not self._link.is_open:
             return indexes, chosen
-        self._wake_later(now)
-        self._note_high()
-        queue, flying, bodies = self._queue, self._flying, self._bodies
-        count = min(items_max, self._allowance - len(flying), len(queue))
+        self._waiting.wake(now)
+        self.metrics.holds(self.held, self.held_bytes)
+        queue, flying, bodies = self._waiting.queue, self._flying, self._bodies
+        count = min(items_max, self._link.allowance - len(flying), len(queue))
         size = 0
         while len(indexes) < count:
             index = queue[0]
@@ -264,7 +251,7 @@ class StreamCore(Generic[R]):
         if retry is not None and transient(error) and tried < retry.attempts:
             self._tries[index] = tried
             self.metrics.retried += 1
-            heappush(self._later, (now + retry.delay_s(tried, self._random, error), index))
+            self._waiting.later(index, now + retry.delay_s(tried, self._random, error))
         elif index in self._doubtful and self._settle(error):
             self._give(index, None)
         else:
@@ -301,19 +288,18 @@ class StreamCore(Generic[R]):
         """When :meth:`handle_timer` is to be called; None: when something else has happened."""
         if self.over:
             return None
-        moments = [moment for moment in (self._deadline, self._answers_due_at()) if moment is not None]
-        if self._later:
-            moments.append(self._later[0][0])
-        if self._queue and not self._opening:
+        known = (self._deadline, self._answers_due_at(), self._waiting.next_moment)
+        moments = [moment for moment in known if moment is not None]
+        if self._waiting.queue and not self._link.opening:
             moments += self._sending_moments()
         return min(moments, default=None)
 
     def _sending_moments(self) -> list[float]:
         """What keeps waiting items from being sent that will be over at a known time."""
-        closes_at = self._gate.closes_at
-        if closes_at is None and self._open:
+        closes_at, link = self._gate.closes_at, self._link
+        if closes_at is None and link.is_open:
             return [] if self._gate.look_again_at is None else [self._gate.look_again_at]
-        return [max(closes_at or 0.0, 0.0 if self._open else self._open_at)]
+        return [max(closes_at or 0.0, 0.0 if link.is_open else link.open_at)]
 
     def handle_timer(self, now: float) -> None:
         """Do what time has brought.  Called when something has happened too, for a breaker may have opened."""
@@ -322,7 +308,7 @@ class StreamCore(Generic[R]):
         if self._deadline is not None and now >= self._deadline:
             self.fail(DeadlineExceeded(phase="stream", after_s=self._options.deadline_s or 0.0))
             return
-        self._wake_later(now)
+        self._waiting.wake(now)
         due = self._answers_due_at()
         if due is not None and now >= due:
             self.cut(DeadlineExceeded(phase="answer", after_s=self._options.answer_s), now)
@@ -337,12 +323,6 @@ class StreamCore(Generic[R]):
         self.metrics.taken += 1
         return index
 
-    def _note_high(self) -> None:
-        metrics, held, held_bytes = self.metrics, self.held, self.held_bytes
-        metrics.held = held
-        metrics.held_items_high = max(metrics.held_items_high, held)
-        metrics.held_bytes_high = max(metrics.held_bytes_high, held_bytes)
-
     def _give(self, index: int, error: HoldfastError | None) -> None:
         """The item's result is made here, not by the node."""
         if error is not None:
@@ -353,8 +333,7 @@ class StreamCore(Generic[R]):
 
     def _ask_again(self) -> None:
         """Items whose answers had to be postponed, and now have room."""
-        for index in self._release.asked_again():
-            self._queue.appendleft(index)
+        self._waiting.again(self._release.asked_again())
 
     def _forget(self, index: int) -> None:
         """The item has its result."""
@@ -372,10 +351,7 @@ class StreamCore(Generic[R]):
 
     def _progressed(self, count: int, now: float, *, well: bool = True) -> None:
         self._moved_at = now
-        self._answers_on_link += count
-        self._cuts_in_a_row = 0
-        if self._allowance < self._options.items_max:
-            self._allowance = min(self._options.items_max, self._allowance + count)
+        self._link.answered(count)
         if well:
             self._gate.answered()
         self._ask_again()
@@ -383,10 +359,10 @@ class StreamCore(Generic[R]):
 
     def _close_link(self) -> None:
         """What was under way waits again, before all else and in its order."""
-        self._open = self._opening = False
+        self._link.close()
         self._gate.leave()
         self._doubtful.update(self._flying)
-        self._queue.extendleft(sorted(self._flying, reverse=True))
+        self._waiting.again(self._flying)
         self._flying.clear()
         self.metrics.in_flight = 0
 
@@ -394,30 +370,22 @@ class StreamCore(Generic[R]):
         """The stream broke with ``index`` the next to be answered."""
         tried = self._tries[index] = self._tries.get(index, 0) + 1
         if tried >= retry.attempts:
-            self._queue.remove(index)
+            self._waiting.queue.remove(index)
             self._give(index, error)
-
-    def _wake_later(self, now: float) -> None:
-        due: list[int] = []
-        while self._later and self._later[0][0] <= now:
-            due.append(heappop(self._later)[1])
-        if due:
-            self._queue.extendleft(sorted(due, reverse=True))
 
     def _answers_due_at(self) -> float | None:
         if not self._flying or self.backlogged:
             return None
-        return max(self._moved_at, self._opened_at) + self._options.answer_s
+        return max(self._moved_at, self._link.opened_at) + self._options.answer_s
 
     def _give_up(self, now: float) -> None:
         """What an open breaker keeps from being sent fails at once without ``retry``, with it after its patience."""
         closes_at, retry = self._gate.closes_at, self._options.retry
-        if closes_at is None or now >= closes_at or not self._queue:
+        if closes_at is None or now >= closes_at or not self._waiting.queue:
             return
         error = Unavailable("the circuit breaker is open: the node has only failed", retry_after_s=closes_at - now)
         if retry is None:
-            queue, self._queue = self._queue, deque()
-            for index in queue:
+            for index in self._waiting.take_all():
                 self._give(index, error)
         elif now - self._moved_at > retry.patience_s:
             self.fail(error)

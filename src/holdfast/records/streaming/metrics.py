@@ -49,6 +49,12 @@ class StreamMetrics:
         """Items whose result is no error."""
         return self.answered - self.failed
 
+    def holds(self, items: int, size: int) -> None:
+        """So many items are held now, with ``size`` bytes of bodies and answers."""
+        self.held = items
+        self.held_items_high = max(self.held_items_high, items)
+        self.held_bytes_high = max(self.held_bytes_high, size)
+
     def as_dict(self) -> dict[str, int]:
         """All of them by name."""
         return {field.name: getattr(self, field.name) for field in fields(self)}
