@@ -14,6 +14,7 @@ from typing import Literal
 from ..sync.model import PacketKind
 from ..sync.profiles import PROFILES
 from ..sync.transports.memory import MemoryNetwork, MemoryTransport
+from ..sync.wire import Wire
 from .sync_checks import Judge
 from .sync_disk import SyncDisk
 from .sync_options import SyncOptions, check_options, draw_options
@@ -44,6 +45,8 @@ class SyncWorld:
         self.replay = replay or replay_command(options)
         self.world = world = World(options.seed)
         self.judge = Judge(options.peers)
+        self._wire = Wire(options.dialect)
+        """Shared by all: a packet is read once, however many receive it."""
         self.network = MemoryNetwork(call_later=world.after, fate=self._fate)
         self.packets: dict[PacketKind | Literal["content"], int] = dict.fromkeys(
             ("content", "resend", "repair", "sync"), 0
@@ -52,7 +55,8 @@ class SyncWorld:
         self._latencies: list[float] = []
         self._samples = samples
         self._left_to_send = options.messages
-        self._half = frozenset(world.random.sample(range(options.peers), max(1, options.peers // 2)))
+        half = world.random.sample(range(options.peers), max(1, options.peers // 2))
+        self._half = frozenset([str(number) for number in half])
         self._part_at = options.over_s / 2 if options.partition_s else float("inf")
         self._heals_at = self._part_at + options.partition_s if options.partition_s else 0.0
         self._last_trouble_s = self._heals_at
@@ -74,6 +78,7 @@ class SyncWorld:
             self.judge,
             profile=profile._replace(history_max=max(profile.history_max, options.messages)),
             dialect=options.dialect,
+            wire=self._wire,
             disk=SyncDisk(world.random, options.write_errors) if mortal else None,
             on_broadcast=self._on_broadcast,
         )
@@ -96,13 +101,15 @@ class SyncWorld:
         self._look()
         if self.options.clock_skew_s:
             self._step_clocks()
+        step, now, over_s = self.world.step, self.world.clock.now, self.options.over_s
         before_s, steps = -1.0, 0
         while not self._over():
-            assert self.world.step(), f"nothing moves any more: {self.judge.missing()}"
-            steps = steps + 1 if self.world.now() == before_s else 0
-            before_s = self.world.now()
+            assert step(), f"nothing moves any more: {self.judge.missing()}"
+            now_s = now()
+            steps = steps + 1 if now_s == before_s else 0
+            before_s = now_s
             assert steps < _STEPS_MAX, f"time stands still: {self.judge.missing()}"
-            late = self.world.now() > max(self.options.over_s, self._last_trouble_s) + self._patience_s
+            late = now_s > over_s + self._patience_s and now_s > self._last_trouble_s + self._patience_s
             assert not late, f"no convergence: {self.judge.missing()}"
         self._history_largest = max(peer.check_end() for peer in self.peers)
 
@@ -149,20 +156,19 @@ class SyncWorld:
     # the network
 
     def _fate(self, sender: MemoryTransport, receiver: MemoryTransport, message: bytes) -> Sequence[float]:
-        options, random = self.options, self.world.random
-        if self._divided(int(sender.name), int(receiver.name)) or (options.loss and random.random() < options.loss):
+        options, chance = self.options, self.world.random.random
+        divided = self._part_at <= self.world.clock.now() < self._heals_at and self._divided(sender.name, receiver.name)
+        if divided or (options.loss and chance() < options.loss):
             self.copies_lost += 1
             return ()
-        copies = 1
-        if options.duplicate and random.random() < options.duplicate:
+        least_s, skew_s = options.delay_s - options.skew_s, 2 * options.skew_s
+        delay_s = max(0.0, least_s + skew_s * chance())
+        if options.duplicate and chance() < options.duplicate:
             self.copies_duplicated += 1
-            copies = 2
-        skew_s = options.skew_s
-        return [max(0.0, options.delay_s + random.uniform(-skew_s, skew_s)) for _ in range(copies)]
+            return delay_s, max(0.0, least_s + skew_s * chance())
+        return (delay_s,)
 
-    def _divided(self, sender: int, receiver: int) -> bool:
-        if not self._part_at <= self.world.now() < self._heals_at:
-            return False
+    def _divided(self, sender: str, receiver: str) -> bool:
         if self.options.one_way:
             return sender in self._half and receiver not in self._half
         return (sender in self._half) != (receiver in self._half)

@@ -11,6 +11,7 @@ from ..sync.model import PacketKind
 from ..sync.peer import SyncPeer
 from ..sync.profiles import Profile
 from ..sync.transports.memory import MemoryNetwork
+from ..sync.wire import Wire
 from .sync_checks import Judge
 from .sync_disk import SyncDisk
 from .world import Timer, World
@@ -41,6 +42,7 @@ class SimPeer:
         profile: Profile,
         dialect: Dialect,
         disk: SyncDisk | None,
+        wire: Wire,
         on_broadcast: OnBroadcast,
     ) -> None:
         self.number = number
@@ -51,10 +53,12 @@ class SimPeer:
         self.duplicates = self.acknowledged = self.deaths = self.waiting_largest = 0
         self._id = f"peer-{number}"
         self._world = world
+        self._clock_now = world.clock.now
         self._random: Random = world.random
         self._judge = judge
         self._profile = profile
         self._dialect: Dialect = dialect
+        self._wire = wire
         self._on_broadcast = on_broadcast
         self._transport = network.transport(str(number))
         self._peer: SyncPeer | None = None
@@ -79,6 +83,7 @@ class SimPeer:
             profile=self._profile,
             wall_offset_s=0.0,
             persistent=self.disk is not None,
+            wire=self._wire,
         )
         self._peer = peer
         self.set_skew(self.skew_s)
@@ -193,7 +198,7 @@ class SimPeer:
     def _set_timer(self, deadline: float | None) -> None:
         if deadline is None:
             return
-        moment = max(self._world.now(), deadline + self._zero_s)
+        moment = max(self._clock_now(), deadline + self._zero_s)
         if self._timer is not None:
             if self._timer_at <= moment:
                 return
@@ -202,4 +207,4 @@ class SimPeer:
         self._timer_at = moment
 
     def _now(self) -> float:
-        return self._world.now() - self._zero_s
+        return self._clock_now() - self._zero_s

@@ -64,16 +64,24 @@ class World:
 
     def after(self, delay_s: float, callback: Callable[..., None], *arguments: Any) -> Timer:
         """Call back in ``delay_s`` seconds."""
-        return self.at(self.now() + delay_s, callback, *arguments)
+        timer = Timer(callback, arguments)
+        self._serial += 1
+        heappush(self._timers, (self.now() + delay_s, self._serial, timer))
+        return timer
 
     def step(self) -> bool:
         """Let the next event happen; False if there is none."""
         if self._ready:
             callback, arguments = self._ready.popleft()
         else:
-            timer = self._next_timer()
-            if timer is None or timer.callback is None:
-                return False
+            timers = self._timers
+            while True:
+                if not timers:
+                    return False
+                moment_s, _, timer = heappop(timers)
+                if timer.callback is not None:
+                    break
+            self._wait_until(moment_s)
             callback, arguments = timer.callback, timer.arguments
         self.steps += 1
         callback(*arguments)
@@ -85,14 +93,6 @@ class World:
             if not self.step():
                 return False
         return True
-
-    def _next_timer(self) -> Timer | None:
-        while self._timers:
-            moment, _, timer = heappop(self._timers)
-            if timer.callback is not None:
-                self._wait_until(moment)
-                return timer
-        return None
 
     def _wait_until(self, moment_s: float) -> None:
         if moment_s > self.clock.now():

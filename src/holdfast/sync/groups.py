@@ -102,6 +102,8 @@ class GroupInfo:
     malformed: int = 0
     refused: int = 0
     unsaved: int = 0
+    skipped: int = 0
+    """Messages that the channel's limits keep out, and entries of the channel too large for a message."""
     datagrams_sent: int = 0
     datagrams_received: int = 0
     bytes_sent: int = 0

@@ -65,6 +65,7 @@ class History:
         "_wire",
         "heads",
         "last_own",
+        "own",
         "past",
         "pending",
         "records",
@@ -87,6 +88,8 @@ class History:
         self.heads: dict[str, Record] = {}
         self.pending: dict[str, bool] = {}
         self.last_own: Record | None = None
+        self.own: dict[str, Record] = {}
+        """Of the records, ours: those with a sequence."""
 
     def __len__(self) -> int:
         return len(self.records)
@@ -122,8 +125,13 @@ class History:
         elif self._track_heads:
             for other in referred:
                 self.heads.pop(other.message_id, None)
-        self.last_own = record
+        self.number_own(record)
         return self._append(record.message_id, record, persistent)
+
+    def number_own(self, record: Record) -> None:
+        """The record, which is there or comes now, is ours, and the newest of them; its sequence says where it is."""
+        self.own[record.message_id] = record
+        self.last_own = record
 
     def _append(self, message_id: str, record: Record, persistent: bool) -> Sequence[Record]:
         if self._track_heads:
@@ -149,6 +157,7 @@ class History:
         if self._recent[0] is oldest:
             self._recent.popleft()
         del self.records[message_id]
+        self.own.pop(message_id, None)
         self._remember_past(message_id)
         self.heads.pop(message_id, None)
         oldest.stored = False

@@ -215,7 +215,7 @@ def _count_own(channel: Channel) -> None:
     own.sort(key=lambda record: record.lamport)
     for number, record in enumerate(own, 1):
         record.sequence = number
-        channel.history.last_own = record
+        channel.history.number_own(record)
     channel.sequence = len(own)
 
 

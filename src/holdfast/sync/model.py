@@ -42,7 +42,18 @@ class Message:
     they go out again when the message is rebroadcast.
     """
 
-    __slots__ = ("bloom", "causal", "channel", "content", "lamport", "message_id", "repairs", "sender_id", "unknown")
+    __slots__ = (
+        "_refers_to",
+        "bloom",
+        "causal",
+        "channel",
+        "content",
+        "lamport",
+        "message_id",
+        "repairs",
+        "sender_id",
+        "unknown",
+    )
 
     def __init__(
         self,
@@ -65,6 +76,15 @@ class Message:
         self.bloom = bloom
         self.repairs = repairs
         self.unknown = unknown
+        self._refers_to: frozenset[str] | None = None
+
+    @property
+    def refers_to(self) -> frozenset[str]:
+        """The ids of its causal history."""
+        found = self._refers_to
+        if found is None:
+            found = self._refers_to = frozenset([entry[0] for entry in self.causal])
+        return found
 
     @property
     def kind(self) -> Kind:
@@ -76,7 +96,7 @@ class Message:
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Message):
             return NotImplemented
-        return all(getattr(self, name) == getattr(other, name) for name in self.__slots__)
+        return all(getattr(self, name) == getattr(other, name) for name in self.__slots__ if name[0] != "_")
 
     __hash__ = None  # type: ignore[assignment]  # compared by fields in tests; never a key
 

@@ -38,6 +38,13 @@ class SyncPace:
             self._interval_s = profile.sync_s
             self.at = min(self.at, now + self._wait_s())
 
+    def said(self, now: float) -> None:
+        """A message of ours told what a sync message would: one is due only if no other follows soon."""
+        self.heard = False
+        if not self.periodic:
+            self._interval_s = self._profile.sync_s
+            self.at = now + self._wait_s()
+
     def hurry(self, now: float) -> None:
         """Others wait for it: now."""
         self.heard = False

@@ -32,6 +32,8 @@ class SyncPeer:
     ``auto_sync``: sync messages are among the packets; without, SyncDue is told and :meth:`wrap_sync` makes one.
     ``hints``: RetrievalHintWanted is told for each message.
     ``persistent``: whether :meth:`writes` gives anything; without, what would be stored is not even gathered.
+    ``wire``: what reads and writes its messages, instead of one of its own, in its ``dialect``; participants of one
+    process that share one read what all of them receive once.
 
     Every operation costs its own size: no history, buffer or number of channels makes it dearer.
     Nothing blocks.  After each operation look at :meth:`packets`, :meth:`events` and :meth:`writes`.
@@ -49,14 +51,17 @@ class SyncPeer:
         auto_sync: bool = True,
         hints: bool = False,
         persistent: bool = True,
+        wire: Wire | None = None,
     ) -> None:
         if dialect not in {"spec", "nim"}:
             raise UsageError(f"dialect: {dialect!r} is neither spec nor nim", field="dialect")
+        if wire is not None and wire.dialect != dialect:
+            raise UsageError(f"wire: is of dialect {wire.dialect}, not {dialect}", field="wire")
         if participant_id:
             _check_id(participant_id, "participant_id")
         self._shared = Shared(
             participant_id,
-            Wire(dialect),
+            Wire(dialect) if wire is None else wire,
             check_profile(profile),
             wall_offset_s,
             auto_sync=auto_sync,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from hashlib import sha256
 
 from .deadlines import Deadlines
@@ -16,6 +17,10 @@ def hash_of(text: str) -> int:
     return int.from_bytes(sha256(text.encode()).digest()[:8], "big")
 
 
+_hash_known = lru_cache(maxsize=4_096)(hash_of)
+"""For participants and messages: of one that was asked for, others ask too."""
+
+
 def request_wait_ms(participant_id: str, message_id: str, min_ms: int, max_ms: int) -> int:
     """T_req: how long this participant waits before it asks for the message."""
     return hash_of(participant_id + message_id) % max(1, max_ms - min_ms) + min_ms
@@ -23,7 +28,8 @@ def request_wait_ms(participant_id: str, message_id: str, min_ms: int, max_ms: i
 
 def response_wait_ms(participant_id: str, sender_id: str, message_id: str, max_ms: int) -> int:
     """T_resp: how long it waits before it answers; the message's own sender does not wait at all."""
-    return (hash_of(participant_id) ^ hash_of(sender_id)) * hash_of(message_id) % max(1, max_ms)
+    distance = _hash_known(participant_id) ^ _hash_known(sender_id)
+    return distance * _hash_known(message_id) % max(1, max_ms)
 
 
 def in_response_group(participant_id: str, sender_id: str, message_id: str, groups: int) -> bool:

@@ -50,7 +50,10 @@ def wrap(channel: Channel, content: bytes, now: float, message_id: str | None) -
     channel.remember(record, evicted)
     outgoing.add(Sent(record, now))
     channel.since_sent = 0
-    channel.pace.happened(now)
+    if all_heads and channel.wide < 0:
+        channel.pace.said(now)
+    else:
+        channel.pace.happened(now)
     channel.journal.touch()
     if message_id in channel.incoming.missing:
         # Ours, from a life we do not remember: whatever waits for it has it now.

@@ -12,12 +12,22 @@ def next_deadline(channel: Channel) -> float:
     """When :func:`sweep` wants to be called next."""
     due = channel.pace.at
     repair = channel.repair
-    for at in (channel.outgoing.next_deadline(), channel.incoming.next_deadline(), repair.responses_due.first()):
+    # After every operation somebody asks for this, and mostly these are empty.
+    if channel.outgoing.items:
+        at = channel.outgoing.next_deadline()
         if at is not None and at < due:
             due = at
-    if channel.shared.profile.repair_prompt and channel.shared.auto_sync:
+    if channel.incoming.waiting:
+        at = channel.incoming.next_deadline()
+        if at is not None and at < due:
+            due = at
+    if repair.responses:
+        at = repair.responses_due.first()
+        if at is not None and at < due:
+            due = at
+    if repair.requests and channel.shared.profile.repair_prompt and channel.shared.auto_sync:
         at = repair.requests_due.first()
-        if at is not None:
+        if at is not None and at < due:
             due = min(due, max(at, channel.prompt_at))
     return due
 

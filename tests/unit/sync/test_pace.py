@@ -36,6 +36,18 @@ def test_something_happening_makes_it_short_again_and_never_later() -> None:
     assert pace.at == at
 
 
+def test_a_message_of_our_own_puts_it_off() -> None:
+    pace = SyncPace(LAN, "a", 0.0)
+    now = 0.0
+    for _ in range(100):
+        now += LAN.sync_s / 3
+        pace.said(now)
+        assert now + LAN.sync_s / 2 <= pace.at <= now + 1.5 * LAN.sync_s
+    periodic = SyncPace(INTEROP, "a", 0.0)
+    periodic.said(5.0)
+    assert periodic.at == INTEROP.sync_s
+
+
 def test_hurrying_is_at_once() -> None:
     pace = SyncPace(LAN, "a", 0.0)
     pace.hurry(0.01)

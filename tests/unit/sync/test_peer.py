@@ -66,6 +66,17 @@ def advance(peer: SyncPeer, until: float) -> list[tuple[float, Packet]]:
 # sending
 
 
+def test_participants_of_one_process_may_share_their_wire() -> None:
+    wire = Wire("spec")
+    alice, bob = (SyncPeer(name, wire=wire) for name in ("alice", "bob"))
+    for one in (alice, bob):
+        one.ensure(CHANNEL, NOW_S)
+    bob.unwrap(alice.wrap(CHANNEL, b"x", NOW_S, "m"), NOW_S)
+    assert ready(bob.events()) == ["m"]
+    with pytest.raises(UsageError, match="wire: is of dialect spec, not nim"):
+        SyncPeer("carol", dialect="nim", wire=wire)
+
+
 def test_a_message_carries_clock_history_and_content() -> None:
     alice = peer()
     first = decode(alice.wrap(CHANNEL, b"one", NOW_S, "m1"))
@@ -452,6 +463,19 @@ def test_whoever_hears_its_own_state_said_keeps_silent() -> None:
     assert bob.next_deadline() is not None
     assert [p for t, p in advance(bob, NOW_S + 1.5 * LAN.sync_s) if p.kind == "sync"] == []
     assert at
+
+
+def test_whoever_sends_has_said_what_a_sync_message_would() -> None:
+    alice = peer()
+    sent = [NOW_S + 0.4 * number for number in range(20)]
+    for number, at in enumerate(sent):
+        assert advance(alice, at) == []
+        alice.unwrap(alice_seen(alice.wrap(CHANNEL, b"x", at), number), at)  # somebody has it
+    assert [p.kind for at, p in advance(alice, sent[-1] + 1.5 * LAN.sync_s)] == ["sync"]
+
+
+def alice_seen(data: bytes, number: int) -> bytes:
+    return message(f"seen{number}", 10**12 + number, [decode(data).message_id])
 
 
 def test_peers_spread_their_sync_messages() -> None:

@@ -13,6 +13,12 @@ Fate = Callable[["MemoryTransport", "MemoryTransport", bytes], Sequence[float]]
 """What becomes of a message on its way: one delay in seconds for each copy that arrives; none: it is lost."""
 
 
+def _call_later(delay_s: float, callback: Callable[..., None], message: bytes) -> object:
+    import asyncio
+
+    return asyncio.get_running_loop().call_later(delay_s, callback, message)
+
+
 def _at_once(*_: object) -> Sequence[float]:
     return (0.0,)
 
@@ -45,18 +51,11 @@ class MemoryNetwork:
 
     def carry(self, sender: MemoryTransport, message: bytes) -> None:
         """Send to all others, as ``fate`` will have it."""
+        fate, later = self._fate, self._call_later or _call_later
         for receiver in self._transports:
             if receiver is not sender:
-                for delay_s in self._fate(sender, receiver, message):
-                    self._later(delay_s, receiver, message)
-
-    def _later(self, delay_s: float, receiver: MemoryTransport, message: bytes) -> None:
-        if self._call_later is not None:
-            self._call_later(delay_s, receiver.arrive, message)
-        else:
-            import asyncio
-
-            asyncio.get_running_loop().call_later(delay_s, receiver.arrive, message)
+                for delay_s in fate(sender, receiver, message):
+                    later(delay_s, receiver.arrive, message)
 
 
 class MemoryTransport:

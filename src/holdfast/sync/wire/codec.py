@@ -28,6 +28,11 @@ _NOT_KEPT = frozenset({_BLOOM, _REPAIRS})
 _CACHED_ENTRIES_MAX = 8_192
 """History entries known by their bytes: the same ones come again and again.  Reaching it only costs time."""
 _CACHED_ENTRY_BYTES_MAX = 256
+_CACHED_PACKETS_BYTES_MAX = 2 * 1024 * 1024
+"""Packets known by their bytes: what the network doubles, what is sent again and answers come just as before."""
+_CACHED_PACKET_BYTES_MAX = 4_096
+_CACHED_PACKET_MORE_BYTES = 1_024
+"""About what a packet takes in memory beyond its own bytes."""
 
 
 class Layout(NamedTuple):
@@ -62,9 +67,23 @@ class _Run(NamedTuple):
 
 
 class Wire:
-    """One dialect.  Keeps nothing but the last causal history and a bounded cache of its entries."""
+    """One dialect.  Keeps nothing but bounded caches: of packets, of history entries, of the last causal history.
 
-    __slots__ = ("_cache", "_causal_key", "_known", "_run", "_slots", "_tags", "dialect", "layout")
+    Participants of one process may share one.
+    """
+
+    __slots__ = (
+        "_cache",
+        "_causal_key",
+        "_known",
+        "_packets",
+        "_packets_bytes",
+        "_run",
+        "_slots",
+        "_tags",
+        "dialect",
+        "layout",
+    )
 
     def __init__(self, dialect: Dialect) -> None:
         self.dialect = dialect
@@ -74,6 +93,8 @@ class Wire:
         self._known = {number: _NAMES[slot] for slot, number in enumerate(layout.numbers)}
         self._causal_key = self._tags[_CAUSAL][0]
         self._cache: dict[bytes, HistoryEntry] = {}
+        self._packets: dict[bytes, Decoded] = {}
+        self._packets_bytes = 0
         self._run = _Run(b"", [], [], 0)
 
     # to bytes
@@ -134,12 +155,24 @@ class Wire:
 
         ProtocolError(reason, offset) if it is none of this dialect; LimitExceeded for what is larger than its limit.
         """
-        if len(data) > LIMITS.group_wire_bytes_max:
-            raise LimitExceeded(name="group_wire_bytes_max", limit=LIMITS.group_wire_bytes_max, value=len(data))
+        size, packets = len(data), self._packets
+        if size <= _CACHED_PACKET_BYTES_MAX:
+            known = packets.get(data)
+            if known is not None:
+                return known
+        elif size > LIMITS.group_wire_bytes_max:
+            raise LimitExceeded(name="group_wire_bytes_max", limit=LIMITS.group_wire_bytes_max, value=size)
         try:
-            return self._decode(data)
+            decoded = self._decode(data)
         except IndexError:
-            raise ProtocolError("a field is cut", "truncated", len(data)) from None
+            raise ProtocolError("a field is cut", "truncated", size) from None
+        if size <= _CACHED_PACKET_BYTES_MAX:
+            self._packets_bytes += size + _CACHED_PACKET_MORE_BYTES
+            if self._packets_bytes > _CACHED_PACKETS_BYTES_MAX:
+                packets.clear()
+                self._packets_bytes = 0
+            packets[data] = decoded
+        return decoded
 
     def _decode(self, data: bytes) -> Decoded:
         values: list[bytes | None] = [None] * 8

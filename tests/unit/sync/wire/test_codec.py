@@ -230,6 +230,22 @@ def test_the_cache_of_entries_is_bounded(monkeypatch: pytest.MonkeyPatch) -> Non
         assert len(wire._cache) <= 10
 
 
+def test_a_packet_that_comes_again_is_not_read_again_and_few_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    wire = Wire("spec")
+    data = wire.encode(FULL)
+    assert wire.decode(bytes(bytearray(data))) is wire.decode(data)
+    large = wire.encode(Message("m", "c", 1, bytes(10_000)))
+    assert wire.decode(large) is not wire.decode(large)
+    monkeypatch.setattr(codec, "_CACHED_PACKETS_BYTES_MAX", 20_000)
+    for number in range(100):
+        wire.decode(wire.encode(Message(f"m{number}", "c", 1, bytes(900))))
+        assert sum(len(packet) for packet in wire._packets) <= 20_000
+    with pytest.raises(ProtocolError):
+        wire.decode(data[:-1])
+    with pytest.raises(ProtocolError):
+        wire.decode(data[:-1])
+
+
 @given(st.data())
 @pytest.mark.parametrize("dialect", DIALECTS)
 def test_causal_histories_that_overlap_are_read_as_any_other(dialect: Dialect, data: st.DataObject) -> None:
