@@ -17,13 +17,25 @@ from ..channels.access import NODE_SENDER, Owner, check_subject
 from ..channels.packing import Extras, encode_draft
 from ..channels.record import log_name
 from ..channels.unpacking import Entry, iter_entries
-from ..errors import ClosedError, Gone, LimitExceeded, RateLimited, StorageError, UsageError
+from ..errors import (
+    ChannelFull,
+    ClosedError,
+    Gone,
+    HoldfastError,
+    LimitExceeded,
+    MessageTooLarge,
+    RateLimited,
+    StorageError,
+    UsageError,
+    from_wire,
+)
 from ..sync.group import GroupMessage
 from ..sync.groups import GROUPS_PROCESS, ID_HEADER, LAMPORT_HEADER, LOST_HEADER, SENDER_HEADER, group_channel
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
 
+    from ..channels.model import AppendResult
     from ..channels.router import ChannelRouter
     from ..engine.base import Log, Piece
     from ..sync.group import Group
@@ -43,7 +55,10 @@ NOBODY = "peer"
 
 
 class GroupMirror:
-    """Ties ``group`` to its channel, from ``record.sent_index`` on.  ``save_index(index)`` stores how far it is."""
+    """Ties ``group`` to its channel, from ``record.sent_index`` on.  ``save_index(index)`` stores how far it is.
+
+    ``channel_made_at`` tells the channel from others that had its name before.
+    """
 
     def __init__(
         self,
@@ -52,9 +67,11 @@ class GroupMirror:
         router: ChannelRouter,
         log: Log,
         *,
+        channel_made_at: float,
         save_index: Callable[[int], Awaitable[None]],
     ) -> None:
         self.group = group
+        self._channel_made_at = channel_made_at
         self._record = record
         self._router = router
         self._log = log
@@ -72,6 +89,9 @@ class GroupMirror:
         self._sent_before: frozenset[str] = frozenset()
         """What was sent in an earlier life, and may be behind the stored place."""
         self._unsaved = 0
+        self._append_failed = False
+        self.skipped = 0
+        """Messages that the channel refused, and entries too large for a message."""
         self.failure: BaseException | None = None
 
     async def open(self) -> None:
@@ -144,7 +164,7 @@ class GroupMirror:
 
     def _local_id(self, index: int) -> str:
         """The id under which the entry at ``index`` is sent."""
-        place = f"{self._record.spec.name}\0{self._record.spec.me}\0{self._record.created_at!r}\0{index}"
+        place = f"{self._record.spec.name}\0{self._record.spec.me}\0{self._channel_made_at!r}\0{index}"
         return blake2b(place.encode(), digest_size=16).hexdigest()
 
     # from the group to the channel
@@ -181,25 +201,44 @@ class GroupMirror:
                 size += len(message.content)
         if not batch:
             return
-        drafts = b"".join([self._draft(message) for message, _ in batch])
-        index = await self._append(drafts, sender)
+        try:
+            result = await self._append(b"".join([self._draft(message) for message, _ in batch]), sender)
+        except (MessageTooLarge, ChannelFull) as error:  # a batch of one
+            self._refuse(*batch[0], error)
+            return
+        refused = {other.position: from_wire(other.error or {}) for other in result.others}
+        index = result.first_index
         for place, (message, waiting) in enumerate(batch):
-            self._remember(message.id, index + place)
+            if place in refused:
+                self._refuse(message, waiting, refused[place])
+                continue
+            self._remember(message.id, index)
             if waiting is not None and not waiting.done():
-                waiting.set_result(index + place)
+                waiting.set_result(index)
+            index += 1
 
-    async def _append(self, drafts: bytes, sender: str) -> int:
-        """Append for as long as it takes; the first index."""
+    def _refuse(self, message: GroupMessage, waiting: asyncio.Future[int] | None, error: HoldfastError) -> None:
+        """The channel's own limits do not let the message in: only the group has it."""
+        self.skipped += 1
+        _logger.warning("group.not_appended", group=self.group.name, message=message.id, error=str(error))
+        if waiting is not None and not waiting.done():
+            waiting.set_exception(error)
+
+    async def _append(self, drafts: bytes, sender: str) -> AppendResult:
+        """Append for as long as it takes."""
         while True:
             try:
                 result = await self._router.append(self._owner, self._channel, drafts, "disk", sender)
             except RateLimited as error:
                 await asyncio.sleep(error.retry_after_s)
             except StorageError as error:
-                _logger.warning("group.append_failed", group=self.group.name, error=str(error))
+                if not self._append_failed:  # said once, however long it lasts
+                    _logger.warning("group.append_failed", group=self.group.name, error=str(error))
+                self._append_failed = True
                 await asyncio.sleep(_RETRY_S)
             else:
-                return result.first_index
+                self._append_failed = False
+                return result
 
     def _draft(self, message: GroupMessage) -> bytes:
         headers = {ID_HEADER: message.id}
@@ -213,8 +252,10 @@ class GroupMirror:
 
     @staticmethod
     def _sender_of(message: GroupMessage) -> str:
+        """Names with a colon are those of the node and its owner: nobody comes by one over the network."""
+        own = ":" in message.sender or message.sender == NODE_SENDER
         try:
-            return check_subject(message.sender, "sender") if message.sender != NODE_SENDER else NOBODY
+            return NOBODY if own else check_subject(message.sender, "sender")
         except UsageError:
             return NOBODY
 
@@ -247,6 +288,7 @@ class GroupMirror:
                 await self.group.send(entry.payload, id=message_id)
             except LimitExceeded as error:
                 if error.name == "group_content_bytes_max":
+                    self.skipped += 1
                     _logger.warning("group.too_large", group=self.group.name, index=entry.index, limit=error.limit)
                     return
                 await asyncio.sleep(_RETRY_S)  # too many that nobody has acknowledged

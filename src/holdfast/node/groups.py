@@ -111,15 +111,21 @@ class NodeGroups:
         if len(self._members) >= self._limits.groups_max:
             raise LimitExceeded(name="groups_max", limit=self._limits.groups_max, value=len(self._members) + 1)
         member = self._members[spec.name] = _Member(GroupRecord(spec=spec, created_at=self._clock.wall()))
+        last_index = None
         async with member.lock:
             try:
+                last_index = await self._last_index(spec.name)
                 await self._make_channel(spec)
+                # What was in the channel before is not the group's.
+                member.record = member.record.changed(sent_index=last_index or 0)
                 await self._store.create(member.record)
                 await self._join(member)
                 await self._keep_address(member)
             except BaseException:
                 del self._members[spec.name]
                 await self._store.forget(spec.name)
+                if last_index is None:
+                    await self._remove_channel(spec.name)
                 raise
         _logger.info("group.created", group=spec.name, me=spec.me)
         return self._info(member)
@@ -130,7 +136,9 @@ class NodeGroups:
             if member.mirror is not None and member.mirror.failure is not None:
                 await self._stop(member)
             if member.mirror is None:
-                await self._make_channel(member.record.spec)
+                if await self._last_index(name) is None:
+                    await self._make_channel(member.record.spec)
+                    await self._change(member, sent_index=0)  # the place reached was one of the channel that is gone
                 await self._join(member)
                 await self._change(member, left=False)
             return self._info(member)
@@ -249,7 +257,15 @@ class NodeGroups:
         async def save_index(index: int) -> None:
             await self._change(member, sent_index=index)
 
-        mirror = GroupMirror(group, member.record, self._router, self._engine.log, save_index=save_index)
+        channel = await self._router.get(self._node, group_channel(spec.name))
+        mirror = GroupMirror(
+            group,
+            member.record,
+            self._router,
+            self._engine.log,
+            channel_made_at=channel.created_at,
+            save_index=save_index,
+        )
         try:
             await mirror.open()
         except OSError as error:
@@ -286,6 +302,13 @@ class NodeGroups:
         await self._router.create(
             self._node, GROUPS_PROCESS, spec.name, submitter=spec.me, retain=True, missing_ok=True
         )
+
+    async def _last_index(self, name: str) -> int | None:
+        """Of the group's channel; None: there is no such channel."""
+        try:
+            return (await self._router.get(self._node, group_channel(name))).last_index
+        except ChannelNotFound:
+            return None
 
     async def _remove_channel(self, name: str) -> None:
         try:
@@ -324,6 +347,7 @@ class NodeGroups:
             malformed=counts.malformed + carried.malformed,
             refused=counts.refused,
             unsaved=channel.unsaved,
+            skipped=mirror.skipped,
             datagrams_sent=carried.datagrams_sent,
             datagrams_received=carried.datagrams_received,
             bytes_sent=carried.bytes_sent,

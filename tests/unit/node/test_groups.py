@@ -10,12 +10,21 @@ from contextlib import asynccontextmanager
 import pytest
 
 from holdfast.channels.access import Owner
+from holdfast.channels.model import ChannelLimits
 from holdfast.channels.packing import encode_batch, encode_draft
 from holdfast.channels.router import ChannelRouter
 from holdfast.channels.unpacking import Entry, iter_entries
 from holdfast.clock import RealClock
 from holdfast.engine.memory import MemoryEngine
-from holdfast.errors import ChannelNotFound, ClosedError, LimitExceeded, NotFound, Unavailable, UsageError
+from holdfast.errors import (
+    ChannelNotFound,
+    ClosedError,
+    LimitExceeded,
+    MessageTooLarge,
+    NotFound,
+    Unavailable,
+    UsageError,
+)
 from holdfast.limits import LIMITS, Limits
 from holdfast.node.figures import group_figures
 from holdfast.node.groups import NodeGroups
@@ -195,6 +204,92 @@ def test_a_group_whose_channel_was_removed_says_so_and_can_be_joined_again() -> 
                 await host.groups.send("ops", b"x")
             assert (await host.groups.join("ops")).state == "active"
             assert await host.texts(1) == ["lost?"]
+
+    run(story)
+
+
+def test_what_is_appended_to_a_channel_made_again_is_sent() -> None:
+    async def story(engine: MemoryEngine) -> None:
+        async with Host(engine).open() as host, host.stranger("bob") as bob:
+            await host.groups.create(SPEC)
+            await host.router.append(OWNER, CHANNEL, encode_batch([b"one", b"two", b"three"]))
+            assert [(await anext(bob)).text for _ in range(3)] == ["one", "two", "three"]
+            await host.groups.leave("ops")
+            await host.router.remove(OWNER, CHANNEL)
+            await host.groups.join("ops")
+            await host.texts(3)  # from the others' histories
+            await host.router.append(OWNER, CHANNEL, encode_batch([b"four"]))
+            assert (await anext(bob)).text == "four"
+
+    run(story)
+
+
+def test_a_group_made_again_over_a_kept_channel_repeats_nothing() -> None:
+    async def story(engine: MemoryEngine) -> None:
+        async with Host(engine).open() as host, host.stranger("bob") as bob:
+            await host.groups.create(SPEC)
+            await host.router.append(OWNER, CHANNEL, encode_batch([b"appended"]))
+            assert (await anext(bob)).text == "appended"
+            await host.groups.send("ops", b"sent")
+            assert (await anext(bob)).text == "sent"
+            await host.groups.remove("ops", keep_channel=True)
+            await host.router.append(OWNER, CHANNEL, encode_batch([b"nobody's"]))
+            await bob.send(b"meanwhile")
+            await host.groups.create(SPEC)
+            assert await host.texts(4) == ["appended", "sent", "nobody's", "meanwhile"]
+            await host.groups.send("ops", b"again")
+            assert (await anext(bob)).text == "again"
+            assert await host.texts(5) == ["appended", "sent", "nobody's", "meanwhile", "again"]
+            assert len(bob.log()) == 4
+
+    run(story)
+
+
+def test_a_group_that_cannot_be_made_leaves_no_channel() -> None:
+    async def story(engine: MemoryEngine) -> None:
+        async with Host(engine).open() as host:
+            nowhere = GroupSpec(name="ops", me="alice", listen="192.0.2.1:9")
+            with pytest.raises(Unavailable):
+                await host.groups.create(nowhere)
+            assert await host.router.list(OWNER) == []
+            await host.router.create(OWNER, "groups", "ops", submitter="bob")
+            with pytest.raises(Unavailable):
+                await host.groups.create(nowhere)
+            assert [info.id for info in await host.router.list(OWNER)] == [CHANNEL]
+            assert len(host.groups) == 0
+
+    run(story)
+
+
+def test_what_the_channel_does_not_take_is_skipped_and_counted() -> None:
+    async def story(engine: MemoryEngine) -> None:
+        async with Host(engine).open() as host:
+            tight = ChannelLimits(payload_bytes_max=150)
+            await host.router.create(OWNER, "groups", "ops", submitter="alice", limits=tight)
+            await host.groups.create(SPEC)
+            async with host.stranger("bob") as bob:
+                for content in (b"one", bytes(200), b"two"):
+                    await bob.send(content)
+                assert await host.texts(2) == ["one", "two"]
+                assert (await host.groups.status("ops")).skipped == 1
+                with pytest.raises(MessageTooLarge):
+                    await host.groups.send("ops", bytes(200))
+                sent = await host.groups.send("ops", b"three")
+                assert (sent.index, (await host.entries())[-1].text) == (3, "three")
+                info = await host.groups.status("ops")
+                assert (info.state, info.skipped) == ("active", 2)
+
+    run(story)
+
+
+def test_nobody_comes_by_a_local_name_over_the_network() -> None:
+    async def story(engine: MemoryEngine) -> None:
+        async with Host(engine).open() as host, host.stranger("local:0") as bob:
+            await host.groups.create(SPEC)
+            await bob.send(b"I am the owner")
+            await host.texts(1)
+            (entry,) = await host.entries()
+            assert (entry.sender, entry.headers[SENDER_HEADER]) == ("peer", "local:0")
 
     run(story)
 
