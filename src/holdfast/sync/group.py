@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from contextlib import suppress
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from ..clock import RealClock
-from ..errors import ClosedError, DeadlineExceeded, HoldfastError, LimitExceeded, NotFound, ProtocolError, UsageError
+from ..errors import ClosedError, DeadlineExceeded, LimitExceeded, NotFound, ProtocolError, UsageError
 from ..ids import new_token
 from ..limits import LIMITS, Limits
 from .events import EphemeralReceived, Event, MessageAcknowledged, MessageReady, MessagesLost, RepairReady, SaveFailed
@@ -19,7 +20,7 @@ from .persistence.saver import Saver
 from .profiles import LAN, Profile, profile_named
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from ..clock import Clock
     from .model import Dialect, HistoryEntry, Message, Packet
@@ -30,8 +31,11 @@ _WINDOW_SHARE = 4
 """All participants together have at most this part of a history on its way: what drops out of it before somebody has
 it could not be repaired any more."""
 _WINDOW_MIN = 4
+_NO_WINDOW = 2**62
 _HEARD_S = 5.0
 """Only those heard this recently can acknowledge anything; without any there is nothing to wait for."""
+_LOOK_S = 0.25
+"""How many are heard is looked up this often: that costs their number."""
 _TURN = 128
 """Messages taken from the network before the loop and the store get their turn."""
 
@@ -51,7 +55,9 @@ class Group:
     ``me``: unique among its participants.  ``persistence``: where its state is kept (default: nowhere; a participant
     that comes back without its state should come back under another name).  ``profile``: timers and sizes, by name or
     as a :class:`~holdfast.sync.profiles.Profile`; ``dialect``: the wire; both the same for all of a group.
-    ``on_event`` is called with each event of the protocol; see :mod:`holdfast.sync.events`.
+    ``on_event`` is called with each event of the protocol; see :mod:`holdfast.sync.events`.  What it raises is the end
+    of the group, as any error that was not foreseen: every wait raises it.  ``hints``: RetrievalHintWanted is among
+    them; answer with :meth:`set_hint`.
 
     Messages that are not read wait, ``group_inbox_messages_max`` of them; then nothing more is taken from the network
     until there is room, and the others send it again.  One task at a time may iterate; ending the iteration loses
@@ -68,6 +74,7 @@ class Group:
         profile: Profile | str = LAN,
         dialect: Dialect = "spec",
         on_event: Callable[[Event], None] | None = None,
+        hints: bool = False,
         clock: Clock | None = None,
         limits: Limits = LIMITS,
     ) -> None:
@@ -84,6 +91,7 @@ class Group:
             dialect=dialect,
             profile=profile,
             wall_offset_s=self._clock.wall() - self._clock.now(),
+            hints=hints,
             persistent=persistence is not None,
         )
         self._saver = Saver(self._peer, persistence or NoPersistence())
@@ -97,7 +105,9 @@ class Group:
         self._failure: BaseException | None = None
         self._closed = False
         self._sent = self._delivered = self._duplicates = self._acknowledged = self._repaired = self._lost = 0
-        self._malformed = self._refused = self._save_failures = 0
+        self._malformed = self._refused = self._save_failures = self._namesake = 0
+        self._window = _WINDOW_MIN
+        self._window_until = 0.0
 
     # life
 
@@ -134,6 +144,7 @@ class Group:
         try:
             if self._task is not None:
                 await asyncio.wait([self._task])
+                await self._saver.flush()
         finally:
             await self._transport.close()
             if self._timer is not None:
@@ -188,10 +199,13 @@ class Group:
         outgoing = self._peer.unacknowledged(self.name)
         if outgoing < _WINDOW_MIN:
             return False
-        status = self._peer.status(self.name)
-        since = self._clock.now() - _HEARD_S
-        heard = sum(peer.last_seen >= since for peer in status.peers)
-        return heard > 0 and outgoing >= max(_WINDOW_MIN, self._history_max // (_WINDOW_SHARE * heard))
+        now = self._clock.now()
+        if now >= self._window_until:
+            self._window_until = now + _LOOK_S
+            peers = self._peer.status(self.name).peers
+            heard = sum(peer.last_seen >= now - _HEARD_S for peer in peers)
+            self._window = max(_WINDOW_MIN, self._history_max // (_WINDOW_SHARE * heard)) if heard else _NO_WINDOW
+        return outgoing >= self._window
 
     def send_ephemeral(self, content: bytes) -> None:
         """Send to whoever listens now: not kept, not ordered, not sent again."""
@@ -237,6 +251,20 @@ class Group:
         self._inbox.clear()
         return messages
 
+    # what the program knows
+
+    def set_hint(self, message_id: str, hint: bytes) -> None:
+        """Say where a message of the history can be found; others are told with it.  LimitExceeded."""
+        self._check_open()
+        self._peer.set_hint(self.name, message_id, hint)
+        self._wake.set()
+
+    def mark_dependencies_met(self, message_ids: Iterable[str]) -> None:
+        """The program has these messages by other means: nothing waits for them.  Unknown ids are ignored."""
+        self._check_open()
+        self._peer.mark_dependencies_met(self.name, message_ids, self._clock.now())
+        self._wake.set()
+
     # what can be seen
 
     def status(self) -> GroupStatus:
@@ -253,6 +281,7 @@ class Group:
                 malformed=self._malformed,
                 refused=self._refused,
                 save_failures=self._save_failures,
+                namesake=self._namesake,
             ),
             transport=self._transport.stats,
             waiting=len(self._inbox),
@@ -281,19 +310,25 @@ class Group:
 
     async def _run(self) -> None:
         try:
-            while not self._closed:
+            while not self._closed and self._failure is None:
                 await self._wake.wait()
                 self._wake.clear()
                 await self._step()
-        except HoldfastError as error:
+        except Exception as error:  # noqa: BLE001 - whatever it is, those who wait are told instead of waiting for ever
+            self._fail(error)
+
+    def _fail(self, error: Exception) -> None:
+        if self._failure is None:
             self._failure = error
-            self._readable.set()
-            self._settled.set()
+        self._readable.set()
+        self._settled.set()
 
     async def _step(self) -> None:
         """Take what arrived and what time brought; store it; then tell and answer."""
         now = self._clock.now()
         self._peer.wall_offset_s = self._clock.wall() - now
+        if self._arrived and self._window == _NO_WINDOW:
+            self._window_until = 0.0  # somebody is there
         for _ in range(min(_TURN, len(self._arrived))):
             self._unwrap(self._arrived.popleft(), now)
         self._peer.handle_timer(now)
@@ -318,6 +353,7 @@ class Group:
         for event in self._peer.events():
             match event:
                 case MessageReady(_, message_id, sender_id, lamport, content, lost):
+                    self._namesake += sender_id == self.me
                     messages.append(GroupMessage(message_id, sender_id, content, lamport, lost))
                 case EphemeralReceived(_, message_id, sender_id, content):
                     messages.append(GroupMessage(message_id, sender_id, content, 0, ephemeral=True))
@@ -331,8 +367,14 @@ class Group:
                 case SaveFailed():
                     self._save_failures += 1
             if self._on_event is not None:
-                self._on_event(event)
+                self._call(self._on_event, event)
         return messages
+
+    def _call(self, on_event: Callable[[Event], None], event: Event) -> None:
+        try:
+            on_event(event)
+        except Exception as error:  # noqa: BLE001 - the program's; what it was about to be told is delivered all the same
+            self._fail(error)
 
     def _deliver(self, messages: list[GroupMessage]) -> None:
         if messages:
@@ -342,7 +384,8 @@ class Group:
 
     def _send_packets(self, packets: list[Packet]) -> None:
         for packet in packets:
-            self._put(packet.data)
+            with suppress(LimitExceeded):  # whoever sent it was told
+                self._put(packet.data)
 
     def _put(self, data: bytes) -> None:
         if not self._closed:

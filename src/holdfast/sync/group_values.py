@@ -42,6 +42,9 @@ class GroupCounts(NamedTuple):
     refused: int = 0
     """Packets not looked at because too many messages waited to be read; they come again."""
     save_failures: int = 0
+    namesake: int = 0
+    """Messages under our own name that we did not have: of an earlier life that kept no state, or of somebody else
+    who has our name."""
 
 
 class GroupStatus(NamedTuple):

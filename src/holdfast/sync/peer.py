@@ -167,7 +167,7 @@ class SyncPeer:
         id, LimitExceeded for content over ``group_content_bytes_max`` and a full outgoing buffer, NotFound.
         """
         found = self._channels.get(channel) or self._find(channel)
-        _check_content(content)
+        content = _check_content(content)
         if message_id is not None:
             _check_id(message_id, "message_id")
         return wrap(found, content, now, message_id)
@@ -178,7 +178,7 @@ class SyncPeer:
         Raises as :meth:`wrap`, and UsageError in dialect ``nim``, which knows none.
         """
         found = self._find(channel)
-        _check_content(content)
+        content = _check_content(content)
         if message_id is not None:
             _check_id(message_id, "message_id")
         return wrap_ephemeral(found, content, message_id)
@@ -323,7 +323,11 @@ def _check_id(text: str, field: str) -> None:
         )
 
 
-def _check_content(content: bytes) -> None:
+def _check_content(content: bytes) -> bytes:
+    if type(content) is not bytes:
+        if not isinstance(content, bytearray | memoryview):
+            raise UsageError(f"content: must be bytes, not {type(content).__name__}", field="content")
+        content = bytes(content)
     if not content:
         raise UsageError("content: is empty; that is what sync messages are", field="content")
     if len(content) > LIMITS.group_content_bytes_max:
@@ -333,3 +337,4 @@ def _check_content(content: bytes) -> None:
             limit=LIMITS.group_content_bytes_max,
             value=len(content),
         )
+    return content

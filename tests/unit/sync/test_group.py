@@ -7,13 +7,16 @@ import pytest
 
 from holdfast.errors import ClosedError, DeadlineExceeded, LimitExceeded, StorageError, UsageError
 from holdfast.limits import LIMITS
-from holdfast.sync.events import Event, MessageAcknowledged
+from holdfast.sync import testkit
+from holdfast.sync.events import Event, MessageAcknowledged, RetrievalHintWanted
 from holdfast.sync.group import Group, GroupMessage
 from holdfast.sync.persistence.base import HistoryUpdate, Outcome
 from holdfast.sync.persistence.faulty import FaultyPersistence
 from holdfast.sync.persistence.memory import MemoryPersistence
 from holdfast.sync.profiles import LAN
+from holdfast.sync.transports.base import TransportStats
 from holdfast.sync.transports.memory import MemoryNetwork, MemoryTransport
+from holdfast.sync.wire import Wire
 
 QUICK = LAN.replaced(
     resend_s=0.05, resend_max_s=0.1, sync_s=0.02, sync_max_s=0.1, repair_min_s=0.01, repair_max_s=0.03,
@@ -247,6 +250,117 @@ def test_what_is_no_message_is_counted_and_changes_nothing() -> None:
     run(story)
 
 
+def test_what_the_programs_callback_raises_is_told_to_all_who_wait() -> None:
+    async def story() -> None:
+        network = MemoryNetwork()
+
+        def confused(event: Event) -> None:
+            raise ZeroDivisionError
+
+        async with (
+            Group("ops", me="alice", transport=network.transport(), profile=QUICK, on_event=confused) as alice,
+            Group("ops", me="bob", transport=network.transport(), profile=QUICK) as bob,
+        ):
+            await bob.send(b"hello")
+            assert [message.text for message in await take(alice, 1)] == ["hello"]
+            for waiting in (alice.receive(), alice.send(b"x")):
+                with pytest.raises(ZeroDivisionError):
+                    await waiting
+
+    run(story)
+
+
+class Confused:
+    """A transport that does what none may."""
+
+    def __init__(self, inner: MemoryTransport) -> None:
+        self.inner = inner
+        self.open, self.close = inner.open, inner.close
+
+    def send(self, message: bytes) -> None:
+        raise KeyError("confused")
+
+    @property
+    def stats(self) -> TransportStats:
+        return self.inner.stats
+
+
+def test_an_error_that_nobody_foresaw_ends_no_wait_in_silence() -> None:
+    async def story() -> None:
+        network = MemoryNetwork()
+        async with (
+            Group("ops", me="alice", transport=Confused(network.transport()), profile=QUICK) as alice,
+            Group("ops", me="bob", transport=network.transport(), profile=QUICK) as bob,
+        ):
+            await bob.send(b"hello")
+            assert [message.text for message in await take(alice, 1)] == ["hello"]
+            with pytest.raises(KeyError, match="confused"):  # its sync message cannot leave
+                await alice.receive()
+
+    run(story)
+
+
+def test_hints_are_asked_for_given_and_travel() -> None:
+    async def story() -> None:
+        network = MemoryNetwork()
+        wanted: list[str] = []
+
+        def answer(event: Event) -> None:
+            if isinstance(event, RetrievalHintWanted):
+                wanted.append(event.message_id)
+                alice.set_hint(event.message_id, b"over there")
+
+        async with (
+            Group(
+                "ops", me="alice", transport=network.transport(), profile=QUICK, on_event=answer, hints=True
+            ) as alice,
+            Group("ops", me="bob", transport=network.transport(), profile=QUICK) as bob,
+        ):
+            first = await alice.send(b"one")
+            await bob.send(b"two")
+            second = (await take(alice, 1))[0].id
+            assert wanted == [first, second]
+            heard: asyncio.Queue[bytes] = asyncio.Queue()
+            network.transport().connect(heard.put_nowait)
+            third = await alice.send(b"three")
+            while (sent := Wire("spec").decode(await heard.get()).message).message_id != third:
+                pass
+            assert {entry.retrieval_hint for entry in sent.causal} == {b"over there"}
+
+    run(story)
+
+
+def test_what_the_program_has_by_other_means_is_not_waited_for() -> None:
+    async def story() -> None:
+        network = MemoryNetwork()
+        other = network.transport()
+        other.connect(lambda message: None)
+        async with Group("ops", me="alice", transport=network.transport(), profile=QUICK) as alice:
+            other.send(testkit.message("m", 5, ["elsewhere"], channel="ops"))
+            while not alice.missing():
+                await asyncio.sleep(0)
+            assert alice.status().channel.state == "missing"
+            alice.mark_dependencies_met(["elsewhere", "unknown"])
+            assert [one.id for one in await take(alice, 1)] == ["m"]
+            assert alice.status().channel.state == "synced"
+
+    run(story)
+
+
+def test_messages_under_our_own_name_that_are_not_ours_are_counted() -> None:
+    async def story() -> None:
+        network = MemoryNetwork()
+        async with (
+            Group("ops", me="alice", transport=network.transport(), profile=QUICK) as alice,
+            Group("ops", me="alice", transport=network.transport(), profile=QUICK) as another,
+        ):
+            await another.send(b"I am alice")
+            assert [one.sender for one in await take(alice, 1)] == ["alice"]
+            assert (alice.status().counts.namesake, another.status().counts.namesake) == (1, 0)
+
+    run(story)
+
+
 def test_what_cannot_be_sent_is_named() -> None:
     async def story() -> None:
         group = Group("ops", me="alice", transport=MemoryNetwork().transport())
@@ -255,6 +369,8 @@ def test_what_cannot_be_sent_is_named() -> None:
         async with group:
             with pytest.raises(UsageError, match="content"):
                 await group.send(b"")
+            with pytest.raises(UsageError, match="content: must be bytes, not str"):
+                await group.send("text")  # type: ignore[arg-type]
             with pytest.raises(LimitExceeded, match="group_content_bytes_max"):
                 await group.send(bytes(LIMITS.group_content_bytes_max + 1))
         with pytest.raises(UsageError, match="profile"):
