@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from ...errors import HoldfastError, LimitExceeded
 from ...limits import LIMITS, Limits
 from .base import Receive, TransportStats
+from .segments import Reassembler, segment
 
 if TYPE_CHECKING:
     from ...engine.base import Bus, BusSubscription
@@ -17,19 +18,22 @@ if TYPE_CHECKING:
 class BusTransport:
     """Carries a group's messages as those of one ``subject`` of ``bus``; hears its own too, as buses do.
 
-    A bus that fails loses messages, as networks do; what was not published is counted in ``stats.dropped``.
+    What is larger than ``bus_message_bytes_max`` goes in parts, as over UDP.  A bus that fails loses messages, as
+    networks do; what was not published is counted in ``stats.dropped``.
     """
 
     def __init__(self, bus: Bus, subject: str, *, limits: Limits = LIMITS) -> None:
         self._bus = bus
         self._subject = subject
         self._limits = limits
+        self._reassembler = Reassembler(limits)
         self._queue: deque[bytes] = deque()
         self._queued_bytes = 0
         self._wake = asyncio.Event()
         self._subscription: BusSubscription | None = None
         self._tasks: list[asyncio.Task[None]] = []
-        self._sent = self._received = self._sent_bytes = self._received_bytes = self._dropped = 0
+        self._sent = self._received = self._dropped = 0
+        self._parts_sent = self._parts_received = self._bytes_sent = self._bytes_received = 0
 
     async def open(self, receive: Receive) -> None:
         """Subscribe.  UsageError if the subject is none; ClosedError if the engine has stopped."""
@@ -40,11 +44,11 @@ class BusTransport:
         ]
 
     def send(self, message: bytes) -> None:
-        """Publish soon.  LimitExceeded for a message that the bus would not take."""
-        limit = self._limits.bus_message_bytes_max
-        if len(message) > limit:
-            raise LimitExceeded(name="bus_message_bytes_max", limit=limit, value=len(message))
-        if not self._tasks or self._queued_bytes + len(message) > self._limits.group_send_queue_bytes_max:
+        """Publish soon.  LimitExceeded for a message no peer would put together."""
+        limits = self._limits
+        if len(message) > limits.group_wire_bytes_max:
+            raise LimitExceeded(name="group_wire_bytes_max", limit=limits.group_wire_bytes_max, value=len(message))
+        if not self._tasks or self._queued_bytes + len(message) > limits.group_send_queue_bytes_max:
             self._dropped += 1
             return
         self._queue.append(message)
@@ -67,20 +71,25 @@ class BusTransport:
         return TransportStats(
             messages_sent=self._sent,
             messages_received=self._received,
-            datagrams_sent=self._sent,
-            datagrams_received=self._received,
-            bytes_sent=self._sent_bytes,
-            bytes_received=self._received_bytes,
+            datagrams_sent=self._parts_sent,
+            datagrams_received=self._parts_received,
+            bytes_sent=self._bytes_sent,
+            bytes_received=self._bytes_received,
             dropped=self._dropped + lost,
+            malformed=self._reassembler.malformed,
         )
 
     async def _hear(self, subscription: BusSubscription, receive: Receive) -> None:
         try:
             while messages := await subscription.receive():
-                for message in messages:
-                    self._received += 1
-                    self._received_bytes += len(message.data)
-                    receive(message.data)
+                now = asyncio.get_running_loop().time()
+                for part in messages:
+                    self._parts_received += 1
+                    self._bytes_received += len(part.data)
+                    message = self._reassembler.receive(None, part.data, now)
+                    if message is not None:
+                        self._received += 1
+                        receive(message)
         except HoldfastError:
             pass  # the engine stops: silence, as on any network that went away
 
@@ -92,9 +101,11 @@ class BusTransport:
                 message = self._queue.popleft()
                 self._queued_bytes -= len(message)
                 try:
-                    await self._bus.publish(self._subject, message)
+                    for part in segment(message, self._limits.bus_message_bytes_max):
+                        await self._bus.publish(self._subject, part)
+                        self._parts_sent += 1
+                        self._bytes_sent += len(part)
                 except HoldfastError:
                     self._dropped += 1
                 else:
                     self._sent += 1
-                    self._sent_bytes += len(message)

@@ -51,11 +51,31 @@ def test_a_bus_that_stops_is_silence_and_closing_leaves_no_task() -> None:
     asyncio.run(main())
 
 
+def test_the_largest_message_there_may_be_goes_over_a_bus_in_parts() -> None:
+    async def main() -> None:
+        bus = LocalBus()
+        async with (
+            Group("ops", me="alice", transport=BusTransport(bus, "groups.ops")) as alice,
+            Group("ops", me="bob", transport=BusTransport(bus, "groups.ops")) as bob,
+        ):
+            largest = bytes(LIMITS.group_content_bytes_max)
+            await alice.send(largest)
+            assert (await anext(bob)).content == largest
+            assert bob.status().transport.datagrams_received == 2
+            await bob.send(b"noise is none")
+            await bus.publish("groups.ops", b"noise")
+            assert (await anext(alice)).text == "noise is none"
+            while not alice.status().transport.malformed:
+                await asyncio.sleep(0)
+
+    asyncio.run(main())
+
+
 def test_what_the_bus_would_not_take_is_named() -> None:
     async def main() -> None:
         transport = BusTransport(LocalBus(), "groups.ops")
-        with pytest.raises(LimitExceeded, match="bus_message_bytes_max"):
-            transport.send(bytes(LIMITS.bus_message_bytes_max + 1))
+        with pytest.raises(LimitExceeded, match="group_wire_bytes_max"):
+            transport.send(bytes(LIMITS.group_wire_bytes_max + 1))
         with pytest.raises(UsageError):
             await BusTransport(LocalBus(), "no good").open(lambda message: None)
 
