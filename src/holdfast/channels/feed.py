@@ -1,13 +1,14 @@
 """One reader of a channel for all its live subscribers: what is appended is read once and handed to each.
 
 A subscriber is *live* while it has everything the feed has given and room for more; then it costs no task.  One that
-cannot take a piece replays the log at its own pace until it has caught up with the feed, and is live again.
+cannot take a piece replays the log at its own pace until it has caught up with the feed, and is live again.  While none
+is live nothing is read: however many subscribers sleep, they cost those who append nothing.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import TYPE_CHECKING, Any
 
 import structlog
@@ -15,6 +16,7 @@ import structlog
 from ..errors import ChannelNotFound, Gone, HoldfastError, NotFound, UsageError
 
 if TYPE_CHECKING:
+    from ..engine.base import Packed
     from .channel import Channel
     from .counts import Counts
     from .store import ChannelStore
@@ -47,7 +49,7 @@ class Feed:
         self.store = store
         self.counts = counts
         self.next_index = next_index
-        """The index after all that live subscribers were given."""
+        """The index after all that live subscribers were given; of no meaning while there are none."""
         self.over = False
         """Nothing more is handed out: who wants to go on finds out why not."""
         self.failure: HoldfastError | None = None
@@ -57,15 +59,22 @@ class Feed:
         self._live: set[Subscription] = set()
         self._fallen: set[Subscription] = set()
         """Were live, are not any more, and want to be let go if they do not come back soon."""
+        self._joined = asyncio.Event()
+        self._follower: AsyncIterator[list[Packed]] | None = None
+        """Goes on where the first one left off that became live again."""
         self._spawn = spawn
         self._on_idle = on_idle
         self._task = spawn(self._follow(), f"feed-{channel.id}")
 
-    def add(self, subscription: Subscription) -> None:
-        """Serve ``subscription`` from now on."""
+    def add(self, subscription: Subscription, next_index: int) -> None:
+        """Serve ``subscription`` from now on; ``next_index``: the one after all that was appended."""
         self.subscriptions.add(subscription)
-        if not self.try_join(subscription):
+        if not self._live:
+            self._follower, self.next_index = None, next_index
+        if self.over or subscription.next_index < self.next_index:
             self.replay(subscription)
+        else:
+            self._join(subscription)
 
     def replay(self, subscription: Subscription) -> None:
         """Let ``subscription`` catch up by itself."""
@@ -74,13 +83,27 @@ class Feed:
         self._live.discard(subscription)
         subscription.task = self._spawn(subscription.replay(self), f"subscription-{self.channel.id}")
 
-    def try_join(self, subscription: Subscription) -> bool:
-        """Make ``subscription`` live, if it has all that was handed out and more will be."""
-        if self.over or subscription.next_index < self.next_index:
-            return False
+    async def try_join(self, subscription: Subscription, follower: AsyncIterator[list[Packed]]) -> bool:
+        """Make ``subscription`` live, if it has all that was handed out and more will be.
+
+        ``follower`` is what it has read with.  If it is the first one, it must have all that can be read now, lest it
+        lead the feed through what the others have long had.
+        """
+        if self._live:
+            if self.over or subscription.next_index < self.next_index:
+                return False
+        else:
+            ahead = await self.store.read(self.channel, subscription.next_index, 1)  # waits only if there is some
+            if self.over or ahead or self._live:
+                return False
+            self._follower, self.next_index = follower, subscription.next_index
+        self._join(subscription)
+        return True
+
+    def _join(self, subscription: Subscription) -> None:
         self._live.add(subscription)
         self._fallen.discard(subscription)
-        return True
+        self._joined.set()
 
     def retire(self, subscription: Subscription) -> None:
         """Hand nothing more to ``subscription``; it stays until its reader has the end."""
@@ -96,6 +119,11 @@ class Feed:
         if not self.subscriptions:
             self._task.cancel()
             self._on_idle(self)
+
+    def check_fallen(self) -> None:
+        """Entries were stored: let go of who has fallen too far behind, and does not want to be paged."""
+        for subscription in list(self._fallen):
+            subscription.check_lag(self)
 
     def removal(self) -> ChannelNotFound:
         """What subscribers are told when the channel is gone."""
@@ -118,12 +146,21 @@ class Feed:
             self.replay(subscription)
 
     async def _follow_on(self) -> bool:
-        """Hand out until the channel ends; True if entries that were not stored made the log shorter meanwhile."""
+        """Hand out while anybody is live; False when the channel has ended.
+
+        Entries that were not stored may make the log shorter meanwhile; who has had them looks for himself.
+        """
+        while not self._live:
+            self._joined.clear()
+            await self._joined.wait()
+        follower, self._follower = self._follower, None
         try:
-            async for pieces in self.store.follow(self.channel, self.next_index, FOLLOW_BYTES):
+            async for pieces in follower or self.store.follow(self.channel, self.next_index, FOLLOW_BYTES):
                 data = pieces[0].data if len(pieces) == 1 else b"".join([piece.data for piece in pieces])
                 first, self.next_index = pieces[0].position, pieces[-1].end
                 await self._hand_out(data, first, self.next_index)
+                if not self._live:
+                    return True
         except UsageError:
             self.next_index = (await self.store.stat(self.channel)).next_index
             for subscription in [one for one in self._live if one.next_index > self.next_index]:
@@ -132,8 +169,6 @@ class Feed:
         return False
 
     async def _hand_out(self, data: bytes, first: int, end: int) -> None:
-        for subscription in list(self._fallen):
-            subscription.check_lag(self)
         for served, subscription in enumerate(list(self._live), 1):
             if subscription in self._live:
                 subscription.offer(self, data, first, end)

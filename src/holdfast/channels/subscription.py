@@ -73,11 +73,14 @@ class Subscription:
         self._moved: asyncio.Future[None] | None = None
         self._feed: Feed | None = None
 
-    def start(self, feed: Feed) -> None:
-        """Begin; what the stream carries waits until its reader has opened it."""
+    def start(self, feed: Feed, next_index: int) -> None:
+        """Begin; what the stream carries waits until its reader has opened it.
+
+        ``next_index``: the one after all that was appended.
+        """
         self._feed = feed
         self._carrier.attach_sender(self._writer, self._on_moved)
-        feed.add(self)
+        feed.add(self, next_index)
         if self._complete:
             self._end(None)
 
@@ -127,10 +130,11 @@ class Subscription:
 
     def check_lag(self, feed: Feed) -> None:
         """It replays, and was live before: let go if that takes too long."""
-        if self.lag_entries(feed.next_index) > self._wishes.entries_max and self.lag_bytes:
+        next_index = feed.channel.next_index
+        if self.lag_entries(next_index) > self._wishes.entries_max and self.lag_bytes:
             if self.task is not None:
                 self.task.cancel()
-            self._end(self._too_slow(feed, feed.next_index))
+            self._end(self._too_slow(feed, next_index))
 
     def _wanted(self, data: bytes, first: int, end: int) -> tuple[bytes, int]:
         """What of ``data`` is still to be given, and the index after it."""
@@ -190,7 +194,8 @@ class Subscription:
             raise feed.failure
         if self._complete:
             return False
-        async for pieces in feed.store.follow(feed.channel, self.next_index, FOLLOW_BYTES):
+        follower = feed.store.follow(feed.channel, self.next_index, FOLLOW_BYTES)
+        async for pieces in follower:
             data = pieces[0].data if len(pieces) == 1 else b"".join([piece.data for piece in pieces])
             data, end = self._wanted(data, pieces[0].position, pieces[-1].end)
             while self._entries_on_way >= self._wishes.entries_max:
@@ -199,7 +204,7 @@ class Subscription:
             self._given(end)
             if self._complete:
                 return False
-            if feed.try_join(self):
+            if await feed.try_join(self, follower):
                 return True
         return False
 

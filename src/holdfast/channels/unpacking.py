@@ -135,6 +135,23 @@ def iter_entries(data: bytes) -> Iterator[Entry]:
         yield from entries_of(run)
 
 
+def parts_of(run: Run, entries_max: int) -> Iterator[Run]:
+    """``run`` in parts of at most so many entries, each found when it is asked for.  ProtocolError("malformed")."""
+    data, start, index = run.data, run.start, run.first_index
+    while index < run.next_index:
+        count, end = min(entries_max, run.next_index - index), start
+        for _ in range(count):
+            if end + LENGTH_BYTES > run.end:
+                raise _malformed("a draft is cut off")
+            end += LENGTH_BYTES + int(LENGTH.unpack_from(data, end)[0])
+        if end > run.end:
+            raise _malformed("a draft's header does not fit")
+        first = index - run.first_index
+        late = tuple(position - first for position in run.late if first <= position < first + count)
+        yield run._replace(first_index=index, entries=count, late=late, start=start, end=end)
+        start, index = end, index + count
+
+
 def entries_of(run: Run) -> list[Entry]:
     """The entries of one run.  ProtocolError("malformed") if its drafts are not well made."""
     entries = _plain_entries(run) or _uniform_entries(run) or _mixed_entries(run)

@@ -26,6 +26,13 @@ def data_event(text: str) -> bytes:
     return ("event: data\n" + "".join(map(_line, lines)) + "\n").encode()
 
 
+def _json_event(array: bytes) -> bytes:
+    """:func:`data_event` of a JSON array, which seldom has line ends."""
+    if b"\n" in array or b"\r" in array:
+        return data_event(array.decode())
+    return b"event: data\ndata:" + array + b"\n\n"
+
+
 def _line(text: str) -> str:
     """Readers take one space after the colon away, so it is there only for texts that begin with one."""
     return f"data: {text}\n" if text.startswith(" ") else f"data:{text}\n"
@@ -74,7 +81,7 @@ class EventWriter:
 
     def _data(self, chunks: Sequence[bytes], *, finished: bool) -> bytes:
         if self._kind == JSON_TYPE:
-            return data_event(join_messages(chunks).decode()) if chunks else b""
+            return _json_event(join_messages(chunks)) if chunks else b""
         data = b"".join(chunks)
         if not self._text:
             return data_event(b64encode(data).decode()) if data else b""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 from starlette.responses import Response
@@ -136,7 +137,9 @@ class EventStream:
             page = await lasting.wait(self._reader.next(), min(limits.http_heartbeat_s, left_s))
 
     async def _write(self, data: bytes) -> None:
+        """Send, and give way: as long as the peer takes everything nothing here waits, and others must have a turn."""
         await self._send({"type": "http.response.body", "body": data, "more_body": True})
+        await asyncio.sleep(0)
 
 
 def etag_of(info: StreamInfo, page: Page) -> str:

@@ -19,6 +19,23 @@ class _Base64(msgspec.Struct, forbid_unknown_fields=True):
     base64: str
 
 
+class _Message(msgspec.Struct):
+    """An entry as it is shown; its fields, in their order."""
+
+    index: int
+    sender: str
+    sequence: int
+    in_reply_to: int
+    timestamp: float
+    type: EntryType
+    payload: object
+    error: str
+    content_type: str
+    headers: dict[str, str]
+    late: bool
+    control: dict[str, Any]
+
+
 class _Draft(msgspec.Struct, forbid_unknown_fields=True):
     """What a message may say of the entry it shall become."""
 
@@ -38,15 +55,20 @@ _bytes = msgspec.json.Decoder(str | _Base64)
 
 def message_of(entry: Entry) -> bytes:
     """The entry as a JSON object."""
-    return _encoder.encode({**entry._asdict(), "payload": _shown(entry), "headers": dict(entry.headers),
-                            "control": dict(entry.control)})  # fmt: skip
+    index, sender, sequence, reply, timestamp, kind, _, error, content_type, headers, late, control = entry
+    return _encoder.encode(
+        _Message(
+            index, sender, sequence, reply, timestamp, kind, _shown(entry), error, content_type,
+            dict(headers), late, dict(control),
+        )
+    )  # fmt: skip
 
 
 def _shown(entry: Entry) -> object:
     """The payload: the JSON value it is, or text, or an object that holds it in base64."""
     try:
         text = entry.payload.decode()
-        if media_type(entry.content_type) == JSON_TYPE:
+        if entry.content_type and media_type(entry.content_type) == JSON_TYPE:
             msgspec.json.decode(entry.payload)
             return msgspec.Raw(entry.payload)
     except UnicodeDecodeError:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
 from ..channels.access import Owner
 from ..channels.record import NO_LIMITS, log_name
-from ..channels.unpacking import cut_runs, iter_entries
+from ..channels.unpacking import entries_of, parts_of, split_runs
 from ..channels.whole import Terms
 from ..durable.admission import Admitted, Duplicated, admit, check_addition
 from ..durable.messages import split_messages
@@ -23,16 +24,19 @@ from .channel_messages import draft_of, message_of
 from .channels import ChannelCaller
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Callable, Iterator
 
     from ..channels.access import Action, Caller
     from ..channels.channel import Channel
     from ..channels.router import ChannelRouter
+    from ..channels.unpacking import Entry
     from ..engine.base import Log, LogStat, Piece, Producer
     from ..security.audit import AuditLog
 
     Locks = WeakValueDictionary[str, asyncio.Lock]
 
+_PART_ENTRIES = 256
+"""Entries that are looked at in one go, less than half a millisecond's work."""
 _ANYBODY = "anybody"
 """The subject of those who need no token."""
 
@@ -81,7 +85,7 @@ class ChannelStreams:
         if where == "now":
             return Page([], start, start, start, stat.closed)
         pieces = await self._log.read(stat.name, start + 1, max_bytes=max_bytes)
-        return _page(start, pieces, await self._log.stat(stat.name), max_bytes)
+        return await _page(start, pieces, await self._log.stat(stat.name), max_bytes)
 
     async def follow(self, path: str, where: Where, max_bytes: int) -> LiveMessages:
         """See :meth:`StreamStore.follow`."""
@@ -169,37 +173,40 @@ class LiveMessages:
         self.position = position
         self._max_bytes = max_bytes
         self._follower: AsyncIterator[list[Piece]] | None = None
-        self._pieces: list[Piece] = []
+        self._entries: Iterator[Entry] = iter(())
+        """What was read and not given yet."""
         self._finished = False
         self.on_close: Callable[[], None] = lambda: None
 
     def lag_entries(self, next_index: int) -> int:
-        """See :class:`~holdfast.channels.router.Guest`."""
+        """See :class:`~holdfast.channels.audience.Guest`."""
         return max(0, next_index - 1 - self.position)
 
     async def next(self) -> Page | None:
         """See :meth:`~holdfast.durable.store.LiveReader.next`."""
         if self._finished:
             return None
-        if not self._pieces:
+        while True:
+            stat = await self._log.stat(self._name)
+            start, messages = self.position, _messages(self._entries, self._max_bytes)
+            if messages:
+                self.position += len(messages)
+                page = Page(messages, start, self.position, stat.tail - 1, stat.closed)
+                self._finished = page.finished
+                return page
             if self._follower is None:
-                self._follower = self._log.follow(self._name, self.position + 1, max_bytes=self._max_bytes)
-            self._pieces = list(await anext(self._follower, []))
-        stat = await self._log.stat(self._name)
-        if not self._pieces:
-            self._finished = True
-            return Page([], self.position, self.position, self.position, closed=True)
-        page = _page(self.position, self._pieces, stat, self._max_bytes)
-        self._pieces = [piece for piece in self._pieces if piece.end > page.end + 1]
-        self.position = page.end
-        self._finished = page.finished
-        return page
+                self._follower = self._log.follow(self._name, start + 1, max_bytes=self._max_bytes)
+            pieces: list[Piece] = await anext(self._follower, [])
+            if not pieces:
+                self._finished = True
+                return Page([], start, start, start, closed=True)
+            self._entries = chain.from_iterable(_parts_from(pieces, start + 1))
 
     def close(self) -> None:
         """Let go; idempotent."""
         self.on_close()
         self._follower = None
-        self._pieces = []
+        self._entries = iter(())
 
 
 def _decide(channel: Channel, addition: Addition, known: Producer | None) -> Admitted | Duplicated:
@@ -232,14 +239,39 @@ def _info(channel: Channel, stat: LogStat) -> StreamInfo:
     )
 
 
-def _page(start: int, pieces: list[Piece], stat: LogStat, max_bytes: int) -> Page:
-    """The entries of ``pieces`` after ``start``, about ``max_bytes`` of messages at most and at least one."""
+async def _page(start: int, pieces: list[Piece], stat: LogStat, max_bytes: int) -> Page:
+    """The entries of ``pieces`` after ``start``, about ``max_bytes`` of messages at most and at least one.
+
+    Others have their turn now and then: a page is worth a dozen of appends.
+    """
     messages: list[bytes] = []
     room = max_bytes
-    for piece in pieces:
-        for entry in iter_entries(cut_runs(piece.data, start + 1, piece.end)):  # type: ignore[union-attr]
-            if room <= 0:
-                break
-            messages.append(message_of(entry))
-            room -= len(messages[-1])
+    for entries in _parts_from(pieces, start + 1):
+        some = _messages(iter(entries), room)
+        messages += some
+        room -= sum(map(len, some))
+        if room <= 0:
+            break
+        await asyncio.sleep(0)
     return Page(messages, start, start + len(messages), stat.tail - 1, stat.closed)
+
+
+def _parts_from(pieces: list[Piece], index: int) -> Iterator[list[Entry]]:
+    """The entries of ``pieces`` from ``index`` on, a few at a time: a run may hold very many."""
+    for piece in pieces:
+        for run in split_runs(piece.data):  # type: ignore[union-attr]
+            for part in parts_of(run, _PART_ENTRIES):
+                if part.next_index > index:
+                    yield entries_of(part)[max(0, index - part.first_index) :]
+
+
+def _messages(entries: Iterator[Entry], max_bytes: int) -> list[bytes]:
+    """The next entries as messages, about ``max_bytes`` of them and at least one; [] if there is none."""
+    messages: list[bytes] = []
+    room = max_bytes
+    for entry in entries:
+        messages.append(message_of(entry))
+        room -= len(messages[-1])
+        if room <= 0:
+            break
+    return messages

@@ -24,8 +24,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ..channels.channel import Channel
+    from ..channels.life import ChannelChange
     from ..channels.packing import EntryType
-    from ..channels.router import ChannelChange, ChannelRouter
+    from ..channels.router import ChannelRouter
     from ..channels.unpacking import Entry
     from ..engine.base import Log, Piece
 
