@@ -168,8 +168,24 @@ def test_exit_codes(chat: NodeBox) -> None:
     chat.run("channel", "create", "p/chat", code=4)
     assert channel(chat, "create", "--if-missing", "p/chat") == "p/chat\n"
     chat.run("channel", "create", "noslash", code=125)
-    chat.run("channel", "read", "noslash", code=125)
+    for arguments in (["append", "noslash", "x"], ["read", "noslash"]):
+        told = chat.run("channel", *arguments, code=125).stderr
+        assert b"'noslash' is not PROCESS/NAME" in told
+        assert b"inside of a job" in told
     chat.run("channel", "read", "--after", "10", "p/chat", code=125)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["answer", "p/chat", "abc"], "'INDEX': 'abc' is not the index of an entry: a whole number from 1 on"),
+        (["answer", "p/chat", "0", "yes"], "'INDEX': '0' is not the index of an entry"),
+        (["read", "p/chat", "--after", "x"], "'--after': 'x' is not the index of an entry, or 0 for before the first"),
+        (["append", "p/chat", "x", "--reply-to", "1.5"], "'--reply-to': '1.5' is not a sequence"),
+    ],
+)
+def test_what_is_no_index_is_told_what_one_is(box: NodeBox, arguments: list[str], told: str) -> None:
+    assert told in box.run("channel", *arguments, code=125).stderr.decode()
 
 
 def test_a_full_channel_and_one_that_lets_the_oldest_go(node_box: NodeBox) -> None:

@@ -10,7 +10,7 @@ from ..errors import UsageError
 from ..quantities import parse_size
 from . import channel_entries, channel_words
 from .channel_common import CHANNEL, as_dict, opened, resolve
-from .common import age_text, format_option, print_json, print_json_lines, print_table, reach_node
+from .common import Whole, age_text, format_option, print_json, print_json_lines, print_table, reach_node
 
 if TYPE_CHECKING:
     from ..channels.model import ChannelInfo
@@ -38,10 +38,12 @@ for _command in (*channel_entries.COMMANDS, *channel_words.COMMANDS):
 @click.option("--submitter", default="", metavar="NAME", help="Whose it is.  [default: you]")
 @click.option("--executor", default="", metavar="NAME", help="Who works for the submitter.")
 @click.option("--retain", is_flag=True, help="When it is full, let the oldest entries go.")
-@click.option("--entries", default=0, metavar="N", type=click.IntRange(min=0), help="Most entries it holds.")
+@click.option("--entries", default=0, metavar="N", type=Whole("a number of entries"), help="Most entries it holds.")
 @click.option("--payload", metavar="SIZE", help="Largest payload, such as 64KiB.")
 @click.option("--rate", default=0.0, metavar="N", type=click.FloatRange(min=0), help="Entries a second.")
-@click.option("--burst", default=0, metavar="N", type=click.IntRange(min=0), help="Entries at once after a pause.")
+@click.option(
+    "--burst", default=0, metavar="N", type=Whole("a number of entries"), help="Entries at once after a pause."
+)
 @click.option("--if-missing", is_flag=True, help="Take one that is there already, as it is.")
 @format_option("name", "json")
 def create(

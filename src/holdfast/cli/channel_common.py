@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..errors import ChannelNotFound, NotFound, PermissionDenied, UsageError
-from .common import reach_node
+from .common import Whole, reach_node
 
 if TYPE_CHECKING:
     from ..client.sync import SyncNode
@@ -19,6 +20,9 @@ RECONNECT_S = 60.0
 """How long who appends or follows waits for a node that restarts."""
 
 CHANNEL = click.argument("channel", metavar="CHANNEL")
+AFTER = Whole("the index of an entry, or 0 for before the first")
+INDEX = Whole("the index of an entry", 1)
+SEQUENCE = Whole("a sequence, or 0 for none")
 
 
 @contextmanager
@@ -27,11 +31,22 @@ def opened(text: str, *, existing: bool = True, reconnect_s: float = 0.0) -> Ite
     if "/" not in text:
         from ..client.sync_current import current_job_sync
 
+        _check_in_job(text)
         with current_job_sync(reconnect_s=reconnect_s) as job:
             yield job.channel(text)
         return
     with reach_node(reconnect_s=reconnect_s) as node:
         yield node.channels.channel(resolve(node, text, existing=existing))
+
+
+def _check_in_job(name: str) -> None:
+    """UsageError unless a bare name means something: only a job has channels that need no process."""
+    if not os.environ.get("HOLDFAST_JOB"):
+        raise UsageError(
+            f"channel: {name!r} is not PROCESS/NAME; NAME alone is for processes inside of a job, where HOLDFAST_JOB "
+            "is set",
+            field="channel",
+        )
 
 
 def resolve(node: SyncNode, text: str, *, existing: bool) -> str:

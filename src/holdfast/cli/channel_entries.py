@@ -9,14 +9,17 @@ import click
 
 from ..channels.packing import TYPES
 from ..errors import EXIT_LINK_LOST, DisconnectedError, Unavailable, UsageError
-from .channel_common import CHANNEL, RECONNECT_S, opened
-from .common import DURATION, format_option
+from .channel_common import AFTER, CHANNEL, RECONNECT_S, SEQUENCE, opened
+from .common import DURATION, Whole, format_option
 from .entries import EntryPrinter, lines_of, print_appended, print_batch, source_of
 from .screen import leave_with_reader, say
 
 if TYPE_CHECKING:
     from ..channels.model import ChannelInfo
     from ..client.sync_channels import SyncChannel
+
+_COUNT = Whole("a number of entries", 1)
+_COUNT_OR_NONE = Whole("a number of entries")
 
 
 @click.command()
@@ -27,9 +30,15 @@ if TYPE_CHECKING:
 @click.option("--type", "type_", type=click.Choice(TYPES), default="data", show_default=True, help="What it is.")
 @click.option("--content-type", default="", metavar="TYPE", help="What the payload is, such as application/json.")
 @click.option("--header", "headers", multiple=True, metavar="NAME=VALUE", help="A header; may be repeated.")
-@click.option("--reply-to", default=0, metavar="SEQUENCE", help="The other side's sequence this answers.")
 @click.option(
-    "--sequence", default=0, metavar="N", help="Your own number for it; repeating it appends nothing.  [default: next]"
+    "--reply-to", default=0, type=SEQUENCE, metavar="SEQUENCE", help="The other side's sequence this answers."
+)
+@click.option(
+    "--sequence",
+    default=0,
+    type=SEQUENCE,
+    metavar="N",
+    help="Your own number for it; repeating it appends nothing.  [default: next]",
 )
 @format_option("name", "json")
 def append(
@@ -91,9 +100,9 @@ def _headers(pairs: tuple[str, ...]) -> dict[str, str]:
 
 @click.command()
 @CHANNEL
-@click.option("--after", type=click.IntRange(min=0), metavar="INDEX", help="Only what comes after this entry.")
-@click.option("--limit", type=click.IntRange(min=1), metavar="N", help="At most so many.")
-@click.option("--last", type=click.IntRange(min=1), metavar="N", help="Only the newest so many.")
+@click.option("--after", type=AFTER, metavar="INDEX", help="Only what comes after this entry.")
+@click.option("--limit", type=_COUNT, metavar="N", help="At most so many.")
+@click.option("--last", type=_COUNT, metavar="N", help="Only the newest so many.")
 @click.option("--since", type=DURATION, metavar="DURATION", help="Only what is not older than this, such as 10m.")
 @click.option("--by-sender", is_flag=True, help="Sorted by sender and sequence instead of as appended.")
 @format_option("table", "text", "raw", "jsonl", "json")
@@ -123,8 +132,8 @@ def read(
 
 @click.command()
 @CHANNEL
-@click.option("--after", type=click.IntRange(min=0), metavar="INDEX", help="Begin after this entry.")
-@click.option("--last", type=click.IntRange(min=0), metavar="N", help="Begin with the newest so many.  [default: 10]")
+@click.option("--after", type=AFTER, metavar="INDEX", help="Begin after this entry.")
+@click.option("--last", type=_COUNT_OR_NONE, metavar="N", help="Begin with the newest so many.  [default: 10]")
 @click.option("--theirs", is_flag=True, help="Leave out what you appended yourself.")
 @click.option("--until-end", is_flag=True, help="Stop after an end (0) or an error (1).")
 @format_option("table", "text", "raw", "jsonl")

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from .channel_common import CHANNEL, RECONNECT_S, opened
+from .channel_common import CHANNEL, INDEX, RECONNECT_S, opened
 from .common import DURATION, format_option
 from .entries import print_appended
 
@@ -104,7 +104,7 @@ def ask(channel: str, text: tuple[str, ...], policy: Any, expires: float, defaul
 
 @click.command()
 @CHANNEL
-@click.argument("index", type=click.IntRange(min=1))
+@click.argument("index", type=INDEX)
 @_TEXT
 @_FORMAT
 def answer(channel: str, index: int, text: tuple[str, ...], form: str) -> None:

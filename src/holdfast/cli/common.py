@@ -30,6 +30,11 @@ def reach_node(*, autostart: bool = True, reconnect_s: float = 0.0) -> SyncNode:
     return connect_sync(autostart=autostart, reconnect_s=reconnect_s)
 
 
+def payload_of(words: Iterable[str]) -> bytes:
+    """Words of the command line, joined by spaces: the bytes that were typed, be they UTF-8 or not."""
+    return os.fsencode(" ".join(words))
+
+
 class JobName(click.ParamType[str]):
     """A job by name, id or prefix; completes to the names and ids the node knows."""
 
@@ -130,6 +135,26 @@ class Duration(click.ParamType[float]):
 
 
 DURATION = Duration()
+
+
+class Whole(click.ParamType[int]):
+    """A whole number that is ``what``, at least ``least``; refused in words that say so, not that it is no integer."""
+
+    name = "integer"
+
+    def __init__(self, what: str, least: int = 0) -> None:
+        self._what = what
+        self._least = least
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """The number."""
+        try:
+            number = int(value)
+        except ValueError:
+            number = self._least - 1
+        if number < self._least:
+            self.fail(f"{value!r} is not {self._what}: a whole number from {self._least} on", param, ctx)
+        return number
 
 
 def format_option(*formats: str) -> Callable[[F], F]:

@@ -8,7 +8,17 @@ from pathlib import Path
 import click
 import pytest
 
-from holdfast.cli.common import COMMAND, DURATION, KEY, SIGNAL, age_text, exit_code_of_job, print_table, state_text
+from holdfast.cli.common import (
+    COMMAND,
+    DURATION,
+    KEY,
+    SIGNAL,
+    Whole,
+    age_text,
+    exit_code_of_job,
+    print_table,
+    state_text,
+)
 from holdfast.cli.keys import KEY_NAMES, key_bytes
 from holdfast.jobs.model import DoneReason, JobInfo
 
@@ -24,6 +34,14 @@ def test_durations(text: str, seconds: float) -> None:
 def test_bad_durations_say_what_would_be_good(text: str) -> None:
     with pytest.raises(click.BadParameter, match="not a time"):
         DURATION.convert(text, None, None)
+
+
+def test_whole_numbers_of_what_they_are() -> None:
+    apples = Whole("a number of apples", 2)
+    assert [apples.convert(value, None, None) for value in ("2", "17", 5)] == [2, 17, 5]
+    for text in ("1", "-3", "x", "", "2.5"):
+        with pytest.raises(click.BadParameter, match=f"'{text}' is not a number of apples: a whole number from 2 on"):
+            apples.convert(text, None, None)
 
 
 def test_ages_grow_coarser() -> None:
