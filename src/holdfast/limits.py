@@ -132,6 +132,12 @@ class Limits(NamedTuple):
     """Between two pings; a connection that answers none of two is given up for a new one."""
     nats_request_s: float = 5.0
     """For one answer of JetStream, a publish's acknowledgement too; then its outcome is looked up."""
+    nats_window_bytes: int = 8 * MIB
+    """Messages on their way to a stream; what comes then waits, and is packed together."""
+    nats_read_cache_bytes: int = 16 * MIB
+    """Messages read back from NATS and kept for whoever reads on."""
+    nats_lease_s: float = 5.0
+    """How long the holder of a deployment may be silent before a node that starts takes it over."""
 
     # channels
     channel_rate_max: float = 1_000.0
@@ -277,6 +283,8 @@ class Limits(NamedTuple):
     """The same in bytes."""
     group_parts_s: float = 120.0
     """How long an unfinished message waits for another of its parts; a resent message fills the holes of the first."""
+    group_salts_max: int = 1_024
+    """Starts of participants that a transport with a key remembers; what was recorded of another may be taken again."""
     group_send_rate_bytes: int = 8 * MIB
     """Bytes a second a UDP transport sends, so that a repair does not become a flood."""
     group_send_burst_bytes: int = 64 * KIB

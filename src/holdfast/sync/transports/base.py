@@ -22,6 +22,8 @@ class TransportStats(NamedTuple):
     """Messages not sent because too much waited already, or because the network would not take them."""
     malformed: int = 0
     """Datagrams that were none of ours, or contradicted each other."""
+    unverified: int = 0
+    """Datagrams that were not sealed with our key, or that came before; only where there is a key."""
 
 
 class Transport(Protocol):

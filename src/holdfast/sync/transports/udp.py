@@ -1,24 +1,28 @@
 """Groups over UDP: to one multicast address, or to each peer's own.
 
-UDP proves nothing about who sent a datagram.  Anybody who can send to the address can speak in the group, and anybody
-on the way can read along: use it on networks whose members you trust, or inside a tunnel.
+UDP proves nothing about who sent a datagram.  Without a key anybody who can send to the address can speak in the group,
+and anybody on the way can read along.  With one, only those who have it can.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import socket
 import struct
 from collections.abc import Callable, Iterable
 from ipaddress import IPv4Address, IPv6Address, ip_address
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ...errors import LimitExceeded, UsageError
 from ...limits import LIMITS, Limits
 from .base import Receive, TransportStats
 from .pacing import Pacer
 from .segments import Reassembler, check_datagram_bytes, segment
+
+if TYPE_CHECKING:
+    from .sealing import Sealer
 
 Endpoint = tuple[str, int]
 Drop = Callable[[bytes], bool]
@@ -36,6 +40,9 @@ class Udp:
     ``Udp(listen="10.0.0.1:7946", peers=["10.0.0.2:7946"])`` sends to each peer, and takes datagrams from these
     addresses only.  Port 0 listens at a free one: see :attr:`address`.  Peers can be changed: :meth:`set_peers`.
 
+    ``key``: 32 bytes that all of the group share (:mod:`holdfast.sync.keys`).  Each datagram is then encrypted and
+    authenticated; what was not made with the key is dropped and counted in ``stats.unverified``.
+
     Datagrams of more than ``datagram_bytes`` are not sent: larger messages go in parts.  No more than
     ``rate_bytes_s`` leave; what waits too long is dropped and counted.  ``drop`` loses datagrams on purpose.
 
@@ -50,6 +57,7 @@ class Udp:
         peers: Iterable[str] = (),
         interface: str = "",
         ttl: int = 1,
+        key: bytes | None = None,
         datagram_bytes: int | None = None,
         rate_bytes_s: float | None = None,
         drop: Drop | None = None,
@@ -57,7 +65,7 @@ class Udp:
     ) -> None:
         if bool(multicast) == bool(listen):
             raise UsageError("udp: give either a multicast address or an address to listen at", field="multicast")
-        self._multicast = parse_endpoint(multicast, "multicast") if multicast else None
+        self._multicast = _to(multicast, "multicast") if multicast else None
         self._listen = parse_endpoint(listen, "listen") if listen else ("", 0)
         if self._multicast is not None:
             _check_multicast(self._multicast[0])
@@ -65,6 +73,7 @@ class Udp:
         if not 0 <= ttl <= 255:
             raise UsageError(f"ttl: a number of routers from 0 to 255, not {ttl}", field="ttl")
         self._ttl = ttl
+        self._sealer = _sealer(key, limits)
         self._datagram_bytes = check_datagram_bytes(datagram_bytes or limits.group_datagram_bytes)
         self._limits = limits
         self._drop = drop
@@ -80,7 +89,7 @@ class Udp:
         self._closed: asyncio.Future[None] | None = None
         self._sent = self._received = self._dropped = 0
         self._datagrams_sent = self._datagrams_received = self._bytes_sent = self._bytes_received = 0
-        self._strangers = 0
+        self._strangers = self._unverified = 0
         self.address: Endpoint = self._multicast or self._listen
         """Where it listens, once it is open."""
         self._peers: list[Endpoint] = []
@@ -88,12 +97,22 @@ class Udp:
 
     def set_peers(self, peers: Iterable[str]) -> None:
         """Send to these, and hear these only, from now on.  UsageError for an address that is none."""
-        wanted = [parse_endpoint(peer, "peers") for peer in peers]
+        wanted = [_to(peer, "peers") for peer in peers]
         if self._multicast is not None and wanted:
             raise UsageError("peers: a multicast address reaches all who listen there", field="peers")
+        for peer in wanted:
+            if (":" in peer[0]) != (":" in self._listen[0]):
+                raise UsageError(f"peers: {peer[0]} cannot be reached from {self._listen[0]}", field="peers")
         self._peers = wanted
         self._known = frozenset(wanted)
         self._pacer.copies = max(1, len(wanted))
+
+    def set_key(self, key: bytes | None) -> None:
+        """Seal, and open, with another key from now on, or with none.  UsageError if it is no key."""
+        sealer = _sealer(key, self._limits)
+        if self._sealer is not None:
+            self._unverified += self._sealer.unverified
+        self._sealer = sealer
 
     async def open(self, receive: Receive) -> None:
         """Listen.  OSError if the address is taken, or is none of this machine."""
@@ -118,14 +137,19 @@ class Udp:
             self._dropped += 1
             return
         waiting_bytes = self._transport.get_write_buffer_size()  # type: ignore[attr-defined]  # every loop has it
-        if waiting_bytes > self._limits.group_send_queue_bytes_max or not self._pacer.put(
-            segment(message, self._datagram_bytes)
-        ):
+        if waiting_bytes > self._limits.group_send_queue_bytes_max or not self._pacer.put(self._datagrams(message)):
             self._dropped += 1
             return
         self._sent += 1
         if self._timer is None:
             self._pump()
+
+    def _datagrams(self, message: bytes) -> list[bytes]:
+        sealer = self._sealer
+        if sealer is None:
+            return segment(message, self._datagram_bytes)
+        size = self._datagram_bytes - sealer.overhead_bytes
+        return [sealer.seal(datagram) for datagram in segment(message, size)]
 
     async def close(self) -> None:
         """Let go of the socket.  Idempotent."""
@@ -150,6 +174,7 @@ class Udp:
             bytes_received=self._bytes_received,
             dropped=self._dropped,
             malformed=self._reassembler.malformed + self._strangers,
+            unverified=self._unverified + (self._sealer.unverified if self._sealer is not None else 0),
         )
 
     def arrived(self, datagram: bytes, source: Any) -> None:
@@ -161,6 +186,11 @@ class Udp:
             return
         self._datagrams_received += 1
         self._bytes_received += len(datagram)
+        if self._sealer is not None:
+            opened = self._sealer.open(datagram)
+            if opened is None:
+                return
+            datagram = opened
         message = self._reassembler.receive(source, datagram, asyncio.get_running_loop().time())
         if message is not None:
             self._received += 1
@@ -205,6 +235,14 @@ class Udp:
         return sock
 
 
+def _sealer(key: bytes | None, limits: Limits) -> Sealer | None:
+    if key is None:
+        return None
+    from .sealing import SALT_BYTES, Sealer  # a group without a key does without cryptography
+
+    return Sealer(key, os.urandom(SALT_BYTES), limits)
+
+
 class _Protocol(asyncio.DatagramProtocol):
     """The event loop's side."""
 
@@ -241,6 +279,14 @@ def parse_endpoint(text: str, field: str) -> Endpoint:
     if not colon or not (port.isascii() and port.isdecimal()) or int(port) > 65_535:
         raise UsageError(f"{field}: {text!r} is not an address such as 10.0.0.1:7946", field=field)
     return str(_ip(host.removeprefix("[").removesuffix("]"), field)), int(port)
+
+
+def _to(text: str, field: str) -> Endpoint:
+    """An address to send to."""
+    endpoint = parse_endpoint(text, field)
+    if not endpoint[1]:
+        raise UsageError(f"{field}: {text!r} has no port to send to", field=field)
+    return endpoint
 
 
 def _ip(text: str, field: str) -> IPv4Address | IPv6Address:

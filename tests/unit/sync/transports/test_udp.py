@@ -7,7 +7,10 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from holdfast.errors import LimitExceeded, UsageError
+from holdfast.limits import LIMITS
 from holdfast.sync.transports.udp import Udp, parse_endpoint
+
+KEY = b"k" * 32
 
 
 async def pair(**options: float) -> tuple[Udp, Udp, asyncio.Queue[bytes]]:
@@ -115,6 +118,52 @@ def test_a_taken_address_is_an_error_and_leaves_nothing_open() -> None:
     run(story)
 
 
+def test_with_a_key_only_those_who_have_it_are_heard() -> None:
+    async def story() -> None:
+        heard: asyncio.Queue[bytes] = asyncio.Queue()
+        second = Udp(listen="127.0.0.1:0", key=KEY)
+        first, stranger, robber = [Udp(listen="127.0.0.1:0", key=key) for key in (KEY, None, b"x" * 32)]
+        await second.open(heard.put_nowait)
+        for udp in (first, stranger, robber):
+            await udp.open(lambda message: None)
+            udp.set_peers([f"127.0.0.1:{second.address[1]}"])
+        second.set_peers([f"127.0.0.1:{udp.address[1]}" for udp in (first, stranger, robber)])
+        for udp in (stranger, robber):
+            udp.send(b"let me in")
+        for size in (0, 1, 1_352, 1_353, 20_000):
+            first.send(bytes([size % 251]) * size)
+            assert await heard.get() == bytes([size % 251]) * size
+        assert first.stats.datagrams_sent == 1 + 1 + 1 + 2 + 15
+        assert (second.stats.unverified, second.stats.malformed) == (2, 0)
+        second.set_key(b"y" * 32)
+        first.send(b"too late")
+        first.set_key(b"y" * 32)
+        first.send(b"again")
+        assert await heard.get() == b"again"
+        assert second.stats.unverified == 3
+        for udp in (first, second, stranger, robber):
+            await udp.close()
+
+    run(story)
+
+
+def test_what_leaves_with_a_key_shows_nothing_and_is_none_too_large() -> None:
+    async def story() -> None:
+        loop = asyncio.get_running_loop()
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as tap:
+            tap.bind(("127.0.0.1", 0))
+            tap.setblocking(False)
+            first = Udp(listen="127.0.0.1:0", key=KEY, peers=[f"127.0.0.1:{tap.getsockname()[1]}"])
+            await first.open(lambda message: None)
+            first.send(b"attack at dawn" * 200)
+            seen = [await loop.sock_recv(tap, 65_536) for _ in range(3)]
+            await first.close()
+        assert [len(datagram) for datagram in seen[:2]] == [LIMITS.group_datagram_bytes] * 2
+        assert all(datagram.startswith(b"HS\x01\x02") and b"dawn" not in datagram for datagram in seen)
+
+    run(story)
+
+
 def test_what_cannot_be_is_named() -> None:
     assert parse_endpoint("[::1]:7946", "peers") == ("::1", 7946)
     with pytest.raises(UsageError, match="either"):
@@ -128,6 +177,14 @@ def test_what_cannot_be_is_named() -> None:
     for text in ("10.0.0.1", "host:1", "10.0.0.1:99999", "10.0.0.1:x"):
         with pytest.raises(UsageError, match="listen"):
             Udp(listen=text)
+    for listen, peer in (("[::1]:0", "127.0.0.1:9"), ("127.0.0.1:0", "[::1]:9")):
+        with pytest.raises(UsageError, match=r"peers: .* cannot be reached from"):
+            Udp(listen=listen, peers=[peer])
+    for options in ({"multicast": "239.1.2.3:0"}, {"listen": "127.0.0.1:0", "peers": ["127.0.0.1:0"]}):
+        with pytest.raises(UsageError, match="has no port to send to"):
+            Udp(**options)  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match="key"):
+        Udp(listen="127.0.0.1:0", key=b"secret")
     with pytest.raises(UsageError, match="ttl"):
         Udp(multicast="239.1.2.3:7946", ttl=256)
     with pytest.raises(LimitExceeded, match="group_wire_bytes_max"):
