@@ -183,3 +183,14 @@ def test_outputs_of_jobs_are_read_too(node_box: NodeBox) -> None:
     box.run("run", "--name", "echoes", "--", "echo", "hi")
     assert stream(box, "read", "jobs/echoes/output") == "hi\n"
     assert stream(box, "tail", "jobs/echoes/output") == "hi\n"
+
+
+def test_words_that_are_not_utf8_are_kept_as_they_were_typed_or_refused(node_box: NodeBox) -> None:
+    box, typed = node_box, "\udcff"  # how Python has the byte 0xff of a command line
+    stream(box, "create", "s", "--content-type", "text/plain")
+    assert stream(box, "append", "s", "a", typed) == "3\n"
+    assert box.run("stream", "read", "s").stdout == b"a \xff"
+    for arguments in (["stream", "create", typed], ["channel", "create", f"{typed}/x"], ["logs", typed]):
+        assert b"a text is not UTF-8" in box.run(*arguments, code=125).stderr
+    refused = box.run("stream", "create", "t", "--expires-at", "nan", code=125)
+    assert b"not JSON" in refused.stderr

@@ -9,7 +9,7 @@ import click
 from ..errors import EXIT_LINK_LOST, DisconnectedError, HoldfastError, Unavailable
 from ..sync.groups import GROUPS_PROCESS, group_channel
 from .channel_common import RECONNECT_S, as_dict
-from .common import age_text, format_option, print_json, print_json_lines, print_table, reach_node
+from .common import age_text, format_option, payload_of, print_json, print_json_lines, print_table, reach_node
 from .entries import EntryPrinter, lines_of, source_of
 from .screen import say
 
@@ -140,7 +140,7 @@ def send(
     with reach_node(reconnect_s=RECONNECT_S) as node:
         found = node.groups.group(group_name)
         if source is None:
-            contents = [" ".join(text).encode()]
+            contents = [payload_of(text)]
         elif not lines:
             contents = [source.read()]
         else:

@@ -136,6 +136,9 @@ def main() -> NoReturn:
     except HoldfastError as error:
         click.echo(f"holdfast: {error}", err=True)
         _leave(exit_code_of(error))
+    except UnicodeEncodeError:
+        click.echo("holdfast: an argument is not UTF-8 text", err=True)
+        _leave(EXIT_OUR_ERROR)
     except OSError as error:
         _leave_unwritten(error)
     _leave(result if isinstance(result, int) else 0)

@@ -6,7 +6,7 @@ import sys
 
 import click
 
-from .common import format_option, print_json, print_table, reach_node
+from .common import format_option, payload_of, print_json, print_table, reach_node
 from .session import as_dict
 from .session_common import pairs_of
 
@@ -93,7 +93,7 @@ def pub(subject: str, text: str | None, headers: tuple[str, ...], lines: bool, s
             for line in sys.stdin.buffer:
                 _show(node.publish(subject, line.removesuffix(b"\n"), headers=given))
         else:
-            payload = sys.stdin.buffer.read() if text is None else text.encode()
+            payload = sys.stdin.buffer.read() if text is None else payload_of((text,))
             _show(node.publish(subject, payload, headers=given, sequence=sequence))
 
 

@@ -11,7 +11,7 @@ from typing import IO, TYPE_CHECKING
 import click
 
 from ..errors import EXIT_LINK_LOST, DisconnectedError, HoldfastError, LimitExceeded, Unavailable, UsageError
-from .common import JOB, KEY, reach_node
+from .common import JOB, KEY, payload_of, reach_node
 from .keys import key_bytes
 from .progress import transfer_bar
 from .screen import say
@@ -66,7 +66,7 @@ def send(
     with reach_node() as node:
         found = node.jobs.get(job)
         if text:
-            _send(found, " ".join(text).encode() + (b"" if no_newline else b"\n"))
+            _send(found, payload_of(text) + (b"" if no_newline else b"\n"))
         source = file or (None if text or keys or eof else sys.stdin.buffer)
         if source is not None and not _send_all(node.connection(), found, source, offset):
             return EXIT_LINK_LOST

@@ -13,7 +13,7 @@ import click
 
 from ..errors import EXIT_LINK_LOST, DisconnectedError, UsageError
 from ..limits import LIMITS
-from .common import format_option, print_json_lines, reach_node
+from .common import format_option, payload_of, print_json_lines, reach_node
 from .entries import lines_of, source_of
 from .screen import say
 from .stream_common import PATH, RECONNECT_S
@@ -99,7 +99,7 @@ def append(
     with reach_node(reconnect_s=RECONNECT_S) as node:
         stream = node.streams.stream(path)
         try:
-            added = _append(stream, " ".join(text).encode(), source, wishes, lines=lines)
+            added = _append(stream, payload_of(text), source, wishes, lines=lines)
         except DisconnectedError as error:
             say(f"{error}")
             say(f"the last append may be there or not; holdfast stream info {path} says where the stream ends")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..errors import HoldfastError, LimitExceeded, ProtocolError
+from ..errors import HoldfastError, LimitExceeded, ProtocolError, UsageError
 from ..limits import Limits
 from .bodies import decode_error, decode_object, decode_value, encode_error, seconds_field, text_field
 from .callbooks import IncomingCalls, OutgoingCalls
@@ -42,18 +42,29 @@ class Calls:
         return len(self._incoming)
 
     def call(self, method: str, params: dict[str, Any], attachment: bytes, deadline_s: float | None, now: float) -> int:
-        """Queue a request; its number.  LimitExceeded for too large or too many, and nothing is queued."""
+        """Queue a request; its number.
+
+        LimitExceeded for too large or too many, UsageError for parameters that JSON cannot say; nothing is queued then.
+        """
         self._outgoing.check_room()
         body: dict[str, Any] = {"method": method, "params": params}
         if deadline_s is not None:
             body["deadline_s"] = deadline_s
-        json = self._codec.encode(body)
+        json = self._encode_request(method, body)
         _check_size("request_bytes_max", self._limits.request_bytes_max, len(json))
         self._check_frame(json, attachment)
         self._check_queue(len(json) + len(attachment))
         number = self._outgoing.open(deadline_s, now)
         self._outbox.put(encode_attached(FrameType.REQUEST, number, json, attachment))
         return number
+
+    def _encode_request(self, method: str, body: dict[str, Any]) -> bytes:
+        try:
+            return self._codec.encode(body)
+        except UnicodeEncodeError:
+            raise UsageError(f"{method}: a text is not UTF-8", field="params") from None
+        except ValueError as error:
+            raise UsageError(f"{method}: {error}", field="params") from None
 
     def cancel(self, number: int) -> bool:
         """Give up our call; whether it was still waiting."""

@@ -33,7 +33,10 @@ class JsonCodec:
 
     def encode(self, value: Any) -> bytes:
         """``value`` as ASCII JSON; TypeError or ValueError for what JSON cannot say."""
-        return self._encode(value).encode("ascii")
+        text = self._encode(value)
+        if "\\ud" in text:
+            _check_pairs(value)
+        return text.encode("ascii")
 
     def decode(self, body: bytes | memoryview) -> Any:
         """The value in ``body``; ValueError for anything that is not UTF-8 JSON.
@@ -46,5 +49,10 @@ class JsonCodec:
         except RecursionError as error:
             raise ValueError("nested too deeply") from error
         if "\\ud" in text or "\\uD" in text:
-            JSONEncoder(ensure_ascii=False).encode(value).encode("utf-8")
+            _check_pairs(value)
         return value
+
+
+def _check_pairs(value: Any) -> None:
+    """ValueError for half a surrogate pair anywhere in ``value``: it is no character, and nobody can read it."""
+    JSONEncoder(ensure_ascii=False).encode(value).encode("utf-8")

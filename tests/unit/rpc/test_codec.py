@@ -52,7 +52,7 @@ def test_whole_surrogate_pairs_are_fine() -> None:
     assert CODEC.decode(b'"\\ud83d\\ude00 \\\\ud800"') == "\N{GRINNING FACE} \\ud800"
 
 
-@pytest.mark.parametrize("value", [math.nan, math.inf, object(), {"x": b"bytes"}, {1j: 1}])
+@pytest.mark.parametrize("value", [math.nan, math.inf, object(), {"x": b"bytes"}, {1j: 1}, "\udcff", {"\ud83d": 1}])
 def test_what_json_cannot_say(value: object) -> None:
     with pytest.raises((TypeError, ValueError)):
         CODEC.encode(value)

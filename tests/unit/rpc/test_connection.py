@@ -248,6 +248,14 @@ def test_an_error_that_cannot_be_sent_is_named(opened_pair: OpenedPair, error: C
     assert f"{type(error).__name__} could not be sent" in event.error.message
 
 
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), "\udcff"])
+def test_parameters_that_json_cannot_say_are_the_callers_mistake(pair: Pair, value: object) -> None:
+    with pytest.raises(UsageError, match=r"^m: "):
+        pair.client.call("m", {"x": value}, now=0.0)
+    assert pair.client.calls_outgoing == 0
+    assert pair.client.control_bytes_queued == 0
+
+
 def test_a_result_that_is_no_json_leaves_the_call_open(pair: Pair) -> None:
     number = call(pair)
     pair.settle()
