@@ -6,6 +6,7 @@ import asyncio
 import json
 import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
@@ -178,6 +179,30 @@ def test_the_async_sdk(two: Two) -> None:
             assert [info.id for info in await alice.channels.list()] == ["groups/ops", "groups/other"]
 
     asyncio.run(asyncio.wait_for(main(), 60))
+
+
+def test_with_a_key_only_those_who_have_it_take_part(two: Two, tmp_path: Path) -> None:
+    key = two.alice.run("group", "key").stdout
+    path = tmp_path / "ops.key"
+    path.write_bytes(key)
+    path.chmod(0o644)
+    assert b"chmod 600" in two.alice.run("group", "join", "ops", "--key-file", str(path), code=None).stderr
+    path.chmod(0o600)
+    two.alice.run("group", "join", "ops", "--key-file", str(path))
+    two.alice.run("group", "send", "ops", "sealed")
+    wait_until(lambda: status(two.bob)["malformed"] > 0, "bob hears what he cannot read")
+    assert payloads(two.bob) == []
+    assert b"sealed with a key" in two.bob.run("group", "status", "ops").stderr
+    two.bob.run("group", "join", "ops", "--key-file", str(path))
+    wait_until(lambda: payloads(two.bob) == ["sealed"], "bob has it")
+    two.alice.kill_node()
+    two.alice.start_node()
+    two.bob.run("group", "send", "ops", "still")
+    wait_until(lambda: payloads(two.alice) == ["sealed", "still"], "alice has it")
+    shown = two.alice.run("group", "status", "ops", "-o", "json").stdout
+    assert json.loads(shown)[0]["sealed"] and key.strip() not in shown
+    table = two.alice.run("group", "status", "ops").stdout.decode()
+    assert "sealed" in table and "BEHIND" in table
 
 
 def test_tokens_need_the_scopes_of_groups() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import IO, TYPE_CHECKING, Any
 
 import click
@@ -43,6 +44,12 @@ class _GroupName(click.ParamType[str]):
         ]
 
 
+_KEY_FILE = click.option(
+    "--key-file",
+    metavar="FILE",
+    type=click.Path(dir_okay=False),
+    help="Seal with the key in this file, which only you may read; `holdfast group key` makes one.",
+)
 _GROUP = click.argument("group_name", metavar="GROUP", type=_GroupName())
 _GROUPS = click.argument("group_names", metavar="GROUP...", nargs=-1, required=True, type=_GroupName())
 
@@ -79,14 +86,17 @@ def group() -> None:
     show_default=True,
     help="The wire; the same for all.",
 )
+@_KEY_FILE
 @format_option("name", "json")
-def create(group_name: str, me: str, peers: tuple[str, ...], form: str, **options: Any) -> None:
+def create(group_name: str, me: str, peers: tuple[str, ...], key_file: str | None, form: str, **options: Any) -> None:
     """Take part in a group from now on, over restarts too.
 
-    There is nobody who has the group: everyone who is to take part says the same name and the same network.
+    There is nobody who has the group: everyone who is to take part says the same name and the same network. Over
+    UDP whoever reaches that network can speak and read along, unless all have the same key.
     """
+    key = _key_of(key_file)
     with reach_node() as node:
-        made = node.groups.create(group_name, me, peers=list(peers), **options)
+        made = node.groups.create(group_name, me, peers=list(peers), key=key, **options)
         info = made.status()
     if form == "json":
         print_json(as_dict(info))
@@ -97,18 +107,43 @@ def create(group_name: str, me: str, peers: tuple[str, ...], form: str, **option
 @group.command()
 @_GROUP
 @click.option("--peer", "peers", multiple=True, metavar="IP:PORT", help="Change the peers to these first.")
+@_KEY_FILE
 @format_option("name", "json")
-def join(group_name: str, peers: tuple[str, ...], form: str) -> None:
-    """Take part again in a group that was left, from where it was; or change its peers."""
+def join(group_name: str, peers: tuple[str, ...], key_file: str | None, form: str) -> None:
+    """Take part again in a group that was left, from where it was; or change its peers, or its key."""
+    key = _key_of(key_file)
     with reach_node() as node:
         found = node.groups.group(group_name)
         if peers:
             found.set_peers(peers)
+        if key:
+            found.set_key(key)
         info = found.join()
     if form == "json":
         print_json(as_dict(info))
     else:
         click.echo(f"{group_name} {info.address}".rstrip())
+
+
+def _key_of(path: str | None) -> bytes:
+    """The key in the file; empty: none was given."""
+    if path is None:
+        return b""
+    from ..sync.keys import read_key
+
+    return read_key(path)
+
+
+@group.command()
+def key() -> None:
+    """Make a key for a group and print it.
+
+    It is kept nowhere: let a file take it that only you can read, as with `(umask 077; holdfast group key > ops.key)`,
+    and give it to all who are to take part, over a way that you trust.
+    """
+    from ..sync.keys import key_text, new_key
+
+    click.echo(key_text(new_key()))
 
 
 @group.command()
@@ -210,9 +245,41 @@ def status(group_names: tuple[str, ...], form: str) -> None:
             click.echo(info.spec.name)
     else:
         print_table(_HEAD, [_row(info) for info in infos], right=frozenset({5, 6, 7, 8, 9}))
+        if group_names:
+            _print_peers(infos)
         for info in infos:
-            if info.error:
-                click.echo(f"{info.spec.name}: {info.error}", err=True)
+            for remark in _remarks(info):
+                say(f"{info.spec.name}: {remark}")
+
+
+def _print_peers(infos: list[GroupInfo]) -> None:
+    """Who was heard, when, and how many of our messages each may lack."""
+    rows: list[tuple[str, ...]] = [
+        (info.spec.name, peer.name, age_text(peer.last_seen), str(peer.behind)) for info in infos for peer in info.peers
+    ]
+    if rows:
+        click.echo()
+        print_table(("GROUP", "PEER", "HEARD", "BEHIND"), rows, right=frozenset({2, 3}))
+
+
+def _remarks(info: GroupInfo) -> Iterator[str]:
+    """What somebody should look at."""
+    if info.error:
+        yield info.error
+    if info.malformed:
+        yield (
+            f"{info.malformed} packets were no messages of this group: of another dialect, another group, strangers, or"
+            " sealed with a key"
+        )
+    if info.unverified:
+        yield f"{info.unverified} datagrams were not sealed with this group's key, or came before"
+    if info.namesake:
+        yield (
+            f"{info.namesake} messages came under the name {info.spec.me} that are not of this node: of an earlier"
+            " life, or somebody else has the name"
+        )
+    if info.skipped:
+        yield f"{info.skipped} messages are only in the group or only in {info.channel}: larger than the other takes"
 
 
 def _row(info: GroupInfo) -> tuple[str, ...]:
@@ -222,7 +289,7 @@ def _row(info: GroupInfo) -> tuple[str, ...]:
         info.spec.me,
         info.state,
         info.sync or "-",
-        _over(info.spec),
+        _over(info.spec) + (" sealed" if info.sealed else ""),
         *map(str, counts),
         age_text(info.created_at),
     )

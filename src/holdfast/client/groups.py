@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Literal, TypedDict, Unpack
 
+from ..errors import LimitExceeded
+from ..limits import LIMITS
 from ..rpc.commands import invoke, invoke_blocking
 from ..sync.api import GroupsApi
 from ..sync.groups import GroupInfo, GroupSent, GroupSnapshot, GroupSpec, group_channel
@@ -28,13 +30,28 @@ class GroupOptions(TypedDict, total=False):
     ttl: int
     profile: str
     dialect: Literal["spec", "nim"]
+    key: bytes
+    """Over UDP: 32 bytes that all of the group share; see :mod:`holdfast.sync.keys`."""
 
 
 def make_spec(name: str, me: str, options: GroupOptions) -> GroupSpec:
     """What a node is asked to take part in."""
     peers = list(options.get("peers", ()))
-    rest = {key: value for key, value in options.items() if key != "peers"}
+    rest = {name: value for name, value in options.items() if name not in {"peers", "key"}}
     return replace(GroupSpec(name=name, me=me, peers=peers), **rest)  # type: ignore[arg-type]  # a TypedDict's values
+
+
+def _body(content: bytes | str) -> bytes:
+    """What travels; LimitExceeded before it fills a request for nothing."""
+    body = content.encode() if isinstance(content, str) else content
+    if len(body) > LIMITS.group_content_bytes_max:
+        raise LimitExceeded(
+            f"content: {len(body)} bytes, over the limit group_content_bytes_max = {LIMITS.group_content_bytes_max}",
+            name="group_content_bytes_max",
+            limit=LIMITS.group_content_bytes_max,
+            value=len(body),
+        )
+    return body
 
 
 class Groups:
@@ -50,8 +67,8 @@ class Groups:
         Raises AlreadyExists, UsageError, LimitExceeded (groups_max), Unavailable for an address that cannot be
         listened at.  DisconnectedError: the link broke meanwhile and it may take part.
         """
-        spec = make_spec(name, me, options)
-        await self._link.once(lambda link: invoke(link, GroupsApi.create, spec))
+        spec, key = make_spec(name, me, options), options.get("key", b"")
+        await self._link.once(lambda link: invoke(link, GroupsApi.create, spec, key))
         return self.group(name)
 
     async def get(self, name: str) -> NodeGroup:
@@ -87,7 +104,7 @@ class NodeGroup:
         Raises NotFound, ClosedError for a group that was left, UsageError for empty content, LimitExceeded.
         DisconnectedError: the link broke meanwhile and it may have been sent.
         """
-        body = content.encode() if isinstance(content, str) else content
+        body = _body(content)
         return await self._link.once(lambda link: invoke(link, GroupsApi.send, self.name, body, ephemeral))
 
     async def join(self) -> GroupInfo:
@@ -101,6 +118,10 @@ class NodeGroup:
     async def set_peers(self, peers: Sequence[str]) -> GroupInfo:
         """Send to these addresses, and hear these only."""
         return await self._link.again(lambda link: invoke(link, GroupsApi.set_peers, self.name, list(peers)))
+
+    async def set_key(self, key: bytes) -> GroupInfo:
+        """Seal what is sent with this key from now on, and hear only what is; empty: with none."""
+        return await self._link.again(lambda link: invoke(link, GroupsApi.set_key, self.name, key))
 
     async def status(self) -> GroupInfo:
         """The group as it stands."""
@@ -124,8 +145,8 @@ class SyncGroups:
 
     def create(self, name: str, me: str, **options: Unpack[GroupOptions]) -> SyncNodeGroup:
         """As :meth:`Groups.create`."""
-        spec = make_spec(name, me, options)
-        self._node.once(lambda: invoke_blocking(self._node.connection(), GroupsApi.create, spec))
+        spec, key = make_spec(name, me, options), options.get("key", b"")
+        self._node.once(lambda: invoke_blocking(self._node.connection(), GroupsApi.create, spec, key))
         return self.group(name)
 
     def get(self, name: str) -> SyncNodeGroup:
@@ -157,7 +178,7 @@ class SyncNodeGroup:
 
     def send(self, content: bytes | str, *, ephemeral: bool = False) -> GroupSent:
         """As :meth:`NodeGroup.send`."""
-        body = content.encode() if isinstance(content, str) else content
+        body = _body(content)
         return self._node.once(
             lambda: invoke_blocking(self._node.connection(), GroupsApi.send, self.name, body, ephemeral)
         )
@@ -176,6 +197,10 @@ class SyncNodeGroup:
         return self._node.again(
             lambda: invoke_blocking(self._node.connection(), GroupsApi.set_peers, self.name, wanted)
         )
+
+    def set_key(self, key: bytes) -> GroupInfo:
+        """As :meth:`NodeGroup.set_key`."""
+        return self._node.again(lambda: invoke_blocking(self._node.connection(), GroupsApi.set_key, self.name, key))
 
     def status(self) -> GroupInfo:
         """The group as it stands."""

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from ..engine.base import KeyValue
 
 _RECORDS = "groups/"
+_KEYS = "group-keys/"
+"""Apart from the records, which are shown."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,8 +53,21 @@ class GroupStore:
         await self._kv.put(_RECORDS + record.spec.name, self._encoder.encode(record))
 
     async def forget(self, name: str) -> None:
-        """Remove a record."""
+        """Remove a record, and the group's key."""
+        await self._kv.delete(_KEYS + name)
         await self._kv.delete(_RECORDS + name)
+
+    async def save_key(self, name: str, key: bytes) -> None:
+        """Store a group's key; an empty one: it has none."""
+        if key:
+            await self._kv.put(_KEYS + name, key)
+        else:
+            await self._kv.delete(_KEYS + name)
+
+    async def load_key(self, name: str) -> bytes:
+        """A group's key; empty if it has none."""
+        item = await self._kv.get(_KEYS + name)
+        return b"" if item is None else item.value
 
     async def load_all(self) -> list[GroupRecord]:
         """Every stored record, by name.  CorruptionError for one that cannot be read."""

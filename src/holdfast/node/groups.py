@@ -58,6 +58,8 @@ class _Member:
 
     def __init__(self, record: GroupRecord) -> None:
         self.record = record
+        self.key = b""
+        """Empty: what it sends is not sealed."""
         self.transport: Transport | None = None
         self.mirror: GroupMirror | None = None
         self.error = ""
@@ -83,6 +85,7 @@ class NodeGroups:
         """Take part in all groups again that were not left; one that cannot be says why in its status."""
         for record in await self._store.load_all():
             member = self._members[record.spec.name] = _Member(record)
+            member.key = await self._store.load_key(record.spec.name)
             if not record.left:
                 try:
                     await self._join(member)
@@ -103,14 +106,15 @@ class NodeGroups:
 
     # commands
 
-    async def create(self, spec: GroupSpec) -> GroupInfo:
+    async def create(self, spec: GroupSpec, key: bytes = b"") -> GroupInfo:
         """See :meth:`GroupsApi.create`."""
-        check_spec(spec, self._limits)
+        check_spec(spec, self._limits, key)
         if spec.name in self._members:
             raise AlreadyExists(kind="group", name=spec.name, holder=self._members[spec.name].record.spec.me)
         if len(self._members) >= self._limits.groups_max:
             raise LimitExceeded(name="groups_max", limit=self._limits.groups_max, value=len(self._members) + 1)
         member = self._members[spec.name] = _Member(GroupRecord(spec=spec, created_at=self._clock.wall()))
+        member.key = key
         last_index = None
         async with member.lock:
             try:
@@ -118,6 +122,8 @@ class NodeGroups:
                 await self._make_channel(spec)
                 # What was in the channel before is not the group's.
                 member.record = member.record.changed(sent_index=last_index or 0)
+                if key:
+                    await self._store.save_key(spec.name, key)
                 await self._store.create(member.record)
                 await self._join(member)
                 await self._keep_address(member)
@@ -160,6 +166,16 @@ class NodeGroups:
             await self._change(member, spec=replace(spec, peers=peers))
             if member.transport is not None:
                 member.transport.set_peers(peers)  # type: ignore[attr-defined]  # who listens is a Udp
+            return self._info(member)
+
+    async def set_key(self, name: str, key: bytes = b"") -> GroupInfo:
+        """See :meth:`GroupsApi.set_key`."""
+        async with self._held(name) as member:
+            check_spec(member.record.spec, self._limits, key)
+            await self._store.save_key(name, key)
+            member.key = key
+            if member.transport is not None and not member.record.spec.bus:
+                member.transport.set_key(key or None)  # type: ignore[attr-defined]  # what is no bus is a Udp
             return self._info(member)
 
     async def send(self, name: str, content: bytes, ephemeral: bool = False) -> GroupSent:
@@ -242,7 +258,7 @@ class NodeGroups:
         from .group_mirror import GroupMirror
 
         spec = member.record.spec
-        transport = self._transport(spec)
+        transport = self._transport(spec, member.key)
         group = Group(
             spec.name,
             me=spec.me,
@@ -286,12 +302,12 @@ class NodeGroups:
         if mirror is not None:
             await mirror.close()
 
-    def _transport(self, spec: GroupSpec) -> Transport:
+    def _transport(self, spec: GroupSpec, key: bytes) -> Transport:
         if spec.bus:
             from ..sync.transports.bus import BusTransport
 
             return BusTransport(self._engine.bus, f"groups.{word_of(spec.name)}", limits=self._limits)
-        return _udp(spec, self._limits)
+        return _udp(spec, self._limits, key)
 
     def _persistence(self, spec: GroupSpec) -> Persistence:
         from ..sync.persistence.engine import EnginePersistence
@@ -319,7 +335,11 @@ class NodeGroups:
     def _info(self, member: _Member) -> GroupInfo:
         record, mirror = member.record, member.mirror
         info = GroupInfo(
-            spec=record.spec, channel=group_channel(record.spec.name), created_at=record.created_at, error=member.error
+            spec=record.spec,
+            channel=group_channel(record.spec.name),
+            created_at=record.created_at,
+            error=member.error,
+            sealed=bool(member.key),
         )
         if mirror is None:
             return replace(info, state="left" if record.left else "failed")
@@ -353,6 +373,8 @@ class NodeGroups:
             bytes_sent=carried.bytes_sent,
             bytes_received=carried.bytes_received,
             dropped=carried.dropped,
+            namesake=counts.namesake,
+            unverified=carried.unverified,
             peers=[
                 GroupPeer(
                     name=peer.sender_id,
@@ -365,7 +387,7 @@ class NodeGroups:
         )
 
 
-def check_spec(spec: GroupSpec, limits: Limits) -> GroupSpec:
+def check_spec(spec: GroupSpec, limits: Limits, key: bytes = b"") -> GroupSpec:
     """``spec`` itself; UsageError naming the field that cannot be."""
     check_name(spec.name, "spec.name")
     check_name(spec.me, "spec.me")
@@ -377,7 +399,9 @@ def check_spec(spec: GroupSpec, limits: Limits) -> GroupSpec:
 
     profile_named(spec.profile)
     if not spec.bus:
-        _udp(spec, limits)
+        _udp(spec, limits, key)
+    elif key:
+        raise UsageError("key: only over UDP; who may use the engine's bus is for the engine to say", field="key")
     return spec
 
 
@@ -390,7 +414,7 @@ def _address_of(member: _Member) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
-def _udp(spec: GroupSpec, limits: Limits) -> Udp:
+def _udp(spec: GroupSpec, limits: Limits, key: bytes) -> Udp:
     from ..sync.transports.udp import Udp
 
     return Udp(
@@ -399,5 +423,6 @@ def _udp(spec: GroupSpec, limits: Limits) -> Udp:
         peers=spec.peers,
         interface=spec.interface,
         ttl=spec.ttl,
+        key=key or None,
         limits=limits,
     )

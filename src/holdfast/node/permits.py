@@ -59,6 +59,7 @@ PERMITS: dict[str, Permit] = {
     "groups.join": Permit("groups.write"),
     "groups.leave": Permit("groups.write"),
     "groups.set_peers": Permit("groups.write"),
+    "groups.set_key": Permit("groups.write"),
     "groups.send": Permit("groups.write"),
     "groups.remove": Permit("groups.write"),
     "streams.list": Permit("streams.list"),

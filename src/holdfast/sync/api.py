@@ -14,8 +14,11 @@ from .groups import GroupInfo, GroupSent, GroupSnapshot, GroupSpec
 class GroupsApi(Protocol):
     """What can be done with groups."""
 
-    async def create(self, spec: GroupSpec) -> GroupInfo:
+    async def create(self, spec: GroupSpec, key: bytes = b"") -> GroupInfo:
         """Take part in a group from now on, over restarts too; durable on return.
+
+        ``key``: over UDP, 32 bytes that all of the group share; what was not made with them is not heard, and nobody
+        without them can read along.  The node keeps it and tells it nobody.
 
         Makes the channel ``groups/<name>``, in which every message of the group is appended in causal order, and from
         which every entry of data is sent.  Raises AlreadyExists if this node has a group of that name, UsageError
@@ -38,6 +41,13 @@ class GroupsApi(Protocol):
         """Send to these addresses, and hear these only; durable on return.
 
         NotFound; UsageError for a bad address, and for a group that is not one of listed peers.
+        """
+        ...
+
+    async def set_key(self, name: str, key: bytes = b"") -> GroupInfo:
+        """Seal what is sent with another key from now on, or with none, and hear only what is; durable on return.
+
+        NotFound; UsageError for what is no key, and for a group over the bus.
         """
         ...
 

@@ -82,6 +82,8 @@ class GroupInfo:
     """The channel that holds its messages."""
     address: str = ""
     """Where it listens, if it does."""
+    sealed: bool = False
+    """Whether what it sends is sealed with a key."""
     created_at: float = 0.0
     """Seconds since the Unix epoch."""
     sync: SyncState = ""
@@ -109,6 +111,11 @@ class GroupInfo:
     bytes_sent: int = 0
     bytes_received: int = 0
     dropped: int = 0
+    namesake: int = 0
+    """Messages under our own name that we did not have: of an earlier life that kept no state, or of somebody else
+    who has our name."""
+    unverified: int = 0
+    """Datagrams that were not sealed with the group's key, or came before."""
     peers: list[GroupPeer] = field(default_factory=list)
 
 

@@ -31,6 +31,7 @@ from holdfast.node.groups import NodeGroups
 from holdfast.sync.group import Group
 from holdfast.sync.groups import ID_HEADER, SENDER_HEADER, GroupSpec
 from holdfast.sync.transports.bus import BusTransport
+from holdfast.sync.transports.udp import Udp
 
 CHANNEL = "groups/ops"
 SPEC = GroupSpec(name="ops", me="alice", bus=True)
@@ -335,6 +336,49 @@ def test_an_address_that_is_taken_at_a_start_is_no_reason_not_to_start() -> None
     run(story)
 
 
+def test_a_key_is_kept_over_restarts_and_shown_to_nobody() -> None:
+    async def story(engine: MemoryEngine) -> None:
+        old, new = b"k" * 32, b"n" * 32
+        async with Host(engine).open() as host:
+            made = await host.groups.create(GroupSpec(name="ops", me="alice", listen="127.0.0.1:0"), old)
+            assert made.sealed
+            assert "kkkk" not in repr([made, *host.groups.infos(), host.groups._members["ops"].record])
+        udp = Udp(listen="127.0.0.1:0", peers=[made.address], key=old)
+        async with Host(engine).open() as host, Group("ops", me="bob", transport=udp) as bob:
+            await host.groups.set_peers("ops", [f"127.0.0.1:{udp.address[1]}"])
+            await host.groups.send("ops", b"one")
+            assert (await anext(bob)).text == "one"
+            assert (await host.groups.set_key("ops", new)).sealed
+            udp.set_key(new)
+            await bob.send(b"two")
+            assert await host.texts(2) == ["one", "two"]
+            with pytest.raises(UsageError, match="key"):
+                await host.groups.set_key("ops", b"short")
+            assert await engine.kv.get("group-keys/ops") is not None
+            assert not (await host.groups.set_key("ops")).sealed
+            assert await engine.kv.get("group-keys/ops") is None
+            await host.groups.set_key("ops", new)
+            await host.groups.remove("ops")
+            assert await engine.kv.get("group-keys/ops") is None
+
+    run(story)
+
+
+def test_who_lacks_the_key_is_not_heard_and_counted() -> None:
+    async def story(engine: MemoryEngine) -> None:
+        udp = Udp(listen="127.0.0.1:0")
+        async with Host(engine).open() as host, Group("ops", me="mallory", transport=udp) as mallory:
+            spec = GroupSpec(name="ops", me="alice", listen="127.0.0.1:0", peers=[f"127.0.0.1:{udp.address[1]}"])
+            made = await host.groups.create(spec, b"k" * 32)
+            udp.set_peers([made.address])
+            await mallory.send(b"let me in")
+            while not (await host.groups.status("ops")).unverified:
+                await asyncio.sleep(0.005)
+            assert await host.entries() == []
+
+    run(story)
+
+
 def test_bounds_and_bad_specs_are_named() -> None:
     async def story(engine: MemoryEngine) -> None:
         async with Host(engine, LIMITS._replace(groups_max=1)).open() as host:
@@ -349,6 +393,8 @@ def test_bounds_and_bad_specs_are_named() -> None:
                 with pytest.raises(UsageError) as caught:
                     await host.groups.create(spec)
                 assert field in caught.value.field
+            with pytest.raises(UsageError, match="key: only over UDP"):
+                await host.groups.create(SPEC, b"k" * 32)
             await host.groups.create(SPEC)
             with pytest.raises(UsageError, match="peers"):
                 await host.groups.set_peers("ops", ["127.0.0.1:1"])

@@ -182,7 +182,7 @@ def test_what_cannot_be_is_named() -> None:
             Udp(listen=listen, peers=[peer])
     for options in ({"multicast": "239.1.2.3:0"}, {"listen": "127.0.0.1:0", "peers": ["127.0.0.1:0"]}):
         with pytest.raises(UsageError, match="has no port to send to"):
-            Udp(**options)  # type: ignore[arg-type]
+            Udp(**options)
     with pytest.raises(UsageError, match="key"):
         Udp(listen="127.0.0.1:0", key=b"secret")
     with pytest.raises(UsageError, match="ttl"):
