@@ -11,10 +11,6 @@ from ..errors import LimitExceeded, ProtocolError
 from ..rpc.failures import decode_failure
 from ..streams.reader import Chunk, Failed, Item
 
-READ_BYTES = 1 << 18
-"""Most bytes taken from a stream at once."""
-
-
 _PAGED_MAX = 1000
 """Entries up to which a read goes by pages."""
 

@@ -4,34 +4,30 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import AsyncIterator
-from types import TracebackType
-from typing import Self
 
-from ..errors import ClosedError, DisconnectedError
-from ..limits import LIMITS
 from ..records.api import RecordsApi
-from ..records.model import FeedEntry
+from ..records.model import FeedEntry, FeedPage
 from ..rpc.aio import AsyncConnection
-from ..rpc.aio_streams import AsyncReader
 from ..rpc.commands import invoke
+from ..streams import Item
+from .following import Following
 from .link import Link
 from .records_changes import Changes
 
 
-class RecordFeed:
+class RecordFeed(Following[FeedPage, list[FeedEntry]]):
     """Changes of records in order, each once; an async iterator that outlives cut links and restarted nodes.
 
     ``position`` is the cursor: another feed can go on from there.  Cancelling a step loses nothing.
     """
 
+    _CLOSED = "the feed was closed by this end"
+
     def __init__(self, link: Link, position: int | None, *, follow: bool) -> None:
-        self._link = link
+        super().__init__(link)
         self._changes = Changes(position)
         self._follow = follow
-        self._reader: AsyncReader | None = None
-        self._connection: AsyncConnection | None = None
         self._here: deque[FeedEntry] = deque()
-        self._closed = False
 
     @property
     def position(self) -> int:
@@ -41,16 +37,7 @@ class RecordFeed:
     async def open(self) -> None:
         """Begin now, so that nothing that happens from here on is missed.  Iterating does it too.  Gone, UsageError."""
         if self._follow and not self._closed:
-            await self._link.again(self._open)
-
-    async def __aenter__(self) -> Self:
-        await self.open()
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.aclose()
+            await self._open()
 
     def __aiter__(self) -> AsyncIterator[FeedEntry]:
         return self
@@ -59,48 +46,27 @@ class RecordFeed:
         while not self._here:
             if self._closed:
                 raise StopAsyncIteration
-            await self._link.again(self._read if self._follow else self._read_page)
+            self._here += await (self._read() if self._follow else self._link.again(self._read_page))
         return self._here.popleft()
 
     async def aclose(self) -> None:
         """Follow no more.  Idempotent."""
-        self._closed = True
         self._here.clear()
-        self._drop()
+        await super().aclose()
 
-    async def _read_page(self, connection: AsyncConnection) -> None:
+    async def _read_page(self, connection: AsyncConnection) -> list[FeedEntry]:
         page = await invoke(connection, RecordsApi.feed, self._changes.position)
-        self._here += self._changes.take_page(page)
         self._closed = not page.entries
+        return self._changes.take_page(page)
 
-    async def _read(self, connection: AsyncConnection) -> None:
-        reader = await self._open(connection)
-        try:
-            self._here += self._changes.take_item(await reader.read(LIMITS.packet_bytes_max))
-        except DisconnectedError:
-            self._drop()
-            raise
-
-    async def _open(self, connection: AsyncConnection) -> AsyncReader:
-        if self._reader is not None and connection is self._connection:
-            return self._reader
-        self._drop()
-        if self._closed:
-            raise ClosedError("the feed was closed by this end")
+    async def _ask(self, connection: AsyncConnection, stream: int) -> FeedPage:
         if self._changes.wants_oldest:
             self._changes.begin_oldest(await invoke(connection, RecordsApi.feed, 0, 1))
-        reader = connection.open_reader(window_bytes=LIMITS.viewer_window_bytes)
-        try:
-            start = await invoke(connection, RecordsApi.follow, reader.stream_id, self._changes.position)
-        except BaseException:
-            reader.close()
-            raise
-        reader.start(0)
-        self._changes.begin(start)
-        self._reader, self._connection = reader, connection
-        return reader
+        return await invoke(connection, RecordsApi.follow, stream, self._changes.position)
 
-    def _drop(self) -> None:
-        if self._reader is not None:
-            self._reader.close()
-            self._reader = None
+    def _begun(self, start: FeedPage) -> int:
+        self._changes.begin(start)
+        return 0
+
+    def _take(self, item: Item) -> list[FeedEntry]:
+        return self._changes.take_item(item)

@@ -12,9 +12,6 @@ from ..sessions.model import Message, PatternSpec
 from ..sessions.packing import Unpacker
 from ..streams.reader import Chunk, Failed, Item
 
-READ_BYTES = 1 << 18
-"""Most bytes taken from a stream at once."""
-
 Pattern = str | PatternSpec
 Payload = bytes | str
 

@@ -17,7 +17,6 @@ from ..errors import (
 )
 from ..limits import LIMITS
 from ..rpc.aio import AsyncConnection
-from ..rpc.aio_streams import AsyncReader
 from ..rpc.commands import invoke
 from ..sessions.api import DEFAULT_IDLE, SessionsApi
 from ..sessions.model import (
@@ -30,8 +29,10 @@ from ..sessions.model import (
     SessionStats,
     SubjectInfo,
 )
+from ..streams import Item
+from .following import LinkReader
 from .link import Link
-from .session_inbox import READ_BYTES, Inbox, Pattern, Payload, client_name, headers_of, payload_of, specs_of
+from .session_inbox import Inbox, Pattern, Payload, client_name, headers_of, payload_of, specs_of
 
 AckMode = Literal["auto", "manual"]
 """``auto``: a message counts as dealt with when the next one is asked for, or the session is left without an error.
@@ -115,13 +116,17 @@ class Sessions:
         return published.position
 
 
-class Session:
+class Session(LinkReader[AttachStart, None]):
     """A session and our attachment to it: an async iterator of messages that outlives cut links and restarted nodes.
 
     ``async with`` makes it, or takes up the one of ``id``, and attaches; leaving detaches, and the session stays where
     it is until it is taken up again, closed, or idle for too long.  Cancelling a step loses nothing.  Ends when
     somebody detaches us; raises SessionTaken, SessionClosed, SlowConsumer when that is why.
     """
+
+    _WINDOW_BYTES = LIMITS.session_stream_bytes
+    _CLOSED = "the session was left by this end"
+    _CUTS = HoldfastError
 
     def __init__(
         self,
@@ -134,24 +139,21 @@ class Session:
         ack: AckMode,
         client: str,
     ) -> None:
+        super().__init__(link)
         self.id = id
         """Empty before it was made."""
         self.recovered = True
         """False: a restart of the node has lost messages of feeds."""
         self.recovered_why = ""
-        self._link = link
         self._patterns = None if patterns is None else specs_of(patterns)
         self._idle_after = idle_after
         self._steal = steal
         self._mode = ack
         self._client = client or client_name()
         self._inbox = Inbox()
-        self._reader: AsyncReader | None = None
-        self._connection: AsyncConnection | None = None
         self._attachment = 0
         self._acked = 0
         self._acking: asyncio.Task[None] | None = None
-        self._left = False
 
     # coming and going
 
@@ -161,7 +163,7 @@ class Session:
             self.id = made.id
         elif self._patterns is not None:
             await self.configure(self._patterns)
-        await self._link.again(self._attach_if_needed)
+        await self._open()
         return self
 
     async def __aexit__(
@@ -177,7 +179,7 @@ class Session:
 
     async def detach(self) -> None:
         """Leave the session as it is.  Idempotent; never fails: a cut link detaches, too."""
-        self._left = True
+        self._closed = True
         reader, self._reader = self._reader, None
         if reader is None or self._connection is None:
             return
@@ -190,28 +192,9 @@ class Session:
     async def close(self, reason: str = "") -> None:
         """End the session for good.  SessionNotFound."""
         await Sessions(self._link).close(self.id, reason)
-        self._left = True
+        self._closed = True
 
-    async def _attach_if_needed(self, connection: AsyncConnection) -> None:
-        if connection is not self._connection:
-            self._drop_reader()
-        if self._reader is not None or self._left:
-            return
-        reader = connection.open_reader(window_bytes=LIMITS.session_stream_bytes)
-        try:
-            start = await self._attach(connection, reader.stream_id)
-        except BaseException:
-            reader.close()
-            raise
-        reader.start(0)
-        self._inbox.attached()
-        self._acked = 0
-        self._attachment = start.attachment
-        if not start.recovered:
-            self.recovered, self.recovered_why = False, start.recovered_why
-        self._reader, self._connection, self._steal = reader, connection, False
-
-    async def _attach(self, connection: AsyncConnection, stream: int) -> AttachStart:
+    async def _ask(self, connection: AsyncConnection, stream: int) -> AttachStart:
         try:
             return await invoke(connection, SessionsApi.attach, self.id, stream, self._steal, self._client)
         except ClientAlreadyAttached as error:
@@ -220,10 +203,17 @@ class Session:
             # the node has not noticed yet that our last link is cut
             return await invoke(connection, SessionsApi.attach, self.id, stream, True, self._client)
 
-    def _drop_reader(self) -> None:
-        if self._reader is not None:
-            self._reader.close()
-            self._reader = None
+    def _begun(self, start: AttachStart) -> int:
+        self._inbox.attached()
+        self._acked = 0
+        self._attachment = start.attachment
+        if not start.recovered:
+            self.recovered, self.recovered_why = False, start.recovered_why
+        self._steal = False
+        return 0
+
+    def _take(self, item: Item) -> None:
+        self._inbox.receive(item)
 
     # messages
 
@@ -242,24 +232,13 @@ class Session:
         if self._mode == "auto":
             self._acknowledge_soon()
         while (message := inbox.take()) is None:
-            if inbox.ended or self._left:
+            if inbox.ended or self._closed:
                 self._drop_reader()
                 return None
-            await self._link.again(self._read_once)
+            await self._read()
             if self._mode == "auto":
                 self._acknowledge_soon()
         return message
-
-    async def _read_once(self, connection: AsyncConnection) -> None:
-        await self._attach_if_needed(connection)
-        reader = self._reader
-        if reader is None:
-            raise ClosedError("the session was left by this end")
-        try:
-            self._inbox.receive(await reader.read(READ_BYTES))
-        except HoldfastError:
-            self._drop_reader()
-            raise
 
     # acknowledging
 

@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from ..durable.model import StreamStart
     from ..streams import Item
 
-READ_BYTES = 1 << 18
-"""Most bytes of a stream taken at once."""
 INLINE_BYTES_MAX = LIMITS.frame_bytes_max * 3 // 4
 """What is larger does not fit a request, and goes as a stream."""
 _FINAL = (UsageError, Conflict, ClosedError, NotFound, Gone, Fenced, StorageError)

@@ -61,12 +61,12 @@ class SyncOutput:
         reader = self._reader or self._open()
         try:
             item = reader.read(timeout_s, READ_BYTES)
+            if item is not None:
+                return chunk_of(item)
         except DisconnectedError:
             self._reader = None
             raise
-        if item is None:
-            raise DeadlineExceeded(phase="output", after_s=timeout_s or 0.0, safe_to_retry=True)
-        return chunk_of(item)
+        raise DeadlineExceeded(phase="output", after_s=timeout_s or 0.0, safe_to_retry=True)
 
     def _open(self) -> BlockingReader:
         connection = self._node.connection()

@@ -4,34 +4,31 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
-from types import TracebackType
-from typing import Self
 
-from ..errors import ClosedError, DisconnectedError
-from ..limits import LIMITS
 from ..records.api import RecordsApi
-from ..records.model import FeedEntry
+from ..records.model import FeedEntry, FeedPage
 from ..rpc.blocking import BlockingConnection
-from ..rpc.blocking_streams import BlockingReader
 from ..rpc.commands import invoke_blocking
+from ..streams import Item
 from .records_changes import Changes
+from .sync_following import SyncFollowing
 from .tokens import BlockingLink
 
 
-class SyncRecordFeed:
+class SyncRecordFeed(SyncFollowing[FeedPage, list[FeedEntry]]):
     """Changes of records in order, each once; an iterator that outlives cut links and restarted nodes.  Blocks.
 
     ``position`` is the cursor: another feed can go on from there.
     """
 
+    _CLOSED = "the feed was closed by this end"
+    _PHASE = "feed"
+
     def __init__(self, link: BlockingLink, position: int | None, *, follow: bool) -> None:
-        self._link = link
+        super().__init__(link)
         self._changes = Changes(position)
         self._follow = follow
-        self._reader: BlockingReader | None = None
-        self._connection: BlockingConnection | None = None
         self._here: deque[FeedEntry] = deque()
-        self._closed = False
 
     @property
     def position(self) -> int:
@@ -41,16 +38,7 @@ class SyncRecordFeed:
     def open(self) -> None:
         """Begin now, so that nothing that happens from here on is missed.  Iterating does it too.  Gone, UsageError."""
         if self._follow and not self._closed:
-            self._link.again(self._open)
-
-    def __enter__(self) -> Self:
-        self.open()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
+            self._open()
 
     def __iter__(self) -> Iterator[FeedEntry]:
         return self
@@ -59,47 +47,27 @@ class SyncRecordFeed:
         while not self._here:
             if self._closed:
                 raise StopIteration
-            self._link.again(self._read if self._follow else self._read_page)
+            self._here += self._read(None) if self._follow else self._link.again(self._read_page)
         return self._here.popleft()
 
     def close(self) -> None:
         """Follow no more.  Idempotent."""
-        self._closed = True
         self._here.clear()
-        self._drop()
+        super().close()
 
-    def _read_page(self) -> None:
+    def _read_page(self) -> list[FeedEntry]:
         page = invoke_blocking(self._link.connection(), RecordsApi.feed, self._changes.position)
-        self._here += self._changes.take_page(page)
         self._closed = not page.entries
+        return self._changes.take_page(page)
 
-    def _read(self) -> None:
-        reader = self._open()
-        try:
-            item = reader.read(None, LIMITS.packet_bytes_max)
-            if item is not None:
-                self._here += self._changes.take_item(item)
-        except DisconnectedError:
-            self._drop()
-            raise
-
-    def _open(self) -> BlockingReader:
-        connection = self._link.connection()
-        if self._reader is not None and connection is self._connection:
-            return self._reader
-        self._drop()
-        if self._closed:
-            raise ClosedError("the feed was closed by this end")
+    def _ask(self, connection: BlockingConnection, stream: int) -> FeedPage:
         if self._changes.wants_oldest:
             self._changes.begin_oldest(invoke_blocking(connection, RecordsApi.feed, 0, 1))
-        reader = connection.open_reader(window_bytes=LIMITS.viewer_window_bytes)
-        start = invoke_blocking(connection, RecordsApi.follow, reader.stream_id, self._changes.position)
-        reader.start(0)
-        self._changes.begin(start)
-        self._reader, self._connection = reader, connection
-        return reader
+        return invoke_blocking(connection, RecordsApi.follow, stream, self._changes.position)
 
-    def _drop(self) -> None:
-        if self._reader is not None:
-            self._reader.close()
-            self._reader = None
+    def _begun(self, start: FeedPage) -> int:
+        self._changes.begin(start)
+        return 0
+
+    def _take(self, item: Item) -> list[FeedEntry]:
+        return self._changes.take_item(item)

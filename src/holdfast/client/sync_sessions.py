@@ -10,14 +10,12 @@ from ..errors import (
     ClientAlreadyAttached,
     ClientNotAttached,
     ClosedError,
-    DeadlineExceeded,
     DisconnectedError,
     HoldfastError,
     Unavailable,
 )
 from ..limits import LIMITS
 from ..rpc.blocking import BlockingConnection
-from ..rpc.blocking_streams import BlockingReader
 from ..rpc.commands import invoke_blocking, within_blocking
 from ..sessions.api import DEFAULT_IDLE, SessionsApi
 from ..sessions.model import (
@@ -30,7 +28,9 @@ from ..sessions.model import (
     SessionStats,
     SubjectInfo,
 )
-from .session_inbox import READ_BYTES, Inbox, Pattern, Payload, client_name, headers_of, payload_of, specs_of
+from ..streams.reader import Item
+from .session_inbox import Inbox, Pattern, Payload, client_name, headers_of, payload_of, specs_of
+from .sync_following import SyncLinkReader
 from .tokens import BlockingLink
 
 
@@ -114,11 +114,16 @@ class SyncSessions:
         return published.position
 
 
-class SyncSession:
+class SyncSession(SyncLinkReader[AttachStart, None]):
     """A session and our attachment to it: an iterator of messages that outlives cut links and restarted nodes.
 
     As :class:`~.sessions.Session`; with ``ack="auto"`` what was taken is acknowledged before it waits for more.
     """
+
+    _WINDOW_BYTES = LIMITS.session_stream_bytes
+    _CLOSED = "the session was left by this end"
+    _CUTS = HoldfastError
+    _PHASE = "session"
 
     def __init__(
         self,
@@ -131,12 +136,12 @@ class SyncSession:
         manual: bool,
         client: str,
     ) -> None:
+        super().__init__(link)
         self.id = id
         """Empty before it was made."""
         self.recovered = True
         """False: a restart of the node has lost messages of feeds."""
         self.recovered_why = ""
-        self._link = link
         self._sessions = SyncSessions(link)
         self._patterns = None if patterns is None else specs_of(patterns)
         self._idle_after = idle_after
@@ -144,18 +149,15 @@ class SyncSession:
         self._manual = manual
         self._client = client or client_name()
         self._inbox = Inbox()
-        self._reader: BlockingReader | None = None
-        self._connection: BlockingConnection | None = None
         self._attachment = 0
         self._acked = 0
-        self._left = False
 
     def __enter__(self) -> Self:
         if not self.id:
             self.id = self._sessions.new(self._patterns or (), idle_after=self._idle_after).id
         elif self._patterns is not None:
             self.configure(self._patterns)
-        self._link.again(self._attach_if_needed)
+        self._open()
         return self
 
     def __exit__(
@@ -169,7 +171,7 @@ class SyncSession:
 
     def detach(self) -> None:
         """Leave the session as it is.  Idempotent; never fails: a cut link detaches, too."""
-        self._left = True
+        self._closed = True
         reader, self._reader = self._reader, None
         if reader is None or self._connection is None:
             return
@@ -183,25 +185,9 @@ class SyncSession:
     def close(self, reason: str = "") -> None:
         """End the session for good.  SessionNotFound."""
         self._sessions.close(self.id, reason)
-        self._left = True
+        self._closed = True
 
-    def _attach_if_needed(self) -> None:
-        connection = self._link.connection()
-        if connection is not self._connection:
-            self._drop_reader()
-        if self._reader is not None or self._left:
-            return
-        reader = connection.open_reader(window_bytes=LIMITS.session_stream_bytes)
-        start = self._attach(connection, reader.stream_id)
-        reader.start(0)
-        self._inbox.attached()
-        self._acked = 0
-        self._attachment = start.attachment
-        if not start.recovered:
-            self.recovered, self.recovered_why = False, start.recovered_why
-        self._reader, self._connection, self._steal = reader, connection, False
-
-    def _attach(self, connection: BlockingConnection, stream: int) -> AttachStart:
+    def _ask(self, connection: BlockingConnection, stream: int) -> AttachStart:
         try:
             return invoke_blocking(connection, SessionsApi.attach, self.id, stream, self._steal, self._client)
         except ClientAlreadyAttached as error:
@@ -210,10 +196,17 @@ class SyncSession:
             # the node has not noticed yet that our last link is cut
             return invoke_blocking(connection, SessionsApi.attach, self.id, stream, True, self._client)
 
-    def _drop_reader(self) -> None:
-        if self._reader is not None:
-            self._reader.close()
-            self._reader = None
+    def _begun(self, start: AttachStart) -> int:
+        self._inbox.attached()
+        self._acked = 0
+        self._attachment = start.attachment
+        if not start.recovered:
+            self.recovered, self.recovered_why = False, start.recovered_why
+        self._steal = False
+        return 0
+
+    def _take(self, item: Item) -> None:
+        self._inbox.receive(item)
 
     # messages
 
@@ -230,28 +223,13 @@ class SyncSession:
         """The next message or report; None once we were detached.  DeadlineExceeded if none comes.  Blocks."""
         inbox = self._inbox
         while (message := inbox.take()) is None:
-            if inbox.ended or self._left:
+            if inbox.ended or self._closed:
                 self._drop_reader()
                 return None
             if not self._manual:
                 self._acknowledge()
-            self._link.again(lambda: self._read_once(timeout_s))
+            self._read(timeout_s)
         return message
-
-    def _read_once(self, timeout_s: float | None) -> None:
-        self._attach_if_needed()
-        reader = self._reader
-        if reader is None:
-            raise ClosedError("the session was left by this end")
-        try:
-            item = reader.read(timeout_s, READ_BYTES)
-            if item is not None:
-                self._inbox.receive(item)
-        except HoldfastError:
-            self._drop_reader()
-            raise
-        if item is None:
-            raise DeadlineExceeded(phase="session", after_s=timeout_s or 0.0, safe_to_retry=True)
 
     @property
     def taken(self) -> int:

@@ -4,36 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import suppress
-from types import TracebackType
-from typing import Self
 
 from ..durable.api import StreamsApi
-from ..durable.model import StreamInfo, Where
-from ..errors import ClosedError, DeadlineExceeded, DisconnectedError, HoldfastError
-from ..limits import LIMITS
+from ..durable.model import StreamInfo, StreamStart, Where
+from ..errors import HoldfastError
 from ..rpc.blocking import BlockingConnection
-from ..rpc.blocking_streams import BlockingReader
 from ..rpc.commands import invoke_blocking
-from .streams_pieces import READ_BYTES, StreamArrivals, StreamChunk
+from ..streams import Item
+from .streams_pieces import StreamArrivals, StreamChunk
+from .sync_following import SyncFollowing
 from .tokens import BlockingLink
 
 
-class SyncStreamReading:
+class SyncStreamReading(SyncFollowing[StreamStart, None]):
     """A stream's content from a position on; an iterator that outlives cut links and restarted nodes.
 
     ``position`` is where the next chunk begins: keep it, and another one can go on from there.  One that is dropped
     stops reading.
     """
 
+    _PHASE = "stream"
+
     def __init__(self, link: BlockingLink, path: str, from_: Where, *, follow: bool) -> None:
+        super().__init__(link)
         self.path = path
         self.position: Where = from_
-        self._link = link
         self._follow = follow
         self._arrivals = StreamArrivals(from_)
-        self._reader: BlockingReader | None = None
-        self._connection: BlockingConnection | None = None
-        self._closed = False
 
     @property
     def lines(self) -> bool:
@@ -45,16 +42,8 @@ class SyncStreamReading:
 
         Raises NotFound, Gone(oldest), UsageError, PermissionDenied, LimitExceeded.
         """
-        return self._link.again(self._open_if_needed)
-
-    def __enter__(self) -> Self:
-        self.open()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
+        start = self._open()
+        return None if start is None else start.info
 
     def __iter__(self) -> Iterator[StreamChunk]:
         return self
@@ -72,7 +61,7 @@ class SyncStreamReading:
             if arrivals.ended or self._closed:
                 self._drop_reader()
                 return None
-            self._link.again(lambda: self._read_once(timeout_s))
+            self._read(timeout_s)
         self.position = chunk.end
         return chunk
 
@@ -83,46 +72,24 @@ class SyncStreamReading:
 
     def close(self) -> None:
         """Stop reading.  Idempotent."""
-        self._closed = True
         self._arrivals.clear()
-        self._drop_reader()
+        super().close()
 
     def __del__(self) -> None:
         """A loop that was left by ``break`` must not stay a reader until the link is closed."""
         with suppress(HoldfastError, OSError):
             self._drop_reader()
 
-    def _read_once(self, timeout_s: float | None) -> None:
-        self._open_if_needed()
-        reader = self._reader
-        if reader is None:
-            raise ClosedError("this end stopped reading")
-        try:
-            item = reader.read(timeout_s, READ_BYTES)
-            if item is None:
-                raise DeadlineExceeded(phase="stream", after_s=timeout_s or 0.0, safe_to_retry=True)
-            self._arrivals.receive(item)
-        except DisconnectedError:
-            self._drop_reader()
-            raise
-
-    def _open_if_needed(self) -> StreamInfo | None:
-        connection = self._link.connection()
-        if connection is not self._connection:
-            self._drop_reader()  # what it holds still comes again
-        if self._reader is not None or self._closed:
-            return None
+    def _ask(self, connection: BlockingConnection, stream: int) -> StreamStart:
         arrivals = self._arrivals
-        reader = connection.open_reader(window_bytes=LIMITS.viewer_window_bytes)
-        place = self.path, reader.stream_id, arrivals.position
-        start = invoke_blocking(connection, StreamsApi.read, *place, self._follow, arrivals.id)
-        if not arrivals.id:
-            self.position = start.position
-        reader.start(arrivals.opened(start))
-        self._reader, self._connection = reader, connection
-        return start.info
+        return invoke_blocking(
+            connection, StreamsApi.read, self.path, stream, arrivals.position, self._follow, arrivals.id
+        )
 
-    def _drop_reader(self) -> None:
-        if self._reader is not None:
-            self._reader.close()
-            self._reader = None
+    def _begun(self, start: StreamStart) -> int:
+        if not self._arrivals.id:
+            self.position = start.position
+        return self._arrivals.opened(start)
+
+    def _take(self, item: Item) -> None:
+        self._arrivals.receive(item)
