@@ -48,6 +48,7 @@ if TYPE_CHECKING:
         SyncDue,
     )
     from .group import Group, GroupMessage, GroupStatus
+    from .keys import key_text, new_key, parse_key, read_key
     from .model import ChannelStatus, HistoryEntry, Message, Packet, PeerStatus, Unwrapped
     from .peer import SyncPeer
     from .persistence.base import ChannelData, HistoryUpdate, Persistence, StoredMessage, Write
@@ -77,6 +78,7 @@ _HOMES = {
         "SyncDue",
     ),
     "group": ("Group", "GroupMessage", "GroupStatus"),
+    "keys": ("key_text", "new_key", "parse_key", "read_key"),
     "model": ("ChannelStatus", "HistoryEntry", "Message", "Packet", "PeerStatus", "Unwrapped"),
     "peer": ("SyncPeer",),
     "persistence.base": ("ChannelData", "HistoryUpdate", "Persistence", "StoredMessage", "Write"),
@@ -133,6 +135,10 @@ __all__ = [
     "Udp",
     "Unwrapped",
     "Write",
+    "key_text",
+    "new_key",
+    "parse_key",
+    "read_key",
 ]
 
 
