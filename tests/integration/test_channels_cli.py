@@ -123,8 +123,22 @@ def test_a_question_nobody_answers(chat: NodeBox) -> None:
     assert channel(chat, "ask", "--policy", "deny", "--expires", "10ms", "p/chat", "now?", code=1) == ""
     by_default = ("--policy", "default", "--expires", "10ms", "--default", "blue")
     assert channel(chat, "ask", *by_default, "p/chat", "colour?") == "blue\n"
-    done = chat.run("channel", "ask", "--policy", "deny", "p/chat", "never?", code=125)
-    assert b"expires_s" in done.stderr
+    senseless: list[tuple[str, ...]] = [
+        ("--policy", "deny"),
+        ("--expires", "1m"),
+        ("--default", "blue"),
+        ("--policy", "default", "--expires", "1m"),
+    ]
+    for options in senseless:  # none of them waits for an answer that the options would not give
+        assert b"go with" in chat.run("channel", "ask", *options, "p/chat", "never?", code=125).stderr
+
+
+def test_words_may_be_any_bytes(chat: NodeBox) -> None:
+    channel(chat, "append", "p/chat", "\udcff")
+    channel(chat, "steer", "p/chat", "\udcfe")
+    assert chat.run("channel", "read", "-o", "raw", "p/chat").stdout == b"\xff\xfe"
+    assert b"not UTF-8" in chat.run("channel", "fail", "p/chat", "\udcff", code=125).stderr
+    assert b"rate: nan" in chat.run("channel", "create", "p/fast", "--rate", "nan", code=125).stderr
 
 
 def test_tail_follows_until_the_channel_is_closed(chat: NodeBox) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import click
@@ -9,7 +10,7 @@ import click
 from ..errors import UsageError
 from ..quantities import parse_size
 from . import channel_entries, channel_words
-from .channel_common import CHANNEL, as_dict, opened, resolve
+from .channel_common import CHANNEL, CHANNELS, ProcessName, as_dict, opened, resolve
 from .common import Whole, age_text, format_option, print_json, print_json_lines, print_table, reach_node
 
 if TYPE_CHECKING:
@@ -59,6 +60,8 @@ def create(
     form: str,
 ) -> None:
     """Make channels of a process, which need not be a job of this node."""
+    if not math.isfinite(rate):
+        raise UsageError(f"rate: {rate} is not a number of entries a second", field="rate")
     with reach_node() as node:
         for text in channels:
             process, slash, name = resolve(node, text, existing=False).partition("/") if "/" in text else (text, "", "")
@@ -83,7 +86,7 @@ def create(
 
 
 @channel.command()
-@click.argument("process", default="")
+@click.argument("process", default="", type=ProcessName())
 @format_option("table", "json", "jsonl", "name")
 def ls(process: str, form: str) -> None:
     """List channels, of one process or all."""
@@ -123,7 +126,7 @@ def info(channel: str, form: str) -> None:
 
 
 @channel.command()
-@click.argument("channels", metavar="CHANNEL...", nargs=-1, required=True)
+@CHANNELS
 @click.option("--reason", default="", help="What subscribers are told.")
 def rm(channels: tuple[str, ...], reason: str) -> None:
     """Remove channels with all their entries."""

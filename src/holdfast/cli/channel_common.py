@@ -9,17 +9,65 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..errors import ChannelNotFound, NotFound, PermissionDenied, UsageError
+from ..errors import ChannelNotFound, HoldfastError, NotFound, PermissionDenied, UsageError
 from .common import Whole, reach_node
 
 if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
+    from ..channels.model import ChannelInfo
     from ..client.sync import SyncNode
     from ..client.sync_channels import SyncChannel
 
 RECONNECT_S = 60.0
 """How long who appends or follows waits for a node that restarts."""
 
-CHANNEL = click.argument("channel", metavar="CHANNEL")
+
+class ChannelName(click.ParamType[str]):
+    """A channel; completes to those the node knows, and within a job to its own ones by their names alone."""
+
+    name = "channel"
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        """Candidates from the running node; none if none runs."""
+        from click.shell_completion import CompletionItem
+
+        known, own = _known(), os.environ.get("HOLDFAST_JOB", "")
+        found = {f"{process}/{info.name}": f"{info.state} {info.entries} entries" for process, info in known}
+        found |= {info.name: "of this job" for _, info in known if info.process == own}
+        return [CompletionItem(name, help=about) for name, about in found.items() if name.startswith(incomplete)]
+
+
+class ProcessName(click.ParamType[str]):
+    """A process that has channels; completes to those the node knows."""
+
+    name = "process"
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        """Candidates from the running node; none if none runs."""
+        from click.shell_completion import CompletionItem
+
+        found = dict.fromkeys(process for process, _ in _known())
+        return [CompletionItem(name) for name in found if name.startswith(incomplete)]
+
+
+def _known() -> list[tuple[str, ChannelInfo]]:
+    """All channels, and how a user calls their processes: a job by its name if it has one."""
+    try:
+        with reach_node(autostart=False) as node:
+            infos = node.channels.list()
+            try:
+                names = {job.id: job.name for job in node.jobs.list()}
+            except PermissionDenied:
+                names = {}
+    except HoldfastError:
+        return []
+    return [(names.get(info.process) or info.process, info) for info in infos]
+
+
+CHANNEL_NAME = ChannelName()
+CHANNEL = click.argument("channel", metavar="CHANNEL", type=CHANNEL_NAME)
+CHANNELS = click.argument("channels", metavar="CHANNEL...", nargs=-1, required=True, type=CHANNEL_NAME)
 AFTER = Whole("the index of an entry, or 0 for before the first")
 INDEX = Whole("the index of an entry", 1)
 SEQUENCE = Whole("a sequence, or 0 for none")

@@ -10,7 +10,7 @@ import click
 from ..channels.packing import TYPES
 from ..errors import EXIT_LINK_LOST, DisconnectedError, Unavailable, UsageError
 from .channel_common import AFTER, CHANNEL, RECONNECT_S, SEQUENCE, opened
-from .common import DURATION, Whole, format_option
+from .common import DURATION, Whole, format_option, payload_of
 from .entries import EntryPrinter, lines_of, print_appended, print_batch, source_of
 from .screen import leave_with_reader, say
 
@@ -65,7 +65,7 @@ def append(
         if lines and source is not None:
             _append_lines(found, source, form)
             return
-        payload = " ".join(text).encode() if source is None else source.read()
+        payload = payload_of(text) if source is None else source.read()
         print_appended(
             form,
             found.append(

@@ -6,8 +6,9 @@ from typing import Any
 
 import click
 
+from ..errors import UsageError
 from .channel_common import CHANNEL, INDEX, RECONNECT_S, opened
-from .common import DURATION, format_option
+from .common import DURATION, format_option, payload_of
 from .entries import print_appended
 
 _TEXT = click.argument("text", nargs=-1)
@@ -24,7 +25,7 @@ EXIT_DENIED_INPUT = 1
 def end(channel: str, text: tuple[str, ...], form: str) -> None:
     """Tell that your part is complete."""
     with opened(channel, reconnect_s=RECONNECT_S) as found:
-        print_appended(form, found.end(" ".join(text)))
+        print_appended(form, found.end(payload_of(text)))
 
 
 @click.command()
@@ -44,7 +45,7 @@ def fail(channel: str, text: tuple[str, ...], form: str) -> None:
 def cancel(channel: str, text: tuple[str, ...], form: str) -> None:
     """Ask the other side to stop; it sees that also if it is not ready yet."""
     with opened(channel, reconnect_s=RECONNECT_S) as found:
-        print_appended(form, found.cancel(" ".join(text)))
+        print_appended(form, found.cancel(payload_of(text)))
 
 
 @click.command()
@@ -54,7 +55,7 @@ def cancel(channel: str, text: tuple[str, ...], form: str) -> None:
 def steer(channel: str, text: tuple[str, ...], form: str) -> None:
     """Give the other side a new direction."""
     with opened(channel, reconnect_s=RECONNECT_S) as found:
-        print_appended(form, found.steer(" ".join(text)))
+        print_appended(form, found.steer(payload_of(text)))
 
 
 @click.command()
@@ -64,7 +65,7 @@ def steer(channel: str, text: tuple[str, ...], form: str) -> None:
 def pause(channel: str, text: tuple[str, ...], form: str) -> None:
     """Ask the other side to wait."""
     with opened(channel, reconnect_s=RECONNECT_S) as found:
-        print_appended(form, found.pause(" ".join(text)))
+        print_appended(form, found.pause(payload_of(text)))
 
 
 @click.command()
@@ -74,7 +75,7 @@ def pause(channel: str, text: tuple[str, ...], form: str) -> None:
 def resume(channel: str, text: tuple[str, ...], form: str) -> None:
     """Ask the other side to go on."""
     with opened(channel, reconnect_s=RECONNECT_S) as found:
-        print_appended(form, found.resume(" ".join(text)))
+        print_appended(form, found.resume(payload_of(text)))
 
 
 @click.command()
@@ -94,8 +95,14 @@ def ask(channel: str, text: tuple[str, ...], policy: Any, expires: float, defaul
 
     Exits with 1 if it was denied because nobody answered in time.
     """
+    if (default is None) == (policy == "default"):
+        raise UsageError("default: --default has to go with --policy default, and that with it", field="default")
+    if bool(expires) == (policy == "wait"):
+        raise UsageError(
+            "expires: --expires has to go with --policy deny or default, and they with it", field="expires"
+        )
     with opened(channel, reconnect_s=RECONNECT_S) as found:
-        answer = found.ask(" ".join(text), policy=policy, expires_s=expires, default=default)
+        answer = found.ask(payload_of(text), policy=policy, expires_s=expires, default=default)
     if answer.control.get("outcome") == "denied":
         return EXIT_DENIED_INPUT
     click.echo(answer.payload)
@@ -110,7 +117,7 @@ def ask(channel: str, text: tuple[str, ...], policy: Any, expires: float, defaul
 def answer(channel: str, index: int, text: tuple[str, ...], form: str) -> None:
     """Answer the question at INDEX; once, by whoever is first."""
     with opened(channel, reconnect_s=RECONNECT_S) as found:
-        print_appended(form, found.answer(index, " ".join(text)))
+        print_appended(form, found.answer(index, payload_of(text)))
 
 
 COMMANDS = (end, fail, cancel, steer, pause, resume, ask, answer)

@@ -20,4 +20,7 @@ def completion(shell: str) -> None:
 
     made = get_completion_class(shell)
     assert made is not None
-    click.echo(made(cli, {}, "holdfast", "_HOLDFAST_COMPLETE").source())
+    source = made(cli, {}, "holdfast", "_HOLDFAST_COMPLETE").source()
+    if shell == "fish":  # only the first comma separates; values and what is said of them have commas too
+        source = source.replace('string split ","', 'string split --max 1 ","')
+    click.echo(source)

@@ -7,13 +7,49 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..errors import UsageError
+from ..errors import HoldfastError, UsageError
+from .channel_common import CHANNEL_NAME, resolve
 from .common import DURATION, JOB, age_text, format_option, print_json, print_json_lines, print_table, reach_node
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from click.shell_completion import CompletionItem
 
-    from ..security.model import TokenInfo
+    from ..client.sync import SyncNode
+    from ..security.identity import Role
+    from ..security.model import MintedToken, TokenInfo
+
+
+class _TokenId(click.ParamType[str]):
+    """The id of a token; completes to those that are good."""
+
+    name = "id"
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        """Candidates from the running node; none if none runs."""
+        from click.shell_completion import CompletionItem
+
+        try:
+            with reach_node(autostart=False) as node:
+                good = [info for info in node.tokens.list() if not info.revoked_at and info.expires_at > time.time()]
+        except HoldfastError:
+            return []
+        return [CompletionItem(info.id, help=info.subject) for info in good if info.id.startswith(incomplete)]
+
+
+class _Scopes(click.ParamType[str]):
+    """Scopes, with commas or spaces between them; the last one is completed."""
+
+    name = "scope"
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        """The scopes there are."""
+        from click.shell_completion import CompletionItem
+
+        from ..security.identity import SCOPES
+
+        before, comma, last = incomplete.rpartition(",")
+        return [CompletionItem(before + comma + scope) for scope in SCOPES if scope.startswith(last)]
+
 
 _HEAD = ("ID", "SUBJECT", "SCOPES", "ONLY", "ROLE", "AGE", "STATE")
 
@@ -32,10 +68,16 @@ def token() -> None:
 @token.command()
 @click.option("--sub", "subject", metavar="NAME", required=True, help="Who will show it.")
 @click.option(
-    "--scope", "scopes", metavar="SCOPE", multiple=True, required=True, help="What it allows; several, or repeated."
+    "--scope",
+    "scopes",
+    metavar="SCOPE",
+    type=_Scopes(),
+    multiple=True,
+    required=True,
+    help="What it allows; several, or repeated.",
 )
 @click.option("--job", default="", type=JOB, help="Only this job, and its channels.")
-@click.option("--channel", default="", metavar="[PROCESS/]NAME", help="Only this channel.")
+@click.option("--channel", default="", type=CHANNEL_NAME, metavar="[PROCESS/]NAME", help="Only this channel.")
 @click.option(
     "--role", type=click.Choice(["submitter", "executor", "reader"]), help="Side of a channel; a reader writes nothing."
 )
@@ -47,9 +89,8 @@ def mint(subject: str, scopes: tuple[str, ...], job: str, channel: str, role: An
     It is printed once and kept nowhere: let a file take it that only you can read, as with
     `(umask 077; holdfast token mint --sub ann --scope jobs:read > ann.token)`.
     """
-    words = " ".join(scopes).replace(",", " ").split()
     with reach_node() as node:
-        minted = node.tokens.mint(subject, words, ttl_s=ttl, job=job, channel=channel, role=role or "")
+        minted = _mint(node, subject, scopes, ttl=ttl, job=job, channel=channel, role=role)
     if form == "json":
         print_json({"token": minted.token, **_as_dict(minted.info)})
     else:
@@ -57,11 +98,13 @@ def mint(subject: str, scopes: tuple[str, ...], job: str, channel: str, role: An
 
 
 @token.command()
-@click.argument("token_id", metavar="[ID]", default="")
+@click.argument("token_id", metavar="[ID]", default="", type=_TokenId())
 @click.option("--sub", "subject", metavar="NAME", help="Who will be logged in.")
-@click.option("--scope", "scopes", metavar="SCOPE", multiple=True, help="What it allows; several, or repeated.")
+@click.option(
+    "--scope", "scopes", metavar="SCOPE", type=_Scopes(), multiple=True, help="What it allows; several, or repeated."
+)
 @click.option("--job", default="", type=JOB, help="Only this job, and its channels.")
-@click.option("--channel", default="", metavar="[PROCESS/]NAME", help="Only this channel.")
+@click.option("--channel", default="", type=CHANNEL_NAME, metavar="[PROCESS/]NAME", help="Only this channel.")
 @click.option("--role", type=click.Choice(["submitter", "executor", "reader"]), help="Side of a channel.")
 @click.option("--ttl", type=DURATION, default="12h", show_default=True, help="How long the login is good at most.")
 @click.option("--to", default="", metavar="/PAGE", help="The page of --http-root the browser goes on to.")
@@ -80,7 +123,7 @@ def link(token_id: str, to: str, base: str, form: str, **wanted: Any) -> None:
         raise UsageError("token link: give the ID of a token, or --sub and --scope for a new one", field="token_id")
     with reach_node() as node:
         if not token_id:
-            token_id = _mint_for_browser(node.tokens.mint, **wanted)
+            token_id = _mint(node, **wanted).info.id  # nobody will ever see the token itself
         made = node.tokens.link(token_id, to)
     url = base.rstrip("/") + made.path if base else made.url
     if form == "json":
@@ -89,13 +132,21 @@ def link(token_id: str, to: str, base: str, form: str, **wanted: Any) -> None:
         click.echo(url)
 
 
-def _mint_for_browser(
-    mint: Callable[..., Any], subject: str | None, scopes: tuple[str, ...], ttl: float, role: Any, **bounds: str
-) -> str:
-    """The id of a token that nobody will ever see."""
+def _mint(
+    node: SyncNode,
+    subject: str | None,
+    scopes: tuple[str, ...],
+    *,
+    ttl: float,
+    job: str,
+    channel: str,
+    role: Role | None,
+) -> MintedToken:
+    """A job's name in front of a channel's is the job, as under ``holdfast channel``."""
+    if "/" in channel:
+        channel = resolve(node, channel, existing=True)
     words = " ".join(scopes).replace(",", " ").split()
-    info: TokenInfo = mint(subject or "", words, ttl_s=ttl, role=role or "", **bounds).info
-    return info.id
+    return node.tokens.mint(subject or "", words, ttl_s=ttl, job=job, channel=channel, role=role or "")
 
 
 @token.command("ls")
@@ -116,7 +167,7 @@ def list_tokens(form: str) -> None:
 
 
 @token.command()
-@click.argument("token_ids", metavar="ID...", nargs=-1, required=True)
+@click.argument("token_ids", metavar="ID...", nargs=-1, required=True, type=_TokenId())
 def revoke(token_ids: tuple[str, ...]) -> None:
     """Make tokens worthless, at once.
 
