@@ -12,6 +12,7 @@ from ...errors import ClosedError, StorageError
 from ...limits import LIMITS, Limits
 from ..blobs import Blobs
 from ..bus import LocalBus
+from ..faces import Faces
 from ..histogram import Histogram
 from ..logs import Logs
 from ..values import Values
@@ -23,7 +24,7 @@ from .writer import Writer
 Result = TypeVar("Result")
 
 
-class SqliteEngine:
+class SqliteEngine(Faces):
     """Logs, keys and blobs in one directory, in one SQLite database.
 
     What the ack levels mean here, each tested by cutting the power under it:
@@ -46,42 +47,11 @@ class SqliteEngine:
         self, directory: str | os.PathLike[str], *, max_bytes: int | None = None, limits: Limits = LIMITS
     ) -> None:
         """``max_bytes`` bounds the database file; beyond it appends fail as on a full disk."""
+        super().__init__()
         self._directory = os.fspath(directory)
         self._max_bytes = max_bytes
         self._limits = limits
         self._store: SqliteStore | None = None
-        self._log: Logs | None = None
-        self._kv: Values | None = None
-        self._blobs: Blobs | None = None
-        self._bus: LocalBus | None = None
-
-    @property
-    def log(self) -> Logs:
-        """The logs; ClosedError before :meth:`start` and after :meth:`stop`."""
-        if self._log is None:
-            raise ClosedError("the engine is not running")
-        return self._log
-
-    @property
-    def kv(self) -> Values:
-        """The keys; ClosedError before :meth:`start` and after :meth:`stop`."""
-        if self._kv is None:
-            raise ClosedError("the engine is not running")
-        return self._kv
-
-    @property
-    def blobs(self) -> Blobs:
-        """The blobs; ClosedError before :meth:`start` and after :meth:`stop`."""
-        if self._blobs is None:
-            raise ClosedError("the engine is not running")
-        return self._blobs
-
-    @property
-    def bus(self) -> LocalBus:
-        """The bus, which is in this process; ClosedError before :meth:`start` and after :meth:`stop`."""
-        if self._bus is None:
-            raise ClosedError("the engine is not running")
-        return self._bus
 
     @property
     def commit_s(self) -> Histogram:
@@ -104,26 +74,17 @@ class SqliteEngine:
         store.submit = store.writer.submit
         opened = await store.writer.start()
         store.reader.start()
-        store.logs = self._log = Logs(store, opened.states, limits=self._limits)
-        self._kv = Values(store, opened.revision)
-        self._blobs = Blobs(store, limits=self._limits)
-        self._bus = LocalBus(limits=self._limits)
+        store.logs = Logs(store, opened.states, limits=self._limits)
+        values, blobs = Values(store, opened.revision), Blobs(store, limits=self._limits)
+        self._show(store.logs, values, blobs, LocalBus(limits=self._limits))
         self._store = store
 
     async def stop(self) -> None:
         """Make all durable and let go; idempotent.  Waiting appends finish first."""
         store, self._store = self._store, None
-        if store is None or self._log is None or self._kv is None:
+        if store is None:
             return
-        if self._bus is not None:
-            self._bus.stop()
-            self._bus = None
-        if self._blobs is not None:
-            self._blobs.stop()
-            self._blobs = None
-        self._log.stop()
-        self._kv.stop()
-        self._log = self._kv = None
+        self._hide()
         store.reader.stop()
         await store.writer.stop()
 
