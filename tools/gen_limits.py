@@ -86,7 +86,7 @@ def _relations() -> list[str]:
 def _value(doc: LimitDoc) -> str:
     if "bytes" in doc.name.split("_"):
         return _size(int(doc.default))
-    if doc.name.endswith("_s"):
+    if "s" in doc.name.split("_") and "per" not in doc.name.split("_"):
         return _duration(doc.default)
     return f"{doc.default:,g}" if isinstance(doc.default, float) else f"{doc.default:,}"
 
@@ -102,6 +102,8 @@ def _duration(seconds: float) -> str:
     if seconds >= limits.DAY_S and seconds % limits.DAY_S == 0:
         days = seconds / limits.DAY_S
         return f"{days:g} days" if days > 1 else "1 day"
+    if seconds >= 7200 and seconds % 3600 == 0:
+        return f"{seconds / 3600:g} h"
     return f"{seconds:g} s"
 
 

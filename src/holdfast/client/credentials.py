@@ -112,8 +112,11 @@ def read_token_file(path: str) -> str:
             mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
             if mode & 0o077:
                 raise UsageError(f"token_file: others may read {path} (mode {mode:04o}); chmod 600 it", "token_file")
-            return file.read().strip()
+            token = file.read().strip()
     except UnicodeDecodeError:
         raise UsageError(f"token_file: {path} does not hold a token", "token_file") from None
     except OSError as error:
         raise UsageError(f"token_file: cannot read {path}: {error.strerror}", "token_file") from error
+    if not token:
+        raise UsageError(f"token_file: {path} is empty", "token_file")
+    return token

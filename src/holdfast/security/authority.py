@@ -183,7 +183,7 @@ class Authority:
             raise UsageError(f"role: {spec.role!r} is not submitter, executor or reader", field="role")
         if not (1 <= spec.ttl_s <= self._limits.token_ttl_s_max and math.isfinite(spec.ttl_s)):
             limit_s = self._limits.token_ttl_s_max
-            raise UsageError(f"ttl_s: {spec.ttl_s:g} is not between 1 and token_ttl_s_max = {limit_s:g}", field="ttl_s")
+            raise UsageError(f"ttl_s: {spec.ttl_s} is not between 1 and token_ttl_s_max = {limit_s:.0f}", field="ttl_s")
         job = self._resolve_job(spec.job) if spec.job else ""
         return Identity(
             spec.subject,

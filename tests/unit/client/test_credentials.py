@@ -106,6 +106,9 @@ def test_a_file_that_holds_no_token_or_is_not_there(tmp_path: Path) -> None:
         read_token_file(str(file))
     with pytest.raises(UsageError, match="cannot read"):
         read_token_file(str(tmp_path / "none"))
+    file.write_bytes(b"\n")
+    with pytest.raises(UsageError, match="is empty"):
+        read_token_file(str(file))
 
 
 def test_whom_to_trust() -> None:
