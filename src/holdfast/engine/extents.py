@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import accumulate, repeat
 from operator import attrgetter
 
@@ -194,6 +194,11 @@ class TailCache:
             out += more
             break
         return out
+
+    def above(self, position: int) -> Iterator[Extent]:
+        """The extents that end above ``position``, in order."""
+        index = bisect_right(self._extents, position, lo=self._first, key=_END)
+        return map(self._at, range(index, len(self._extents)))
 
     def fork(self, end: int) -> TailCache | None:
         """A cache of the same extents up to ``end``; None if that is inside of one that cannot be cut."""

@@ -24,6 +24,10 @@ class Producers:
         """The last append assigned to this producer."""
         return self._unstored.get(name) or self._stored.get(name)
 
+    def stored(self) -> dict[str, Producer]:
+        """The last stored append of each, by the producer's id; a copy."""
+        return self._stored.copy()
+
     def assign(self, producer: Producer) -> None:
         """Its append has its place."""
         self._unstored[producer.id] = producer

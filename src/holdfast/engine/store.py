@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 from .base import LogMode, Piece
@@ -10,7 +10,10 @@ from .state import Append, Control, LogState
 
 
 class Store(Protocol):
-    """Where :class:`Logs` keeps things; each ``…ing`` method gives what the store's side has to run."""
+    """Where :class:`Logs` keeps things; each ``…ing`` method gives what the store's side has to run.
+
+    What that gives may be awaited, where the store's side is on the event loop too.
+    """
 
     def submit(self, operation: Append | Control) -> None:
         """Queue it.  Its fate comes back through ``Logs.stored`` or ``Logs.failed``, in order."""
@@ -20,11 +23,13 @@ class Store(Protocol):
         """Make the log; gives its id."""
         ...
 
-    def forking(self, source: LogState, name: str, position: int, meta: bytes) -> Callable[[], LogState]:
+    def forking(
+        self, source: LogState, name: str, position: int, meta: bytes
+    ) -> Callable[[], LogState | Awaitable[LogState]]:
         """Make a log of what ``source`` holds below ``position``; gives its state."""
         ...
 
-    def trimming(self, state: LogState, position: int) -> Callable[[], int]:
+    def trimming(self, state: LogState, position: int) -> Callable[[], int | Awaitable[int]]:
         """Forget all below ``position``; gives how many payload bytes that was."""
         ...
 

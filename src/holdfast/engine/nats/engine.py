@@ -1,0 +1,213 @@
+"""The distributed engine's outside."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+
+from ...errors import ClosedError, StorageError
+from ...limits import LIMITS, Limits
+from ..base import BlobStore, Bus
+from ..logs import Logs
+from ..state import Control, Operation
+from ..values import Values
+from .chain import Message
+from .connection import Link, connect
+from .finding import Finder
+from .journal import Journal
+from .keys import Keys
+from .lane import Lane, taken_over
+from .lease import Lease
+from .options import NatsOptions, check_options
+from .reclaiming import Reclaimer
+from .recovery import Recovery, states_of
+from .room import Room
+from .store import NatsStore
+from .streams import Direct, ensure_stream, scan, state_of
+from .wire import Identity, encode_identity
+
+_STOP_S = 10.0
+"""For what waits to be stored when the engine is stopped, if the servers do not answer."""
+
+
+class NatsEngine:
+    """Logs, keys, blobs and the bus on the NATS servers of one deployment, which has one node at a time.
+
+    What the ack levels mean here:
+
+    * ``disk`` and ``os``: JetStream acknowledged it.  With one replica it outlives the death of this node and of the
+      server's process; after a power cut of the server's machine it is there as far as the server's ``sync_interval``
+      says.  With three, it outlives the loss of any one machine.
+    * ``memory``: it is on its way, and readers of this node see it.
+
+    While the servers are away appends wait, and reading what is not in memory fails with StorageError.  Nothing is
+    said to have failed before it is known.
+    """
+
+    def __init__(self, options: NatsOptions | str, *, max_bytes: int | None = None, limits: Limits = LIMITS) -> None:
+        """``max_bytes`` bounds the streams of logs and keys; beyond it appends fail as on a full disk."""
+        self._options = NatsOptions(url=options) if isinstance(options, str) else options
+        check_options(self._options)
+        self._max_bytes = max_bytes
+        self._limits = limits
+        self._stack: AsyncExitStack | None = None
+        self._running: _Parts | None = None
+
+    @property
+    def log(self) -> Logs:
+        """The logs; ClosedError before :meth:`start` and after :meth:`stop`."""
+        return self._parts.logs
+
+    @property
+    def kv(self) -> Values:
+        """The keys; ClosedError before :meth:`start` and after :meth:`stop`."""
+        return self._parts.values
+
+    @property
+    def blobs(self) -> BlobStore:
+        """The blobs; ClosedError before :meth:`start` and after :meth:`stop`."""
+        raise NotImplementedError
+
+    @property
+    def bus(self) -> Bus:
+        """The bus; ClosedError before :meth:`start` and after :meth:`stop`."""
+        raise NotImplementedError
+
+    @property
+    def _parts(self) -> _Parts:
+        if self._running is None:
+            raise ClosedError("the engine is not running")
+        return self._running
+
+    async def start(self) -> None:
+        """Connect, take the deployment over, read what there is.
+
+        BusyError(holder) if another node has it; StorageError if the servers cannot be reached or used, and for what
+        they hold that is not ours; CorruptionError if it is damaged.
+        """
+        async with AsyncExitStack() as stack:
+            link = await connect(self._options, limits=self._limits)
+            stack.push_async_callback(link.close)
+            parts = _Parts(link, Room(self._max_bytes), self._limits)
+            await parts.open(stack)
+            self._running = parts
+            self._stack = stack.pop_all()
+
+    async def stop(self) -> None:
+        """Have all stored and let go; idempotent.  Waiting appends finish first, if the servers answer."""
+        parts, self._running = self._running, None
+        stack, self._stack = self._stack, None
+        if parts is None or stack is None:
+            return
+        parts.logs.stop()
+        parts.values.stop()
+        async with stack:
+            await parts.close()
+
+    async def probe(self) -> None:
+        """Prove that it can be written right now, by a small message; StorageError if not."""
+        await self._parts.probe()
+
+
+class _Parts:
+    """What an engine that runs is made of."""
+
+    logs: Logs
+    values: Values
+
+    def __init__(self, link: Link, room: Room, limits: Limits) -> None:
+        self.link = link
+        self.lease = Lease(link)
+        self._room = room
+        self._limits = limits
+        self._log_lane = Lane(link, link.stream("logs"))
+        self._key_lane = Lane(link, link.stream("keys"))
+        subject = link.subject("log")
+        self._direct = Direct(link, link.stream("logs"))
+        finder = Finder(self._direct, link.stream("logs"), subject, limits.nats_read_cache_bytes)
+        self._finder = finder
+        self._reclaimer = Reclaimer(link, self._log_lane, finder, room)
+        self._journal = Journal(self._log_lane, room, self._reclaimer, subject, link.max_payload, limits)
+        self._keys = Keys(link, self._key_lane, room, self._keys_stored)
+
+    def _keys_stored(self, operations: Sequence[Operation]) -> None:
+        self.logs.stored(operations)
+
+    async def open(self, stack: AsyncExitStack) -> None:
+        """Take the deployment, read it, begin to write."""
+        link = self.link
+        own_logs, own_keys = link.subject("own", "logs"), link.subject("own", "keys")
+        logs = await ensure_stream(link, "logs", subjects=[link.subject("log", "*"), own_logs], allow_rollup_hdrs=True)
+        keys_subjects = [link.subject("key", "*"), link.subject("part", "*", "*"), own_keys]
+        keys = await ensure_stream(link, "keys", subjects=keys_subjects, allow_rollup_hdrs=True, max_msgs_per_subject=1)
+        self._room.measure(link.stream("logs"), logs.size)
+        self._room.measure(link.stream("keys"), keys.size)
+        log_last = await self.lease.acquire(link.stream("logs"))
+        key_last = await self._claim_keys(own_keys)
+        self.lease.on_lost = self._lost
+        await self._direct.open()
+        await self._load(own_logs)
+        stack.push_async_callback(self._keys.stop)
+        stack.push_async_callback(self._reclaimer.stop)
+        await self._log_lane.start(self._journal, settled=log_last, epoch=self.lease.epoch)
+        await self._key_lane.start(self._keys, settled=key_last, epoch=self.lease.epoch)
+        self._log_lane.discard = self._reclaimer.discard
+        self._reclaimer.start(self._journal.shelves)
+        self._reclaimer.mark(shelf for shelf in self._journal.shelves.values() if shelf.stored.gone)
+
+    async def _claim_keys(self, subject: str) -> int:
+        stream = self.link.stream("keys")
+        while True:
+            last = (await state_of(self.link, stream)).last
+            sequence = await self.lease.claim(stream, subject, last, Identity(self.lease.epoch, 0))
+            if sequence is not None:
+                return sequence
+
+    async def _load(self, own_logs: str) -> None:
+        link = self.link
+        found = await scan(
+            link, link.stream("logs"), [link.subject("log", "*"), own_logs], newest_only=True, headers_only=True
+        )
+        if not found or max(message.sequence for message in found) < self.lease.epoch:
+            raise StorageError(f"NATS at {link.url}: a server lags behind; try again")
+        logs = [message for message in found if message.subject != own_logs]
+        shelves = await Recovery(self._finder, link.stream("logs")).shelves(logs)
+        self._journal.shelves = {shelf.id: shelf for shelf in shelves}
+        subjects = [link.subject("key", "*"), link.subject("part", "*", "*")]
+        self._keys.load(await scan(link, link.stream("keys"), subjects, newest_only=False, headers_only=False))
+        store = NatsStore(self._log_lane, self._journal, self._finder, self._reclaimer)
+        self._journal.logs = self.logs = Logs(store, states_of(shelves), limits=self._limits)
+        self.values = Values(self._keys, self._keys.revision)
+
+    def _lost(self) -> None:
+        error = taken_over(self.link.url, self.link.prefix)
+        self._log_lane.break_off(error)
+        self._key_lane.break_off(error)
+
+    async def probe(self) -> None:
+        """See :meth:`NatsEngine.probe`."""
+        self.link.check()
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._log_lane.submit(Control(None, self._touch, lambda _: None, future))
+        try:
+            await asyncio.wait_for(future, self._limits.nats_request_s)
+        except TimeoutError:
+            raise self._log_lane.refusal(f"no answer in {self._limits.nats_request_s:g} s (nats_request_s)") from None
+
+    def _touch(self) -> None:
+        """Say again who has the deployment."""
+        stamp = encode_identity(self._log_lane.next_identity)
+        message = Message(self.link.subject("own", "logs"), stamp, self.lease.card, rollup=True)
+        self._journal.emitted = self._log_lane.flight([message])
+
+    async def close(self) -> None:
+        """Have all stored, and give the deployment back."""
+        timeout_s = _STOP_S if self.link.connected else 0.0
+        await asyncio.gather(self._log_lane.stop(timeout_s), self._key_lane.stop(timeout_s))
+        if self._log_lane.broken is None and self.link.connected:
+            identity = self._log_lane.next_identity
+            try:
+                await self.lease.release(self.link.stream("logs"), self._log_lane.chain.settled, identity)
+            except StorageError:
+                return  # the next one finds us silent

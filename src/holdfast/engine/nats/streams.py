@@ -1,0 +1,246 @@
+"""What the engine asks JetStream besides publishing: streams made, messages read, looked for and removed."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any, NamedTuple
+
+from msgspec.json import encode
+from nats import errors
+from nats.aio.msg import Msg
+from nats.js import api
+from nats.js.errors import APIError, NotFoundError
+
+from ...errors import StorageError
+from ...ids import new_token
+from .connection import Link
+from .inbox import Sink
+
+_BATCH_END = "204"
+_NOTHING = "404"
+_STALLED = 64 << 20
+_ID_WINDOW_S = 1.0
+"""How long servers keep message ids in memory; of ours only that of the last one is ever asked for."""
+
+
+class Stored(NamedTuple):
+    """A message in a stream."""
+
+    sequence: int
+    subject: str
+    headers: dict[str, str]
+    data: bytes
+
+
+class State(NamedTuple):
+    """How much a stream holds."""
+
+    last: int
+    size: int
+    """In bytes, as the server counts."""
+    messages: int
+
+
+async def ensure_stream(link: Link, name: str, **config: Any) -> State:
+    """Make the stream if it is not there.  StorageError if that cannot be done, or what is there is another's."""
+    wanted = api.StreamConfig(
+        name=link.stream(name),
+        description=f"Holdfast {link.prefix}",
+        storage=api.StorageType.FILE,
+        discard=api.DiscardPolicy.NEW,
+        num_replicas=link.replicas,
+        allow_direct=True,
+        duplicate_window=_ID_WINDOW_S,
+        **config,
+    )
+    try:
+        try:
+            info = await link.js.stream_info(link.stream(name))
+            if sorted(info.config.subjects or ()) != sorted(wanted.subjects or ()):
+                raise StorageError(f"NATS at {link.url}: stream {wanted.name} is there, and is not Holdfast's")
+        except NotFoundError:
+            info = await link.js.add_stream(wanted)
+    except (errors.Error, OSError) as error:
+        raise failure(link, wanted.name or "", error) from error
+    return State(info.state.last_seq, info.state.bytes, info.state.messages)
+
+
+def failure(link: Link, stream: str, error: Exception) -> StorageError:
+    """``error`` of the client's, as ours."""
+    if not link.connected:
+        return link.away()
+    if isinstance(error, APIError):
+        return StorageError(f"NATS at {link.url}: stream {stream}: {error.description}")
+    if isinstance(error, errors.NoRespondersError):
+        return StorageError(f"NATS at {link.url}: JetStream does not answer; is it enabled on the server?")
+    if isinstance(error, errors.TimeoutError):
+        return StorageError(f"NATS at {link.url}: stream {stream}: no answer in time (nats_request_s)")
+    return StorageError(f"NATS at {link.url}: stream {stream}: {error}")
+
+
+async def state_of(link: Link, stream: str) -> State:
+    """How much it holds now, as its leader knows.  StorageError."""
+    try:
+        info = await link.js.stream_info(stream)
+    except (errors.Error, OSError) as error:
+        raise failure(link, stream, error) from error
+    return State(info.state.last_seq, info.state.bytes, info.state.messages)
+
+
+async def newest(link: Link, stream: str, subject: str) -> Stored | None:
+    """The last message of a subject, as the stream's leader knows; None if there is none.  StorageError."""
+    try:
+        found = await link.js.get_msg(stream, subject=subject)
+    except NotFoundError:
+        return None
+    except (errors.Error, OSError) as error:
+        raise failure(link, stream, error) from error
+    return Stored(found.seq or 0, found.subject or "", found.headers or {}, found.data or b"")
+
+
+async def purge(link: Link, stream: str, subject: str, *, below: int | None = None) -> None:
+    """Remove a subject's messages: those before the sequence ``below``, or all.  StorageError."""
+    try:
+        await link.js.purge_stream(stream, seq=below, subject=subject)
+    except (errors.Error, OSError) as error:
+        raise failure(link, stream, error) from error
+
+
+async def remove(link: Link, stream: str, sequence: int) -> None:
+    """Remove one message, if it is there.  StorageError."""
+    try:
+        await link.js.delete_msg(stream, sequence)
+    except APIError:  # it is not there
+        return
+    except (errors.Error, OSError) as error:
+        raise failure(link, stream, error) from error
+
+
+async def scan(link: Link, stream: str, subjects: list[str], *, newest_only: bool, headers_only: bool) -> list[Stored]:
+    """All messages of some subjects, or the newest of each, in order, as of now.  StorageError."""
+    return [
+        stored
+        async for part in _scan(link, stream, subjects, newest_only=newest_only, headers_only=headers_only)
+        for stored in part
+    ]
+
+
+async def _scan(
+    link: Link, stream: str, subjects: list[str], *, newest_only: bool, headers_only: bool
+) -> AsyncIterator[list[Stored]]:
+    inbox = f"_INBOX.{new_token()}"
+    arrived: asyncio.Queue[Msg] = asyncio.Queue()
+    subscription = await link.nc.subscribe(inbox, future=Sink(arrived.put_nowait))
+    config = api.ConsumerConfig(
+        deliver_subject=inbox,
+        deliver_policy=api.DeliverPolicy.LAST_PER_SUBJECT if newest_only else api.DeliverPolicy.ALL,
+        ack_policy=api.AckPolicy.NONE,
+        filter_subjects=subjects if len(subjects) > 1 else None,
+        filter_subject=subjects[0] if len(subjects) == 1 else None,
+        headers_only=headers_only,
+        mem_storage=True,
+        num_replicas=1,
+        inactive_threshold=60.0,
+    )
+    consumer = ""
+    try:
+        info = await link.js.add_consumer(stream, config)
+        consumer = info.name
+        left = (info.num_pending or 0) + info.delivered.consumer_seq if info.delivered else info.num_pending or 0
+        while left:
+            part = [await asyncio.wait_for(arrived.get(), link.limits.nats_request_s)]
+            while not arrived.empty():
+                part.append(arrived.get_nowait())
+            left = int(part[-1].reply.rsplit(".", 1)[1])
+            yield [_delivered(message) for message in part]
+    except (errors.Error, OSError) as error:
+        raise failure(link, stream, error) from error
+    finally:
+        if link.connected:
+            await subscription.unsubscribe()
+            if consumer:
+                await _end(link, stream, consumer)
+
+
+async def _end(link: Link, stream: str, consumer: str) -> None:
+    try:
+        await link.js.delete_consumer(stream, consumer)
+    except (errors.Error, OSError):
+        pass  # it goes by itself when it was idle for a while
+
+
+def _delivered(message: Msg) -> Stored:
+    """From the subject of its acknowledgement: ``$JS.ACK.<stream>.<consumer>.<n>.<stream sequence>.…``."""
+    return Stored(int(message.reply.split(".")[-4]), message.subject, message.headers or {}, message.data)
+
+
+class Direct:
+    """Reads a stream's messages of one subject, many with one question, from whichever server is nearest."""
+
+    def __init__(self, link: Link, stream: str) -> None:
+        """See :meth:`open`."""
+        self._link = link
+        self._stream = stream
+        self._subject = f"$JS.API.DIRECT.GET.{stream}"
+        self._inbox = f"_INBOX.{new_token()}"
+        self._numbers = 0
+        self._asked: dict[str, _Answer] = {}
+
+    async def open(self) -> None:
+        """Begin; before anything else."""
+        await self._link.nc.subscribe(f"{self._inbox}.*", future=Sink(self._receive))
+
+    def _receive(self, message: Msg) -> None:
+        answer = self._asked.get(message.subject)
+        if answer is not None:
+            answer.receive(message)
+
+    async def read(self, subject: str, sequence: int, *, messages: int, max_bytes: int) -> list[Stored]:
+        """So many messages of ``subject`` from ``sequence`` on, in about ``max_bytes``, at least one.  StorageError."""
+        self._link.check()
+        self._numbers += 1
+        inbox = f"{self._inbox}.{self._numbers}"
+        answer = self._asked[inbox] = _Answer()
+        question: dict[str, object] = {"seq": max(sequence, 1), "next_by_subj": subject}
+        if messages > 1:
+            question |= {"batch": messages, "max_bytes": max_bytes}
+        answer.single = messages == 1
+        try:
+            await self._link.nc.publish(self._subject, encode(question), reply=inbox)
+            while not answer.complete.done():
+                got = len(answer.found)
+                await asyncio.wait({answer.complete}, timeout=self._link.limits.nats_request_s)
+                if not answer.complete.done() and len(answer.found) == got:
+                    raise errors.TimeoutError
+            answer.complete.result()
+        except (errors.Error, OSError) as error:
+            raise failure(self._link, self._stream, error) from error
+        finally:
+            del self._asked[inbox]
+        return answer.found
+
+
+class _Answer:
+    """What came for one question."""
+
+    __slots__ = ("complete", "found", "single")
+
+    def __init__(self) -> None:
+        self.found: list[Stored] = []
+        self.complete: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.single = False
+
+    def receive(self, message: Msg) -> None:
+        headers = message.headers or {}
+        status = headers.get("Status")
+        if self.complete.done():
+            return
+        if status is None:
+            self.found.append(Stored(int(headers["Nats-Sequence"]), headers["Nats-Subject"], headers, message.data))
+            if self.single:
+                self.complete.set_result(None)
+        elif status in {_BATCH_END, _NOTHING}:
+            self.complete.set_result(None)
+        else:
+            self.complete.set_exception(errors.Error(f"{status} {headers.get('Description', '')}".strip()))
