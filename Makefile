@@ -5,7 +5,7 @@
 #   make format    put the sources into shape
 #   make docs      write the generated reference pages again
 #   make bench     measure, and write docs/benchmarks.md (BENCH="topic …" for some, QUICK=1 for a glance)
-#   make soak      the simulation with many seeds (SOAK_SEEDS=…, SOAK_FIRST=…)
+#   make soak      the simulation with many seeds (SOAK_SEEDS=…, SOAK_FULL=…, SOAK_FIRST=…); takes hours
 #   make clean     remove .venv and every cache
 
 SHELL := /bin/bash
@@ -22,6 +22,7 @@ TEST ?= tests
 PYTEST ?=
 BENCH ?=
 SOAK_SEEDS ?= 10000
+SOAK_FULL ?= 10000
 SOAK_FIRST ?= 1
 
 .PHONY: demo test lint format docs bench soak requirements clean clean-clone install install-dev
@@ -71,7 +72,8 @@ bench: install-dev
 	$(BIN)/python -m bench.run $(if $(QUICK),--quick) $(BENCH)
 
 soak: install-dev
-	$(BIN)/python -m pytest tests/simulation --timeout 0 --soak-seeds $(SOAK_SEEDS) --soak-first $(SOAK_FIRST)
+	$(BIN)/python -m pytest tests/simulation -v --timeout 0 \
+	  --soak-seeds $(SOAK_SEEDS) --soak-full $(SOAK_FULL) --soak-first $(SOAK_FIRST)
 
 # New pins: the newest versions that fit, resolved in an empty environment.
 requirements: | $(BIN)/python

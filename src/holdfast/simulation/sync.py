@@ -7,7 +7,7 @@ delivery the judge is asked.  Then it ends well only if everybody has everything
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from statistics import median
 from typing import Literal
 
@@ -24,7 +24,11 @@ from .world import World
 
 _PATIENCE = 0.9
 """All must have all, after the last trouble, within this share of the time after which a message is given up."""
+_LINGER_S = 10.0
+"""So long at least all go on after everybody has everything: what is delivered now is delivered twice."""
 _CHECK_S = 1.0
+_LOOKS_MEMORY = 5
+"""Looks from one at the memory of one peer to that of the next; it costs as much as there is."""
 _STEPS_MAX = 100_000
 """Events at one moment; more happen only if a timer that is due stays so."""
 _DOOMS: tuple[Doom, ...] = ("unsaved", "untold")
@@ -55,6 +59,10 @@ class SyncWorld:
         self._latencies: list[float] = []
         self._samples = samples
         self._left_to_send = options.messages
+        self._deaths_left = options.crashes
+        self._delivered_s = 0.0
+        self._at_rest = False
+        self._looks = 0
         half = world.random.sample(range(options.peers), max(1, options.peers // 2))
         self._half = frozenset([str(number) for number in half])
         self._part_at = options.over_s / 2 if options.partition_s else float("inf")
@@ -101,20 +109,32 @@ class SyncWorld:
         self._look()
         if self.options.clock_skew_s:
             self._step_clocks()
-        step, now, over_s = self.world.step, self.world.clock.now, self.options.over_s
+        self._step_until(self._converged, lambda: f"no convergence: {self.judge.missing()}")
+        self._last_trouble_s, self._at_rest = self.world.now(), False
+        self.world.after(_LINGER_S, self._look_for_rest)
+        self._step_until(lambda: self._at_rest, lambda: "messages stay unacknowledged that everybody has")
+        self._history_largest = max(peer.check_end() for peer in self.peers)
+        for peer in self.peers[:: max(1, len(self.peers) // 4)]:
+            peer.check_memory()
+
+    def _step_until(self, over: Callable[[], bool], trouble: Callable[[], str]) -> None:
+        step, now, over_s, patience_s = self.world.step, self.world.clock.now, self.options.over_s, self._patience_s
         before_s, steps = -1.0, 0
-        while not self._over():
-            assert step(), f"nothing moves any more: {self.judge.missing()}"
+        while not over():
+            assert step(), f"nothing moves any more: {trouble()}"
             now_s = now()
             steps = steps + 1 if now_s == before_s else 0
             before_s = now_s
-            assert steps < _STEPS_MAX, f"time stands still: {self.judge.missing()}"
-            late = now_s > over_s + self._patience_s and now_s > self._last_trouble_s + self._patience_s
-            assert not late, f"no convergence: {self.judge.missing()}"
-        self._history_largest = max(peer.check_end() for peer in self.peers)
+            assert steps < _STEPS_MAX, f"time stands still: {trouble()}"
+            assert now_s <= over_s + patience_s or now_s <= self._last_trouble_s + patience_s, trouble()
 
-    def _over(self) -> bool:
-        return not self._left_to_send and self.judge.converged and all(peer.up for peer in self.peers)
+    def _converged(self) -> bool:
+        all_sent = not self._left_to_send and not self._deaths_left
+        return all_sent and self.judge.converged and all(peer.up for peer in self.peers)
+
+    def _look_for_rest(self) -> None:
+        self._at_rest = all(peer.at_rest for peer in self.peers)
+        self.world.after(_CHECK_S, self._look_for_rest)
 
     # what happens
 
@@ -134,9 +154,13 @@ class SyncWorld:
         return f"{number} ".encode().ljust(self.options.size_bytes, b"~")[: self.options.size_bytes]
 
     def _doom(self, peer: SimPeer) -> None:
-        peer.doom = self.world.random.choice(_DOOMS)
+        if peer.up and not peer.doom:
+            peer.doom = self.world.random.choice(_DOOMS)
+        else:  # it is dead, or about to be: one after the other
+            self.world.after(self.world.random.uniform(_CHECK_S, _CHECK_S + self.options.down_s), self._doom, peer)
 
     def _on_death(self, peer: SimPeer) -> None:
+        self._deaths_left -= 1
         back_s = self.world.random.uniform(0.0, self.options.down_s)
         self._last_trouble_s = max(self._last_trouble_s, self.world.now() + back_s)
         self.world.after(back_s, peer.start)
@@ -151,6 +175,9 @@ class SyncWorld:
     def _look(self) -> None:
         for peer in self.peers:
             peer.check()
+        self._looks += 1
+        if self._looks % _LOOKS_MEMORY == 0:
+            self.peers[self._looks // _LOOKS_MEMORY % len(self.peers)].check_memory()
         self.world.after(_CHECK_S, self._look)
 
     # the network
@@ -180,7 +207,8 @@ class SyncWorld:
         self.bytes_broadcast += len(data)
 
     def _on_delivered(self, message_id: str) -> None:
-        self._latencies.append(self.world.now() - self.judge.sent[message_id].moment_s)
+        self._delivered_s = self.world.now()
+        self._latencies.append(self._delivered_s - self.judge.sent[message_id].moment_s)
         self._sample()
 
     def _sample(self) -> None:
@@ -197,7 +225,7 @@ class SyncWorld:
             peers=len(self.peers),
             messages=len(self.judge.sent),
             deliveries=self.judge.deliveries,
-            convergence_s=max(0.0, self.world.now() - trouble_s),
+            convergence_s=max(0.0, (self.world.now() if error else self._delivered_s) - trouble_s),
             latency_median_s=median(self._latencies) if self._latencies else 0.0,
             latency_worst_s=max(self._latencies, default=0.0),
             packets=packets,
@@ -218,6 +246,7 @@ class SyncWorld:
             writes_failed=sum(disk.failed for disk in disks),
             history_largest=getattr(self, "_history_largest", 0),
             waiting_largest=max(peer.waiting_largest for peer in self.peers),
+            held_largest=max(peer.held_largest for peer in self.peers),
             seed=self.options.seed,
             error=error,
             replay=self.replay,

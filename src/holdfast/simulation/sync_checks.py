@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from ..sync.model import Message
+
 
 class Sent(NamedTuple):
     """One message, as the judge knows it."""
@@ -30,6 +32,9 @@ class Judge:
         self._has = [[0] * peers for _ in range(peers)]
         self._given: list[dict[str, int]] = [{} for _ in range(peers)]
         self._lamport: dict[str, int] = {}
+        self._order: list[str] = []
+        self.content_bytes = 0
+        """Of all messages sent."""
         self.deliveries = 0
         """Messages given to peers that did not send them."""
 
@@ -49,6 +54,7 @@ class Judge:
         has = self._has[peer]
         self.sent[message_id] = Sent(message_id, peer, has[peer], tuple(has), content, moment_s)
         has[peer] += 1
+        self.content_bytes += len(content)
 
     def note_delivered(self, peer: int, message_id: str, lamport: int, content: bytes) -> None:
         """``peer`` was given a message."""
@@ -74,12 +80,39 @@ class Judge:
         message = self.sent.get(message_id)
         return message_id in self._given[peer] or (message is not None and message.sender == peer)
 
-    def check_log(self, peer: int, log: list[tuple[int, str]]) -> None:
-        """The history that ``peer`` shows is in the agreed order, and holds what it was given."""
-        assert log == sorted(log), f"the log of peer {peer} is out of order"
-        for lamport, message_id in log:
-            assert self._lamport.get(message_id, lamport) == lamport, f"{message_id} has two Lamport times"
+    def check_log(self, peer: int, log: list[Message], history_max: int) -> None:
+        """The history that ``peer`` shows is the same as everybody's, whole, in causal order, and what it was given.
+
+        Of more messages than ``history_max`` so many are there, and everybody chooses for itself which.
+        """
+        order = [(message.lamport or 0, message.message_id) for message in log]
+        assert order == sorted(order), f"the log of peer {peer} is out of order"
+        for message in log:
+            message_id, sent = message.message_id, self.sent.get(message.message_id)
+            assert sent is not None, f"peer {peer} has {message_id} in its log, which nobody sent"
             assert self.knows(peer, message_id), f"peer {peer} has {message_id} in its log and was never given it"
+            assert message.content == sent.content, f"peer {peer} has {message_id} in its log with another content"
+            lamport = message.lamport or 0
+            assert self._lamport.setdefault(message_id, lamport) == lamport, f"{message_id} has two Lamport times"
+        names = [name for _, name in order]
+        assert len(set(names)) == len(names), f"peer {peer} has a message twice in its log"
+        kept, whole = len(names), min(len(self.sent), history_max)
+        assert kept == whole, f"peer {peer} has {kept} messages in its log, not {whole}"
+        if kept == len(self.sent):
+            self._check_order(peer, names)
+
+    def _check_order(self, peer: int, names: list[str]) -> None:
+        """A whole log is that of the first peer whose log was whole, and that keeps to the order of causes."""
+        if names == self._order:
+            return
+        assert not self._order, f"the log of peer {peer} is in another order than that of others"
+        has = [0] * len(self._has)
+        for name in names:
+            sent = self.sent[name]
+            early = any(needed > had for needed, had in zip(sent.needs, has, strict=True))
+            assert not early, f"{name} comes before its causes in the log of peer {peer}"
+            has[sent.sender] += 1
+        self._order = names
 
     def missing(self) -> str:
         """Who misses how many."""

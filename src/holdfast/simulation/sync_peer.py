@@ -14,12 +14,17 @@ from ..sync.transports.memory import MemoryNetwork
 from ..sync.wire import Wire
 from .sync_checks import Judge
 from .sync_disk import SyncDisk
+from .sync_memory import held_bytes
 from .world import Timer, World
 
 if TYPE_CHECKING:
     from ..sync.model import Dialect
 
 CHANNEL = "group"
+_HELD_BYTES = 128 * 1024
+"""A participant may hold this for itself."""
+_HELD_EACH_BYTES = 1_024
+"""And this for each message, beyond its content."""
 Doom = Literal["", "unsaved", "untold"]
 """How a peer dies: before the operation under way is stored, or after, before anybody was told of it."""
 OnBroadcast = Callable[[PacketKind | Literal["content"], bytes], None]
@@ -51,6 +56,7 @@ class SimPeer:
         self.on_death: Callable[[SimPeer], None] = lambda _: None
         self.skew_s = 0.0
         self.duplicates = self.acknowledged = self.deaths = self.waiting_largest = 0
+        self.held_largest = 0
         self._id = f"peer-{number}"
         self._world = world
         self._clock_now = world.clock.now
@@ -71,6 +77,11 @@ class SimPeer:
     def up(self) -> bool:
         """Whether it lives."""
         return self._peer is not None
+
+    @property
+    def at_rest(self) -> bool:
+        """Somebody has acknowledged all it sent."""
+        return self._peer is not None and self._peer.unacknowledged(CHANNEL) == 0
 
     # life
 
@@ -136,15 +147,29 @@ class SimPeer:
         assert status.outgoing <= len(self._judge.sent), f"{status.outgoing} messages unacknowledged at {self._id}"
         self.waiting_largest = max(self.waiting_largest, status.incoming)
 
+    def check_memory(self) -> None:
+        """All that is held is in proportion to the messages it is held for."""
+        peer = self._peer
+        if peer is None:
+            return
+        status = peer.status(CHANNEL)
+        messages = status.history + status.incoming + status.outgoing
+        held = held_bytes(peer, self._wire)  # what that remembers is bounded, and everybody's
+        limit = _HELD_BYTES + messages * _HELD_EACH_BYTES + 2 * self._judge.content_bytes
+        assert held <= limit, f"{self._id} holds {held} bytes for {messages} messages, more than {limit}"
+        self.held_largest = max(self.held_largest, held)
+
     def check_end(self) -> int:
         """The log is in order and whole, and nothing waits any more; how long it is."""
         assert self._peer is not None
         self.check()
-        log = [(message.lamport or 0, message.message_id) for message in self._peer.log(CHANNEL)]
-        self._judge.check_log(self.number, log)
+        log = self._peer.log(CHANNEL)
+        self._judge.check_log(self.number, log, self._profile.history_max)
         status = self._peer.status(CHANNEL)
         assert status.state == "synced", f"{self._id} is {status.state}, though it has everything"
         assert status.incoming == 0, f"{status.incoming} messages wait at {self._id}, which has everything"
+        assert status.missing == 0, f"{status.missing} messages are waited for at {self._id}, which has everything"
+        assert status.repair_requests == 0, f"{self._id} asks for {status.repair_requests} messages, and has everything"
         return len(log)
 
     # from the network and the clock

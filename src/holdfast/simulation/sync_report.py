@@ -42,6 +42,8 @@ class SyncReport(NamedTuple):
     history_largest: int
     waiting_largest: int
     """Most messages that waited for others at one peer."""
+    held_largest: int
+    """Most bytes of memory that one peer was seen to hold."""
     seed: int
     error: str
     replay: str
@@ -59,6 +61,7 @@ class SyncReport(NamedTuple):
             f"{self.packets_content:,} messages, {self.packets_resent:,} resent, {self.packets_repair:,} repairs, "
             f"{self.packets_sync:,} sync"
         )
+        held = f"{format_size(self.held_largest)} in all"
         lines = [
             ("result", "all peers have all messages, in causal order" if self.ok else f"FAILED: {self.error}"),
             ("converged", f"{self.convergence_s:.3f} s after the last message, or the end of the partition"),
@@ -70,7 +73,10 @@ class SyncReport(NamedTuple):
             ("copies", f"{self.copies_lost:,} lost on the way, {self.copies_duplicated:,} doubled"),
             ("duplicates", f"{self.duplicates:,} packets arrived and held nothing new"),
             ("acknowledged", f"{self.acknowledged:,} of {self.messages:,}"),
-            ("most held", f"{self.history_largest:,} in a history, {self.waiting_largest:,} waiting for others"),
+            (
+                "most held",
+                f"{self.history_largest:,} in a history, {self.waiting_largest:,} waiting for others, {held}",
+            ),
         ]
         if self.crashes:
             lines.append(("crashes", f"{self.crashes:,}; {self.writes:,} writes, {self.writes_failed:,} failed"))
