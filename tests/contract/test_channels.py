@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,9 +14,8 @@ from holdfast.channels.record import log_name
 from holdfast.channels.testkit import ChannelRoom, error_of, until
 from holdfast.channels.unpacking import iter_entries
 from holdfast.channels.whole import Terms
-from holdfast.engine.base import Engine, Producer
-from holdfast.engine.memory import MemoryEngine
-from holdfast.engine.sqlite import SqliteEngine
+from holdfast.engine.base import Producer
+from holdfast.engine.contract import EngineFactory
 from holdfast.errors import (
     ChannelClosed,
     ChannelExists,
@@ -36,33 +34,16 @@ from holdfast.limits import LIMITS, Limits
 Run = Callable[[Coroutine[Any, Any, Any]], Any]
 MakeRoom = Callable[..., ChannelRoom]
 
-TINY = LIMITS._replace(
-    engine_cache_bytes=600,
-    log_cache_bytes=500,
-    commit_bytes_max=2_000,
-    row_bytes=256,
-    merge_rows=3,
-    merge_bytes=100,
-    wal_bytes=40_000,
-)
 CHANNEL = "p1/chat"
 draft = encode_draft
 
 
-@pytest.fixture(params=["memory", "sqlite", "sqlite-tiny"])
-def make_room(request: pytest.FixtureRequest, tmp_path: Path) -> MakeRoom:
+@pytest.fixture
+def make_room(engine_factory: EngineFactory) -> MakeRoom:
     """Rooms on this test's own storage; ``max_bytes`` bounds it."""
 
     def make(limits: Limits = LIMITS, max_bytes: int | None = None) -> ChannelRoom:
-        memory = MemoryEngine(max_bytes=max_bytes)
-
-        def engine() -> Engine:
-            if request.param == "memory":
-                return memory
-            engine_limits = TINY if request.param == "sqlite-tiny" else LIMITS
-            return SqliteEngine(tmp_path / "engine", max_bytes=max_bytes, limits=engine_limits)
-
-        return ChannelRoom(engine, limits)
+        return ChannelRoom(lambda: engine_factory(max_bytes=max_bytes), limits)
 
     return make
 

@@ -10,8 +10,7 @@ from typing import Any
 
 import pytest
 
-from holdfast.engine.base import Engine
-from holdfast.engine.memory import MemoryEngine
+from holdfast.engine.contract import EngineFactory
 from holdfast.engine.sqlite import SqliteEngine
 from holdfast.errors import (
     AlreadyExists,
@@ -35,33 +34,15 @@ from holdfast.records.testkit import RecordRoom
 Run = Callable[[Coroutine[Any, Any, Any]], Any]
 MakeRoom = Callable[..., RecordRoom]
 
-TINY = LIMITS._replace(
-    engine_cache_bytes=600,
-    log_cache_bytes=500,
-    commit_bytes_max=2_000,
-    row_bytes=256,
-    merge_rows=3,
-    merge_bytes=100,
-    wal_bytes=40_000,
-    blob_part_bytes=200,
-)
 MISSING = record_cid(b'{"missing":true}')
 
 
-@pytest.fixture(params=["memory", "sqlite", "sqlite-tiny"])
-def make_room(request: pytest.FixtureRequest, tmp_path: Path) -> MakeRoom:
+@pytest.fixture
+def make_room(engine_factory: EngineFactory) -> MakeRoom:
     """Rooms on this test's own storage; ``max_bytes`` bounds it."""
 
     def make(limits: Limits = LIMITS, max_bytes: int | None = None) -> RecordRoom:
-        memory = MemoryEngine(max_bytes=max_bytes)
-
-        def engine() -> Engine:
-            if request.param == "memory":
-                return memory
-            engine_limits = TINY if request.param == "sqlite-tiny" else LIMITS
-            return SqliteEngine(tmp_path / "engine", max_bytes=max_bytes, limits=engine_limits)
-
-        return RecordRoom(engine, limits)
+        return RecordRoom(lambda: engine_factory(max_bytes=max_bytes), limits)
 
     return make
 
