@@ -206,6 +206,7 @@ class Subscription:
                 return False
             if await feed.try_join(self, follower):
                 return True
+            await asyncio.sleep(0)  # what is in memory is read without a wait, and others must have their turn
         return False
 
     async def _write_all(self, data: bytes) -> None:

@@ -26,6 +26,9 @@ _KEEP = "private, max-age=60, stale-while-revalidate=300"
 """What is at an offset never changes; it may be somebody's own, though."""
 _ASK_AGAIN = "private, no-cache"
 """There was nothing yet."""
+_TURNS = 4
+"""Turns of the loop that are others' after each event: about what an append needs to be through, so that beside a
+stream that is read from long ago it waits for one event to be made, not for one in each of its turns."""
 
 
 async def serve_now(
@@ -137,9 +140,10 @@ class EventStream:
             page = await lasting.wait(self._reader.next(), min(limits.http_heartbeat_s, left_s))
 
     async def _write(self, data: bytes) -> None:
-        """Send, and give way: as long as the peer takes everything nothing here waits, and others must have a turn."""
+        """Send, and give way: as long as the peer takes everything nothing here waits."""
         await self._send({"type": "http.response.body", "body": data, "more_body": True})
-        await asyncio.sleep(0)
+        for _ in range(_TURNS):
+            await asyncio.sleep(0)
 
 
 def etag_of(info: StreamInfo, page: Page) -> str:
