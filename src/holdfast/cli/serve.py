@@ -19,7 +19,8 @@ STOP_S = 30.0
 """A node gives calls under way five seconds, then closes its engine."""
 _LOOK_S = 0.02
 
-_FILES = ("tls_cert", "tls_key", "http_root")
+_FILES = ("tls_cert", "tls_key", "http_root", "nats_creds")
+_NATS = "nats_"
 
 
 @click.command()
@@ -44,11 +45,14 @@ _FILES = ("tls_cert", "tls_key", "http_root")
 @click.option("--grpc-open", is_flag=True, help="Let everybody on this machine use gRPC without a token.")
 @click.option(
     "--engine",
-    type=click.Choice(["sqlite", "memory"]),
+    type=click.Choice(["sqlite", "memory", "nats"]),
     default="sqlite",
     show_default=True,
-    help="Where state lives; memory forgets it with the node.",
+    help="Where state lives; memory forgets it with the node, nats keeps it on NATS servers.",
 )
+@click.option("--nats-url", metavar="URL", help="Where they are: nats://HOST:PORT or tls://HOST:PORT, with commas.")
+@click.option("--nats-prefix", metavar="NAME", help="Names the deployment there; one node has it at a time.")
+@click.option("--nats-creds", metavar="FILE", help="Credentials for them; HOLDFAST_NATS_TOKEN and such work too.")
 @click.option("--ready-fd", type=int, hidden=True)
 def serve(background: bool, stop: bool, ready_fd: int | None, engine: EngineKind, **listening: Any) -> None:
     """Run a node.
@@ -67,6 +71,9 @@ def serve(background: bool, stop: bool, ready_fd: int | None, engine: EngineKind
             raise click.UsageError("--stop ends a node; the other options are for starting one")
         _stop_node()
         return
+    nats = {name.removeprefix(_NATS): value for name, value in listening.items() if name.startswith(_NATS) and value}
+    if nats and engine != "nats":
+        raise click.UsageError("--nats-url, --nats-prefix and --nats-creds go with --engine nats")
     where = places()
     if background and ready_fd is None:
         from ..client.autostart import start_node
@@ -87,8 +94,8 @@ def serve(background: bool, stop: bool, ready_fd: int | None, engine: EngineKind
     from ..node.listening import ListenOptions
     from ..node.serve import serve as serve_node
 
-    options = ListenOptions(**{name: value for name, value in listening.items() if value is not None})
-    serve_node(where, ready_fd=ready_fd, options=options, engine=engine)
+    given = {name: value for name, value in listening.items() if value is not None and not name.startswith(_NATS)}
+    serve_node(where, ready_fd=ready_fd, options=ListenOptions(**given), engine=engine, nats=nats)
 
 
 def _stop_node() -> None:

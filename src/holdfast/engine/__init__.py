@@ -9,18 +9,25 @@ from ..errors import UsageError
 if TYPE_CHECKING:
     from .base import Engine
 
-KINDS = ("memory", "sqlite")
+KINDS = ("memory", "nats", "sqlite")
 
 
-def open_engine(kind: str, directory: str = "", *, max_bytes: int | None = None) -> Engine:
-    """An engine of ``kind``, not started yet; ``directory`` is where the ``sqlite`` one lives.
+def open_engine(kind: str, directory: str = "", *, url: str = "", max_bytes: int | None = None) -> Engine:
+    """An engine of ``kind``, not started yet.
 
-    ``max_bytes`` bounds what it keeps.  UsageError for an unknown kind.  Only the engine asked for is imported.
+    ``directory`` is where the ``sqlite`` one lives, ``url`` where the servers of the ``nats`` one are; what else that
+    needs comes from the environment, see :mod:`holdfast.engine.nats.options`.  ``max_bytes`` bounds what it keeps.
+    UsageError for an unknown kind, or one whose packages are not installed.  Only the engine asked for is imported.
     """
     if kind == "memory":
         from .memory import MemoryEngine
 
         return MemoryEngine(max_bytes=max_bytes)
+    if kind == "nats":
+        from .nats import open_nats
+        from .nats.options import options_from
+
+        return open_nats(options_from({"url": url}), max_bytes=max_bytes)
     if kind == "sqlite":
         from .sqlite import SqliteEngine
 

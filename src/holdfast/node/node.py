@@ -58,6 +58,7 @@ if TYPE_CHECKING:
 
     from ..clock import Clock
     from ..engine.base import Engine
+    from ..engine.nats.options import NatsOptions
     from ..grpc.settings import GrpcSettings
     from ..http.settings import HttpSettings
     from ..limits import Limits
@@ -67,7 +68,7 @@ if TYPE_CHECKING:
 
 _logger = structlog.get_logger("holdfast.node")
 
-EngineKind = Literal["sqlite", "memory"]
+EngineKind = Literal["sqlite", "memory", "nats"]
 """Where state lives; ``memory``: nowhere, it ends with the node."""
 
 
@@ -82,7 +83,9 @@ class Node:
         limits: Limits,
         options: ListenOptions = ListenOptions(),  # noqa: B008 - frozen
         engine: EngineKind = "sqlite",
+        nats: NatsOptions | None = None,
     ) -> None:
+        """``nats`` says where the servers of the ``nats`` engine are; without it the environment does."""
         self._places = places
         self._options = options
         self._clock = clock
@@ -102,6 +105,7 @@ class Node:
         """What TLS clients are shown; None: there is no TLS."""
         self._callers: Callers
         self._engine_kind: EngineKind = engine
+        self._nats = nats
         self._engine: Engine
         self.web: Web | None = None
         self.grpc: GrpcSide | None = None
@@ -175,6 +179,11 @@ class Node:
         max_bytes = self._limits.state_bytes_max or None
         if self._engine_kind == "memory":
             return MemoryEngine(max_bytes=max_bytes)
+        if self._engine_kind == "nats":
+            from ..engine.nats import open_nats  # nats-py, which a node without NATS need not have
+            from ..engine.nats.options import options_from
+
+            return open_nats(self._nats or options_from(), max_bytes=max_bytes, limits=self._limits)
         directory = os.path.join(self._places.state_dir, "engine")
         return SqliteEngine(directory, max_bytes=max_bytes, limits=self._limits)
 

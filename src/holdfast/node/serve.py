@@ -19,6 +19,9 @@ from .listening import ListenOptions
 from .node import EngineKind, Node
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from ..engine.nats.options import NatsOptions
     from ..paths import Places
 
 _logger = structlog.get_logger("holdfast.node")
@@ -85,18 +88,20 @@ def serve(
     ready_fd: int | None = None,
     options: ListenOptions = ListenOptions(),  # noqa: B008 - frozen
     engine: EngineKind = "sqlite",
+    nats: Mapping[str, str] | None = None,
 ) -> None:
     """Run a node until SIGTERM or SIGINT.  Blocks.
 
     ``ready_fd`` gets one JSON line when the node is ready, ``{"ok": true, ...}``, or why it is not; the
-    error is raised here too.
+    error is raised here too.  ``nats`` is what the command line says of the NATS servers; the environment says the
+    rest.
     """
     configure_log(json_lines=not sys.stderr.isatty())
     os.umask(0o077)
     gc.set_threshold(*_GC_THRESHOLDS)
     try:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-            runner.run(_serve(places, ready_fd, options, engine))
+            runner.run(_serve(places, ready_fd, options, engine, nats or {}))
     except HoldfastError as error:
         _tell(ready_fd, {"ok": False, "error": to_wire(error)})
         raise
@@ -110,8 +115,11 @@ def _loop_factory() -> Any:
     return uvloop.new_event_loop
 
 
-async def _serve(places: Places, ready_fd: int | None, options: ListenOptions, engine: EngineKind) -> None:
-    node = Node(places, clock=RealClock(), limits=limits_from(), options=options, engine=engine)
+async def _serve(
+    places: Places, ready_fd: int | None, options: ListenOptions, engine: EngineKind, nats: Mapping[str, str]
+) -> None:
+    servers = _nats_options(nats) if engine == "nats" else None
+    node = Node(places, clock=RealClock(), limits=limits_from(), options=options, engine=engine, nats=servers)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, node.stopping.set)
@@ -126,6 +134,13 @@ async def _serve(places: Places, ready_fd: int | None, options: ListenOptions, e
         await node.drain(DRAIN_S)
     finally:
         await node.close()
+
+
+def _nats_options(given: Mapping[str, str]) -> NatsOptions:
+    from ..engine.nats.options import check_public, options_from
+
+    check_public(given.get("url", ""))
+    return options_from({**given})
 
 
 def _told(node: Node) -> dict[str, Any]:

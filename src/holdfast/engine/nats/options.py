@@ -50,14 +50,14 @@ class NatsOptions(NamedTuple):
     """PEM file of its key."""
 
 
-def options_from(env: Mapping[str, str] = os.environ, **given: str | int | None) -> NatsOptions:
+def options_from(given: Mapping[str, str | int] | None = None, env: Mapping[str, str] = os.environ) -> NatsOptions:
     """What ``env`` says, replaced by what was ``given`` and is not empty.  UsageError for what cannot be."""
     values: dict[str, str | int] = {}
     for name in NatsOptions._fields:
         text = env.get(VARIABLE + name.upper(), "")
         if text:
             values[name] = _number(name, text) if name == "replicas" else text
-    values |= {name: value for name, value in given.items() if value}
+    values |= {name: value for name, value in (given or {}).items() if value}
     return check_options(NatsOptions(**values))  # type: ignore[arg-type]
 
 
