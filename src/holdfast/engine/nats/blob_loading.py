@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import NamedTuple
 
 from msgspec.json import decode, encode
 from nats import errors
-from nats.js.errors import APIError, NotFoundError
+from nats.js.errors import APIError, NoStreamResponseError, NotFoundError
 
 from ...errors import CorruptionError
 from .blob_commit import IndexReader, opening_body
 from .blob_index import Index
 from .connection import Link
-from .streams import Direct, ensure_stream, failure, state_of
+from .streams import Direct, ensure_stream, failure, state_of, take_over
 from .wire import HEADER, Identity, encode_identity
 
 _BATCH = 256
 _BATCH_BYTES = 8 << 20
 _WRONG_LAST = 10071
+_RETRY_S = 0.05
+_TRIES = 60
 
 
 class Loaded(NamedTuple):
@@ -37,7 +40,9 @@ async def load(link: Link, name: str, data_subject: str, index_subject: str, *, 
     The index's :attr:`~Index.freed` has all messages that belong to nothing: of uploads and commits that never came to
     their end, and what was deleted and not yet removed.
     """
-    await ensure_stream(link, name, subjects=[data_subject, index_subject])
+    subjects = [data_subject, index_subject]
+    await ensure_stream(link, name, subjects=subjects)
+    await take_over(link, name, subjects=subjects)
     stream = link.stream(name)
     last = await _fence(link, stream, index_subject, epoch)
     index = Index()
@@ -47,13 +52,19 @@ async def load(link: Link, name: str, data_subject: str, index_subject: str, *, 
 
 
 async def _fence(link: Link, stream: str, subject: str, epoch: int) -> int:
-    """A message of ours: what a node before us stored comes before it, what it tries to store now is refused."""
+    """A message of ours, so that whoever looks finds who has the stream; what was there before comes before it."""
     stamp = encode_identity(Identity(epoch, 0))
+    tries = _TRIES
     while True:
         last = (await state_of(link, stream)).last
         headers = {"Nats-Expected-Last-Sequence": str(last), HEADER: stamp}
         try:
-            return (await link.js.publish(subject, opening_body(), headers=headers)).seq
+            return (await link.js.publish(link.writing(subject), opening_body(), headers=headers)).seq
+        except NoStreamResponseError as error:  # not all servers know yet that we have it, or somebody else has it now
+            tries -= 1
+            if not tries:
+                raise failure(link, stream, error) from error
+            await asyncio.sleep(_RETRY_S)
         except APIError as error:
             if error.err_code != _WRONG_LAST:
                 raise failure(link, stream, error) from error

@@ -11,6 +11,7 @@ from nats.aio.client import Client
 from nats.js import JetStreamContext
 
 from ...errors import ClosedError, StorageError, UsageError
+from ...ids import new_token
 from ...limits import LIMITS, Limits
 from .options import NatsOptions, check_options, secret, shown, tls_context, urls_of
 
@@ -35,6 +36,8 @@ class Link:
         self.limits = limits
         self.url = ", ".join(map(shown, urls_of(options)))
         """Where it leads, without secrets."""
+        self.writer = new_token()
+        """Names us in the subjects that what is to be stored is sent to; see :func:`~.streams.take_over`."""
         self.on_reconnected: list[Callable[[], None]] = []
         """Called each time the connection is back; what was on its way before may be lost."""
         self._options = options
@@ -64,6 +67,10 @@ class Link:
     def subject(self, *tokens: str) -> str:
         """One of the deployment's subjects."""
         return ".".join((self.prefix, *tokens))
+
+    def writing(self, subject: str) -> str:
+        """Where to send what is to be stored under ``subject``, one of the deployment's."""
+        return f"{self.prefix}.{self.writer}{subject[len(self.prefix) :]}"
 
     def check(self) -> None:
         """StorageError if there is no connection now, ClosedError after :meth:`close`."""

@@ -8,10 +8,13 @@ from contextlib import AsyncExitStack
 
 from ...errors import ClosedError, StorageError
 from ...limits import LIMITS, Limits
-from ..base import BlobStore, Bus
+from ..blobs import Blobs
+from ..faces import Faces
 from ..logs import Logs
 from ..state import Control, Operation
 from ..values import Values
+from .blobs import NatsObjects
+from .bus import NatsBus
 from .chain import Message
 from .connection import Link, connect
 from .finding import Finder
@@ -24,14 +27,14 @@ from .reclaiming import Reclaimer
 from .recovery import Recovery, states_of
 from .room import Room
 from .store import NatsStore
-from .streams import Direct, ensure_stream, scan, state_of
+from .streams import Direct, ensure_stream, scan, state_of, take_over
 from .wire import Identity, encode_identity
 
 _STOP_S = 10.0
 """For what waits to be stored when the engine is stopped, if the servers do not answer."""
 
 
-class NatsEngine:
+class NatsEngine(Faces):
     """Logs, keys, blobs and the bus on the NATS servers of one deployment, which has one node at a time.
 
     What the ack levels mean here:
@@ -46,33 +49,14 @@ class NatsEngine:
     """
 
     def __init__(self, options: NatsOptions | str, *, max_bytes: int | None = None, limits: Limits = LIMITS) -> None:
-        """``max_bytes`` bounds the streams of logs and keys; beyond it appends fail as on a full disk."""
+        """``max_bytes`` bounds logs and keys together, and blobs too; beyond it appends fail as on a full disk."""
+        super().__init__()
         self._options = NatsOptions(url=options) if isinstance(options, str) else options
         check_options(self._options)
         self._max_bytes = max_bytes
         self._limits = limits
         self._stack: AsyncExitStack | None = None
         self._running: _Parts | None = None
-
-    @property
-    def log(self) -> Logs:
-        """The logs; ClosedError before :meth:`start` and after :meth:`stop`."""
-        return self._parts.logs
-
-    @property
-    def kv(self) -> Values:
-        """The keys; ClosedError before :meth:`start` and after :meth:`stop`."""
-        return self._parts.values
-
-    @property
-    def blobs(self) -> BlobStore:
-        """The blobs; ClosedError before :meth:`start` and after :meth:`stop`."""
-        raise NotImplementedError
-
-    @property
-    def bus(self) -> Bus:
-        """The bus; ClosedError before :meth:`start` and after :meth:`stop`."""
-        raise NotImplementedError
 
     @property
     def _parts(self) -> _Parts:
@@ -89,9 +73,10 @@ class NatsEngine:
         async with AsyncExitStack() as stack:
             link = await connect(self._options, limits=self._limits)
             stack.push_async_callback(link.close)
-            parts = _Parts(link, Room(self._max_bytes), self._limits)
+            parts = _Parts(link, self._max_bytes, self._limits)
             await parts.open(stack)
             self._running = parts
+            self._show(parts.logs, parts.values, parts.blobs, parts.bus)
             self._stack = stack.pop_all()
 
     async def stop(self) -> None:
@@ -100,8 +85,7 @@ class NatsEngine:
         stack, self._stack = self._stack, None
         if parts is None or stack is None:
             return
-        parts.logs.stop()
-        parts.values.stop()
+        self._hide()
         async with stack:
             await parts.close()
 
@@ -116,10 +100,13 @@ class _Parts:
     logs: Logs
     values: Values
 
-    def __init__(self, link: Link, room: Room, limits: Limits) -> None:
+    def __init__(self, link: Link, max_bytes: int | None, limits: Limits) -> None:
         self.link = link
         self.lease = Lease(link)
-        self._room = room
+        self.bus = NatsBus(link, limits=limits)
+        self._objects = NatsObjects(link, max_bytes=max_bytes, limits=limits)
+        self.blobs = Blobs(self._objects, limits=limits)
+        self._room = room = Room(max_bytes)
         self._limits = limits
         self._log_lane = Lane(link, link.stream("logs"))
         self._key_lane = Lane(link, link.stream("keys"))
@@ -138,16 +125,20 @@ class _Parts:
         """Take the deployment, read it, begin to write."""
         link = self.link
         own_logs, own_keys = link.subject("own", "logs"), link.subject("own", "keys")
-        logs = await ensure_stream(link, "logs", subjects=[link.subject("log", "*"), own_logs], allow_rollup_hdrs=True)
+        logs_subjects = [link.subject("log", "*"), own_logs]
+        logs = await ensure_stream(link, "logs", subjects=logs_subjects, allow_rollup_hdrs=True)
         keys_subjects = [link.subject("key", "*"), link.subject("part", "*", "*"), own_keys]
         keys = await ensure_stream(link, "keys", subjects=keys_subjects, allow_rollup_hdrs=True, max_msgs_per_subject=1)
         self._room.measure(link.stream("logs"), logs.size)
         self._room.measure(link.stream("keys"), keys.size)
-        log_last = await self.lease.acquire(link.stream("logs"))
+        log_last = await self.lease.acquire("logs", subjects=logs_subjects)
+        await take_over(link, "keys", subjects=keys_subjects)
         key_last = await self._claim_keys(own_keys)
         self.lease.on_lost = self._lost
         await self._direct.open()
         await self._load(own_logs)
+        await self._objects.start(epoch=self.lease.epoch)
+        await self.bus.start()
         stack.push_async_callback(self._keys.stop)
         stack.push_async_callback(self._reclaimer.stop)
         await self._log_lane.start(self._journal, settled=log_last, epoch=self.lease.epoch)
@@ -182,8 +173,8 @@ class _Parts:
 
     def _lost(self) -> None:
         error = taken_over(self.link.url, self.link.prefix)
-        self._log_lane.break_off(error)
-        self._key_lane.break_off(error)
+        for lane in (self._log_lane, self._key_lane, self._objects.lane):
+            lane.break_off(error)
 
     async def probe(self) -> None:
         """See :meth:`NatsEngine.probe`."""
@@ -204,7 +195,8 @@ class _Parts:
     async def close(self) -> None:
         """Have all stored, and give the deployment back."""
         timeout_s = _STOP_S if self.link.connected else 0.0
-        await asyncio.gather(self._log_lane.stop(timeout_s), self._key_lane.stop(timeout_s))
+        lanes = self._log_lane, self._key_lane, self._objects
+        await asyncio.gather(*(lane.stop(timeout_s) for lane in lanes))
         if self._log_lane.broken is None and self.link.connected:
             identity = self._log_lane.next_identity
             try:

@@ -25,13 +25,11 @@ from .connection import Link
 from .inbox import Sink
 from .wire import HEADER, Identity, decode_identity
 
-_WRONG_LAST = (10070, 10071, 10164)
+_WRONG_LAST = (10071, 10164)
 _FULL = (10023, 10028, 10047, 10077, 10110)
 """Codes of errors that say that there is no room; the server gives some of them as if they were passing."""
 _PASSING = 503
 _EXPECTED = "Nats-Expected-Last-Sequence"
-_EXPECTED_ID = "Nats-Expected-Last-Msg-Id"
-_ID = "Nats-Msg-Id"
 FLIGHTS_MAX = 256
 """Messages on their way at once; more are packed together instead."""
 
@@ -149,22 +147,18 @@ class Lane:
     # -- sending ----------------------------------------------------------------------------------------------
 
     async def _publish(self, sequence: int, message: Message) -> None:
-        headers = {_EXPECTED: str(sequence - 1), _ID: self._id(sequence), HEADER: message.stamp}
-        if sequence - 1 > self.chain.settled:
-            # The one before it may be refused because another node's took its place: then this must not follow that.
-            headers[_EXPECTED_ID] = self._id(sequence - 1)
+        headers = {_EXPECTED: str(sequence - 1), HEADER: message.stamp}
         if message.rollup:
             headers["Nats-Rollup"] = "sub"
         try:
             await self._link.nc.publish(
-                message.subject, message.data, reply=f"{self._inbox}.{self.chain.round}.{sequence}", headers=headers
+                self._link.writing(message.subject),
+                message.data,
+                reply=f"{self._inbox}.{self.chain.round}.{sequence}",
+                headers=headers,
             )
         except (errors.Error, OSError):
             self._doubt = True
-
-    def _id(self, sequence: int) -> str:
-        """Another one each time it is sent: servers of a cluster do not answer to one that they know and refused."""
-        return f"{self.epoch}.{self.chain.round}.{sequence}"
 
     async def _main(self) -> None:
         while True:

@@ -17,16 +17,17 @@ from typing import NamedTuple
 import msgspec
 from nats import errors
 from nats.aio.msg import Msg
-from nats.js.errors import APIError
+from nats.js.errors import APIError, NoStreamResponseError
 
 from ...errors import BusyError, StorageError
 from ...procinfo import process_alive, process_start_time
 from .connection import Link
 from .inbox import Sink
-from .streams import failure, newest
+from .streams import failure, newest, take_over
 from .wire import HEADER, Identity, encode_identity
 
 _ASK_S = 0.25
+_RETRY_S = 0.05
 _TRIES = 20
 
 
@@ -81,14 +82,15 @@ class Lease:
         """What a message that makes us the holder says."""
         return msgspec.json.encode(self._me)
 
-    async def acquire(self, stream: str) -> int:
-        """Become the holder; gives the last sequence of ``stream``, the one that matters.
+    async def acquire(self, name: str, *, subjects: list[str]) -> int:
+        """Become the holder; gives the last sequence of the stream ``name``, the one that matters.
 
         BusyError(holder) if somebody else is; StorageError.  Takes up to ``nats_lease_s`` if he died elsewhere.
         """
-        subject = self._link.subject("own", "logs")
+        stream, subject = self._link.stream(name), self._link.subject("own", "logs")
         for _ in range(_TRIES):
             last = await self._wait_for_holder(stream, subject)
+            await take_over(self._link, name, subjects=subjects)
             sequence = await self.claim(stream, subject, last, Identity(last + 1, 0))
             if sequence is not None:
                 self.epoch = sequence
@@ -147,8 +149,12 @@ class Lease:
             "Nats-Rollup": "sub",
             HEADER: encode_identity(identity),
         }
+        target = self._link.writing(subject)
         try:
-            done = await self._link.js.publish(subject, msgspec.json.encode(holder), headers=headers, stream=stream)
+            done = await self._link.js.publish(target, msgspec.json.encode(holder), headers=headers, stream=stream)
+        except NoStreamResponseError:  # somebody took it over since, or not all servers know yet that we did
+            await asyncio.sleep(_RETRY_S)
+            return None
         except APIError as error:
             if error.err_code in {10071, 10164}:
                 return None

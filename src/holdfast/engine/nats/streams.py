@@ -20,8 +20,6 @@ from .inbox import Sink
 _BATCH_END = "204"
 _NOTHING = "404"
 _STALLED = 64 << 20
-_ID_WINDOW_S = 1.0
-"""How long servers keep message ids in memory; of ours only that of the last one is ever asked for."""
 
 
 class Stored(NamedTuple):
@@ -42,28 +40,49 @@ class State(NamedTuple):
     messages: int
 
 
-async def ensure_stream(link: Link, name: str, **config: Any) -> State:
+async def ensure_stream(link: Link, name: str, *, subjects: list[str], **config: Any) -> State:
     """Make the stream if it is not there.  StorageError if that cannot be done, or what is there is another's."""
     wanted = api.StreamConfig(
         name=link.stream(name),
         description=f"Holdfast {link.prefix}",
+        subjects=[link.writing(subject) for subject in subjects],
+        subject_transform=_stored_as(link),
         storage=api.StorageType.FILE,
         discard=api.DiscardPolicy.NEW,
         num_replicas=link.replicas,
         allow_direct=True,
-        duplicate_window=_ID_WINDOW_S,
         **config,
     )
     try:
         try:
             info = await link.js.stream_info(link.stream(name))
-            if sorted(info.config.subjects or ()) != sorted(wanted.subjects or ()):
+            if info.config.description != wanted.description:
                 raise StorageError(f"NATS at {link.url}: stream {wanted.name} is there, and is not Holdfast's")
         except NotFoundError:
             info = await link.js.add_stream(wanted)
     except (errors.Error, OSError) as error:
         raise failure(link, wanted.name or "", error) from error
     return State(info.state.last_seq, info.state.bytes, info.state.messages)
+
+
+def _stored_as(link: Link) -> api.SubjectTransform:
+    return api.SubjectTransform(src=link.writing(link.subject(">")), dest=link.subject(">"))
+
+
+async def take_over(link: Link, name: str, *, subjects: list[str]) -> None:
+    """Have the stream take from us, and from nobody else.  StorageError.
+
+    It listens to what is sent to our subjects, and stores that under those of the deployment.  What somebody before us
+    still has on its way was either stored before, or never will be.  The sequences that messages expect would not do
+    for this: of several on their way the first could be refused because ours is in its place, and the next be taken.
+    """
+    try:
+        info = await link.js.stream_info(link.stream(name))
+        info.config.subjects = [link.writing(subject) for subject in subjects]
+        info.config.subject_transform = _stored_as(link)
+        await link.js.update_stream(info.config)
+    except (errors.Error, OSError) as error:
+        raise failure(link, link.stream(name), error) from error
 
 
 def failure(link: Link, stream: str, error: Exception) -> StorageError:

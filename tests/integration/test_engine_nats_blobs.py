@@ -1,0 +1,209 @@
+"""Blobs on a real NATS server: servers that die and come back, owners that are replaced, room that is given back."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from hashlib import sha256
+from random import Random
+
+import pytest
+
+from holdfast.engine.base import Blob
+from holdfast.engine.blobs import Blobs
+from holdfast.engine.nats import blob_upkeep
+from holdfast.engine.nats.blobs import NatsObjects
+from holdfast.engine.nats.connection import Link, connect
+from holdfast.engine.nats.options import NatsOptions
+from holdfast.engine.nats.streams import state_of
+from holdfast.errors import CorruptionError, StorageError
+from holdfast.limits import LIMITS
+from holdfast.natsbox import NatsServer
+
+PART = LIMITS.blob_part_bytes
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[NatsServer]:
+    with NatsServer.temporary() as made:
+        yield made
+
+
+class Owner:
+    """A node, as far as blobs are concerned."""
+
+    def __init__(self, link: Link) -> None:
+        self.link = link
+        self.objects = NatsObjects(link)
+        self.blobs = Blobs(self.objects)
+        self.stream = link.stream("blobs")
+
+
+@asynccontextmanager
+async def owner(server: NatsServer, prefix: str, epoch: int = 1) -> AsyncIterator[Owner]:
+    link = await connect(NatsOptions(url=server.url, prefix=prefix))
+    try:
+        made = Owner(link)
+        await made.objects.start(epoch=epoch)
+        try:
+            yield made
+        finally:
+            made.blobs.stop()
+            await made.objects.stop(5.0)
+    finally:
+        await link.close()
+
+
+def blob(data: bytes, meta: bytes = b"") -> Blob:
+    return Blob(sha256(data).digest(), data, meta)
+
+
+def test_every_acknowledged_blob_is_there_after_servers_died_under_it() -> None:
+    random = Random(7)
+
+    async def put(node: Owner, number: int, stored: list[Blob]) -> None:
+        for count in range(30):
+            each = blob(random.randbytes(random.choice([0, 10, 5_000, PART + 3])), b"%d of %d" % (count, number))
+            await node.blobs.put(each.digest, each.data, meta=each.meta)
+            stored.append(each)
+
+    async def main(server: NatsServer) -> None:
+        stored: list[Blob] = []
+        async with owner(server, "kill") as node:
+            tasks = [asyncio.create_task(put(node, number, stored)) for number in range(8)]
+            for _ in range(3):
+                seen = len(stored)
+                while len(stored) < seen + 20 and not all(task.done() for task in tasks):
+                    await asyncio.sleep(0)
+                server.kill()
+                server.start()
+            await asyncio.gather(*tasks)
+        async with owner(server, "kill", 2) as node:
+            assert len(stored) == 240
+            distinct = {each.digest: each for each in stored}
+            assert {stat.digest for stat in await node.blobs.list()} == distinct.keys()
+            found = await node.blobs.get_many(list(distinct))
+            assert found == [each.data for each in distinct.values()]
+
+    with NatsServer.temporary() as server:
+        asyncio.run(main(server))
+
+
+def test_a_node_that_was_replaced_writes_no_more(server: NatsServer) -> None:
+    one, two, three = blob(b"one"), blob(b"two"), blob(b"three")
+
+    async def main() -> None:
+        async with owner(server, "fence", 1) as old:
+            await old.blobs.put_many([one])
+            async with owner(server, "fence", 2) as new:
+                with pytest.raises(StorageError, match="another node has taken over"):
+                    await old.blobs.put_many([two])
+                with pytest.raises(StorageError, match="another node has taken over"):
+                    await old.blobs.delete(one.digest)
+                assert await new.blobs.put_many([one, three]) == [False, True]
+                assert await old.blobs.get(one.digest) == b"one", "reading goes on"
+        async with owner(server, "fence", 3) as new:
+            assert sorted(stat.digest for stat in await new.blobs.list()) == sorted([one.digest, three.digest])
+
+    asyncio.run(main())
+
+
+def test_room_comes_back(server: NatsServer) -> None:
+    """Of large blobs at once, of small ones when most of those they share a message with have gone."""
+    many = [blob(b"%d" % number * 500, b"m") for number in range(500)]
+    large = [blob(bytes([number]) * (3 * PART)) for number in range(3)]
+
+    async def main() -> None:
+        async with owner(server, "room") as node:
+            await node.blobs.put_many(many)
+            for each in large:
+                await node.blobs.put(each.digest, each.data)
+            full = (await state_of(node.link, node.stream)).size
+            await node.blobs.delete_many([each.digest for each in large])
+            await node.blobs.delete_many([each.digest for number, each in enumerate(many) if number % 10])
+            await node.objects.quiesce()
+            left = (await state_of(node.link, node.stream)).size
+            assert left < full / 5
+            kept = many[::10]
+            assert await node.blobs.get_many([each.digest for each in kept]) == [each.data for each in kept]
+        async with owner(server, "room", 2) as node:
+            assert await node.blobs.get_many([each.digest for each in kept]) == [each.data for each in kept]
+            assert len(await node.blobs.list()) == len(kept)
+            assert [stat and stat.meta for stat in await node.blobs.stat_many([each.digest for each in kept])] == [
+                b"m"
+            ] * 50
+
+    asyncio.run(main())
+
+
+def test_the_index_does_not_grow_for_ever(server: NatsServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(blob_upkeep, "_SLACK_BYTES", 10_000)
+    given = [blob(b"%d" % number) for number in range(20)]
+
+    async def main() -> None:
+        async with owner(server, "index") as node:
+            await node.blobs.put_many(given)
+            for number in range(200):
+                await node.blobs.annotate_many([(each.digest, b"%d" % number * 20) for each in given])
+            await node.objects.quiesce()
+            assert (await state_of(node.link, node.stream)).messages < 50
+        async with owner(server, "index", 2) as node:
+            assert {stat.meta for stat in await node.blobs.list()} == {b"199" * 20}
+            assert len(await node.blobs.list()) == 20
+
+    asyncio.run(main())
+
+
+def test_what_an_upload_left_behind_is_collected_at_the_next_start(server: NatsServer) -> None:
+    async def endless(reached: asyncio.Event) -> AsyncIterator[bytes]:
+        yield bytes(2 * PART)
+        reached.set()
+        await asyncio.Event().wait()
+
+    async def main() -> None:
+        kept = blob(b"kept")
+        async with owner(server, "left") as node:
+            await node.blobs.put_many([kept])
+            before = await state_of(node.link, node.stream)
+            reached = asyncio.Event()
+            upload = asyncio.create_task(node.blobs.put(bytes(32), endless(reached)))
+            await reached.wait()
+            node.blobs.stop()  # as if the node had died: nobody drops the parts
+            upload.cancel()
+            await asyncio.gather(upload, return_exceptions=True)
+            assert (await state_of(node.link, node.stream)).size > before.size + 2 * PART
+        async with owner(server, "left", 2) as node:
+            await node.objects.quiesce()
+            after = await state_of(node.link, node.stream)
+            assert after.size < before.size + 1_000
+            assert await node.blobs.get(kept.digest) == b"kept"
+
+    asyncio.run(main())
+
+
+def test_what_is_damaged_is_told(server: NatsServer) -> None:
+    """A message with data that is not there any more, which only an operator can bring about."""
+
+    async def main() -> None:
+        async with owner(server, "hurt") as node:
+            small, large, well = blob(b"small"), blob(bytes(2 * PART)), blob(b"x" * PART)
+            await node.blobs.put_many([small, large, well])
+            await node.link.js.purge_stream(node.stream, subject=node.link.subject("blobs", "data"), keep=1)
+            found = await node.blobs.get_many([small.digest, large.digest, well.digest])
+            assert [type(each) for each in found] == [CorruptionError, CorruptionError, bytes]
+            for ask in (node.blobs.get(small.digest), node.blobs.get(large.digest, 5, 5)):
+                with pytest.raises(CorruptionError, match="blob"):
+                    await ask
+
+    asyncio.run(main())
+
+
+def test_a_server_that_takes_only_small_messages_is_refused() -> None:
+    async def main(server: NatsServer) -> None:
+        with pytest.raises(StorageError, match="max_payload = 65536"):
+            async with owner(server, "small"):
+                pass
+
+    with NatsServer.temporary(max_payload=65536) as server:
+        asyncio.run(main(server))
