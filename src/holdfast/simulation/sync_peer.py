@@ -25,6 +25,8 @@ _HELD_BYTES = 128 * 1024
 """A participant may hold this for itself."""
 _HELD_EACH_BYTES = 1_024
 """And this for each message, beyond its content."""
+_HELD_EACH_REFERENCE_BYTES = 64
+"""And this for each message that it may refer to."""
 Doom = Literal["", "unsaved", "untold"]
 """How a peer dies: before the operation under way is stored, or after, before anybody was told of it."""
 OnBroadcast = Callable[[PacketKind | Literal["content"], bytes], None]
@@ -155,7 +157,8 @@ class SimPeer:
         status = peer.status(CHANNEL)
         messages = status.history + status.incoming + status.outgoing
         held = held_bytes(peer, self._wire)  # what that remembers is bounded, and everybody's
-        limit = _HELD_BYTES + messages * _HELD_EACH_BYTES + 2 * self._judge.content_bytes
+        each = _HELD_EACH_BYTES + _HELD_EACH_REFERENCE_BYTES * self._profile.causal_entries
+        limit = _HELD_BYTES + messages * each + 2 * self._judge.content_bytes
         assert held <= limit, f"{self._id} holds {held} bytes for {messages} messages, more than {limit}"
         self.held_largest = max(self.held_largest, held)
 

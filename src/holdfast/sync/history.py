@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
+from operator import attrgetter
 
 from .bloom import Hashes
 from .model import HistoryEntry
@@ -18,7 +19,18 @@ _PAST_SHARE = 8
 class Record:
     """One message of the history."""
 
-    __slots__ = ("data", "hashes", "hint", "lamport", "message_id", "reference", "sender_id", "sequence", "stored")
+    __slots__ = (
+        "data",
+        "hashes",
+        "hint",
+        "lamport",
+        "message_id",
+        "place",
+        "reference",
+        "sender_id",
+        "sequence",
+        "stored",
+    )
 
     def __init__(
         self,
@@ -42,6 +54,8 @@ class Record:
         self.sequence = sequence
         """Orders our messages: 1 is the oldest that was in the history when the channel was loaded, those below 0 had
         gone from it and wait for acknowledgement; 0: not ours."""
+        self.place = 0
+        """Where it is in the order of delivery."""
         self.hint = b""
         self.stored = False
         """Whether storage is known to have it."""
@@ -60,6 +74,7 @@ class History:
         "_limit",
         "_order",
         "_past_order",
+        "_place",
         "_recent",
         "_track_heads",
         "_wire",
@@ -77,6 +92,7 @@ class History:
         self._wire = wire
         self._track_heads = track_heads
         self._limit = limit
+        self._place = 0
         self._bytes = 0
         self._bytes_limit = bytes_limit
         self._order: deque[Record] = deque()
@@ -107,12 +123,14 @@ class History:
 
     # changes
 
-    def add(self, record: Record, refers_to: Iterable[HistoryEntry], *, persistent: bool) -> Sequence[Record]:
+    def add(self, record: Record, refers_to: Sequence[HistoryEntry], *, persistent: bool) -> Sequence[Record]:
         """Append a message that is not there; those that had to go for it."""
         message_id = record.message_id
         if self._track_heads:
             heads = self.heads
-            for entry in refers_to:
+            for entry in reversed(refers_to):  # the newest come last, and are most likely heads
+                if not heads:
+                    break
                 heads.pop(entry[0], None)
         return self._append(message_id, record, persistent)
 
@@ -137,6 +155,7 @@ class History:
         if self._track_heads:
             self.heads[message_id] = record
         self.records[message_id] = record
+        self._place = record.place = self._place + 1
         self._order.append(record)
         self._recent.append(record)
         self._bytes += len(record.data)
@@ -193,32 +212,34 @@ class History:
     # what a message of ours refers to
 
     def references(self, entries: int, heads_max: int) -> tuple[list[Record], bool]:
-        """What the next message refers to, and whether all heads are among it.
+        """What the next message refers to, in the order of delivery, and whether all heads are among it.
 
-        The heads, at most ``heads_max`` and our last message first; then the newest ones up to ``entries``.
+        All heads, at most ``heads_max`` and our last message among them; and the newest ones up to ``entries``.
         ``heads_max`` 0: the newest only.
         """
-        recent = self._recent
-        if not heads_max:
-            return (
-                list(recent) if entries >= len(recent) else list(islice(recent, len(recent) - entries, None))
-            ), False
-        heads = self.heads
-        own = self.last_own
-        chosen: list[Record] = []
+        recent, heads = self._recent, self.heads
+        start = max(0, len(recent) - entries)
+        newest = list(islice(recent, start, None)) if start else list(recent)
+        oldest_head = next(iter(heads.values()), None)
+        if not heads_max or oldest_head is None or (newest and oldest_head.place >= newest[0].place):
+            return newest, bool(heads_max)
+        return self._heads_and_newest(newest, entries, heads_max), len(heads) <= heads_max
+
+    def _heads_and_newest(self, newest: list[Record], entries: int, heads_max: int) -> list[Record]:
+        """Heads that are older than the newest take the place of the oldest of these."""
+        heads, own = self.heads, self.last_own
         if len(heads) <= heads_max:
             chosen = list(heads.values())
         else:
-            if own is not None and own.message_id in heads:
-                chosen.append(own)
+            chosen = [own] if own is not None and own.message_id in heads else []
             chosen += [head for head in islice(heads.values(), heads_max) if head is not own]
-        index = len(recent)
-        while len(chosen) < entries and index:
-            index -= 1
-            record = recent[index]
+        for record in reversed(newest):
+            if len(chosen) >= entries:
+                break
             if record.message_id not in heads:
                 chosen.append(record)
-        return chosen, len(heads) <= heads_max
+        chosen.sort(key=attrgetter("place"))
+        return chosen
 
     def window(self, offset: int, count: int) -> list[Record]:
         """``count`` messages before the newest ``offset``, oldest first.  Costs the distance from the newest."""

@@ -93,6 +93,20 @@ class Message:
             return "ephemeral"
         return "content" if self.content else "sync"
 
+    def without_state(self) -> Message:
+        """The message without what its sender had and missed at that moment, which can be a hundred times its size."""
+        if not self.bloom and not self.repairs:
+            return self
+        return Message(
+            self.message_id,
+            self.channel,
+            self.lamport,
+            self.content,
+            self.sender_id,
+            self.causal,
+            unknown=self.unknown,
+        )
+
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Message):
             return NotImplemented

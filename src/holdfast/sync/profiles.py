@@ -20,8 +20,11 @@ class Profile(NamedTuple):
     causal_entries: int = 4
     """History entries in a content message."""
     causal_heads: int = 64
-    """Messages that no other refers to yet come first, this many at most: then whoever has what a message refers to has
-    all before it, and acknowledging a message acknowledges those before it.  0: just the newest."""
+    """Messages that no other refers to yet are among them, this many at most: then whoever has what a message refers to
+    has all before it.  0: just the newest."""
+    causal_acks: bool = True
+    """Whoever refers to a message of ours has all of ours before it, as where everybody's messages refer to heads;
+    without, only what is referred to is acknowledged."""
 
     # acknowledgement
     bloom_capacity: int = 512
@@ -156,7 +159,7 @@ INTEROP: Final = check_profile(
     Profile(
         "interop",
         causal_entries=200,
-        causal_heads=0,
+        causal_acks=False,
         bloom_capacity=10_000,
         bloom_error_rate=0.001,
         bloom_adaptive=False,

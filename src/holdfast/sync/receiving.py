@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from itertools import islice
-from operator import itemgetter
 
 from ..errors import LimitExceeded, ProtocolError
 from ..limits import LIMITS
@@ -14,7 +13,6 @@ from .history import Record
 from .incoming import Waiting
 from .model import HistoryEntry, Message, Unwrapped
 
-_ID_OF = itemgetter(0)
 _new = tuple.__new__  # a NamedTuple's own constructor costs three times as much
 
 
@@ -45,7 +43,6 @@ def receive(channel: Channel, message: Message, kept: bytes, now: float) -> Unwr
         channel.deliver(message, kept, ())
         if message_id in channel.incoming.missing:
             channel.cascade(message_id)
-            _freed(channel, now)
     if content:
         channel.pace.happened(now)
         _count(channel, now)
@@ -82,13 +79,6 @@ def _count(channel: Channel, now: float) -> None:
         channel.pace.hurry(now)
 
 
-def _freed(channel: Channel, now: float) -> None:
-    """Messages that had waited are delivered: whoever sent them has not heard of it for that long."""
-    profile = channel.shared.profile
-    if profile.sync_messages:
-        channel.pace.hurry(now + profile.repair_max_s)
-
-
 def _receive_ephemeral(channel: Channel, message: Message, *, own: bool) -> Unwrapped:
     if not own:
         channel.shared.events.append(
@@ -115,27 +105,23 @@ def _receive_again(channel: Channel, message: Message, now: float) -> Unwrapped:
 
 def _inspect(channel: Channel, message: Message) -> tuple[tuple[HistoryEntry, ...], list[Record]]:
     """What it refers to: messages we do not have, and messages of ours that we do have."""
-    causal, history = message.causal, channel.history
-    refers_to = message.refers_to
+    causal, history, refers_to = message.causal, channel.history, message.refers_to
+    own = history.own
+    ours = [] if own.keys().isdisjoint(refers_to) else [own[entry[0]] for entry in causal if entry[0] in own]
     if history.records.keys() >= refers_to:
-        own = history.own
-        if own.keys().isdisjoint(refers_to):
-            return (), []
-        return (), [own[entry[0]] for entry in causal if entry[0] in own]
-    found = list(map(history.records.get, map(_ID_OF, causal)))
+        return (), ours
+    unknown = refers_to.difference(history.records)
+    absent, sent, past = channel.absent, channel.outgoing.items, history.past
     missing: dict[str, HistoryEntry] = {}
-    if None in found:
-        absent, sent, past = channel.absent, channel.outgoing.items, history.past
-        for index, record in enumerate(found):
-            if record is None:
-                entry = causal[index]
-                name = entry.message_id
-                if name in sent:
-                    found[index] = sent[name].record
-                elif name not in past and name not in absent and name != message.message_id:
-                    missing[name] = entry
-    ours = [record for record in found if record is not None and record.sequence]
-    return tuple(missing.values()), ours
+    gone = []
+    for entry in causal:
+        name = entry[0]
+        if name in unknown:
+            if name in sent:
+                gone.append(sent[name].record)
+            elif name not in past and name not in absent and name != message.message_id:
+                missing[name] = entry
+    return tuple(missing.values()), gone + ours
 
 
 def _check(channel: Channel, lamport: int, missing: tuple[HistoryEntry, ...], now: float, *, waits: int) -> None:
@@ -163,7 +149,7 @@ def _review(channel: Channel, message: Message, ours: list[Record], now: float) 
     outgoing = channel.outgoing
     sequence = max([record.sequence for record in ours]) if ours else 0
     if outgoing.items:
-        if ours and channel.shared.profile.causal_heads:
+        if ours and channel.shared.profile.causal_acks:
             acknowledged = outgoing.acknowledge_until(sequence, now)
         else:
             named = [record.message_id for record in ours if record.message_id in outgoing.items]
@@ -210,7 +196,7 @@ def _expect(channel: Channel, message: Message, kept: bytes, missing: tuple[Hist
     new = [entry for entry in absent if entry[0] not in incoming.missing]
     if message.content:
         names = {entry.message_id for entry in missing}
-        incoming.add(Waiting(message, kept, names, now), missing)
+        incoming.add(Waiting(message.without_state(), kept, names, now), missing)
     elif channel.shared.participant:  # without repair nothing would ever end the wait
         for entry in new:
             incoming.expect(entry)

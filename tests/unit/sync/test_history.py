@@ -55,9 +55,22 @@ def test_heads_are_what_nothing_refers_to() -> None:
     add(history, "c", "a", "unknown")
     assert list(history.heads) == ["b", "c"]
     chosen, all_heads = history.references(4, 64)
-    assert names(chosen) == ["b", "c", "a"]
+    assert names(chosen) == ["a", "b", "c"]
     history.add_own(record("own"), all_heads=all_heads, referred=chosen, persistent=True)
     assert list(history.heads) == ["own"]
+
+
+def test_heads_that_are_older_than_the_newest_take_their_place() -> None:
+    history = History(WIRE, 20, 4)
+    for name in "abc":
+        add(history, name)
+    for name, before in zip("defghi", "bdefgh", strict=True):
+        add(history, name, before)
+    assert list(history.heads) == ["a", "c", "i"]
+    assert names(history.references(4, 64)[0]) == ["a", "c", "h", "i"]
+    assert history.references(4, 2)[1] is False
+    add(history, "j", "a", "c")
+    assert names(history.references(4, 64)[0]) == ["g", "h", "i", "j"]
 
 
 def test_a_head_that_is_evicted_is_none_any_more() -> None:

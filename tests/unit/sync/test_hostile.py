@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from holdfast.errors import HoldfastError, LimitExceeded, ProtocolError
 from holdfast.limits import LIMITS
+from holdfast.simulation.sync_memory import held_bytes
 from holdfast.sync import receiving, sending
 from holdfast.sync.model import Dialect, HistoryEntry, Message
 from holdfast.sync.peer import SyncPeer
@@ -182,6 +183,18 @@ def test_bytes_that_wait_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
         peer.wrap(CHANNEL, bytes(1_000), NOW_S)
     peer.unwrap(message("gone", 1), NOW_S)
     assert peer._channels[CHANNEL].incoming.held_bytes == 0
+
+
+def test_filters_and_requests_of_messages_that_wait_are_not_kept() -> None:
+    peer = victim()
+    wanted = [HistoryEntry(f"wanted{number}", b"h" * 1_000, "x") for number in range(500)]
+    before = held_bytes(peer)
+    for number in range(20):
+        bloom = bytes(500_000 + number)
+        peer.unwrap(message(f"m{number}", 9, ["gone"], bloom=bloom, asks_for=wanted), NOW_S)
+    drain(peer)
+    assert peer.status(CHANNEL).incoming == 21
+    assert held_bytes(peer, peer._shared.wire) - before < 100_000
 
 
 def test_what_is_waited_for_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
