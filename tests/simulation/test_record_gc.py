@@ -8,7 +8,8 @@ from __future__ import annotations
 import pytest
 
 from holdfast.records.collection import Collector
-from holdfast.simulation.record_gc import UnsafeError, main, run_seed
+from holdfast.simulation.record_gc import main, run_seed
+from holdfast.simulation.seeds import UnsafeError
 
 WORLDS_A_SEED = 4
 """They are short: a smoke run is 1,000 worlds, in some seconds."""

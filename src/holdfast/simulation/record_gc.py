@@ -24,18 +24,13 @@ from ..records.domain import RecordDomain
 from ..records.prepared import is_record
 from ..records.store import Pushed
 from .record_gates import GatedEngine, Gates
+from .seeds import UnsafeError, run_seeds
 
+_MODULE = "holdfast.simulation.record_gc"
 RECORDS = 7
 ACTORS = 5
 ACTIONS = 9
 GRACE_S = 100.0
-
-
-class UnsafeError(AssertionError):
-    """A promise was broken in the world of ``seed``."""
-
-    def __init__(self, seed: int, what: str) -> None:
-        super().__init__(f"{what}\nreplay: python -m holdfast.simulation.record_gc {seed}")
 
 
 def make_records(rng: Any) -> list[dict[str, Any]]:
@@ -103,7 +98,7 @@ class GcWorld:
     def check(self, true: object, what: str) -> None:
         """A promise."""
         if not true:
-            raise UnsafeError(self.seed, f"step {self.gates.steps}: {what}")
+            raise UnsafeError(_MODULE, self.seed, f"step {self.gates.steps}: {what}")
 
     def watch_removals(self) -> None:
         """Look at each record in the moment it is condemned."""
@@ -332,7 +327,7 @@ def run_seed(seed: int) -> GcWorld:
 
 def as_unsafe(seed: int, error: BaseException) -> BaseException:
     """An error no actor expected breaks a promise too."""
-    return UnsafeError(seed, repr(error)) if isinstance(error, HoldfastError) else error
+    return UnsafeError(_MODULE, seed, repr(error)) if isinstance(error, HoldfastError) else error
 
 
 def first_of(errors: BaseExceptionGroup[BaseException]) -> BaseException:
@@ -341,16 +336,15 @@ def first_of(errors: BaseExceptionGroup[BaseException]) -> BaseException:
     return first_of(first) if isinstance(first, BaseExceptionGroup) else first
 
 
+def tell(seed: int) -> str:
+    """What came of the world of ``seed``."""
+    world = run_seed(seed)
+    return f"safe, {world.gates.steps} steps, {world.collected} collected, {world.crashes} crashes"
+
+
 def main(arguments: Iterable[str]) -> int:
-    """Run the seeds named; how many broke a promise decides the exit code."""
-    broken = 0
-    for argument in arguments:
-        try:
-            run_seed(int(argument))
-        except UnsafeError as error:
-            broken += 1
-            sys.stdout.write(f"{error}\n")
-    return 1 if broken else 0
+    """Run the seeds given; 1 if a promise was broken in one of them."""
+    return run_seeds(arguments, tell)
 
 
 if __name__ == "__main__":

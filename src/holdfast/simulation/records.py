@@ -17,19 +17,14 @@ from ..records.streaming.core import StreamCore
 from ..records.streaming.options import StreamOptions
 from .record_plans import RecordPlan, draw_plan
 from .record_server import Answer, FaultyStore, StoreLink
+from .seeds import UnsafeError, run_seeds
 from .world import Timer, World
 
+_MODULE = "holdfast.simulation.records"
 REST_S_MAX = 3_000.0
 """Virtual seconds within which a world must come to rest after its store is well."""
 BATCH_ITEMS = 16
 BATCH_BYTES = 1_000
-
-
-class UnsafeError(AssertionError):
-    """A promise was broken in the world of ``seed``."""
-
-    def __init__(self, seed: int, what: str) -> None:
-        super().__init__(f"{what}\nreplay: python -m holdfast.simulation.records {seed}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +71,7 @@ class RecordWorld:
             self._run()
         except Exception as error:  # whatever broke, say how to see it again
             what = str(error) if isinstance(error, AssertionError) else f"{type(error).__name__}: {error}"
-            raise UnsafeError(self.seed, f"{what} (at {self.world.now():.6f} s)") from error
+            raise UnsafeError(_MODULE, self.seed, f"{what} (at {self.world.now():.6f} s)") from error
 
     def _run(self) -> None:
         self._input()
@@ -274,20 +269,16 @@ def run_seed(seed: int) -> RecordWorld:
     return world
 
 
+def tell(seed: int) -> str:
+    """What came of the world of ``seed``."""
+    world = run_seed(seed)
+    what = "left" if world.left else "failed" if world.core.failure else "complete"
+    return f"{what}, {world.world.steps} events, {world.core.metrics}"
+
+
 def main(arguments: Iterable[str]) -> int:
     """Run the seeds given; 1 if a promise was broken in one of them."""
-    failed = 0
-    for argument in arguments:
-        seed = int(argument)
-        try:
-            world = run_seed(seed)
-        except UnsafeError as error:
-            failed = 1
-            sys.stdout.write(f"seed {seed}: {error}\n{draw_plan(seed)}\n")
-        else:
-            what = "left" if world.left else "failed" if world.core.failure else "complete"
-            sys.stdout.write(f"seed {seed}: {what}, {world.world.steps} events, {world.core.metrics}\n")
-    return failed
+    return run_seeds(arguments, tell, draw_plan)
 
 
 if __name__ == "__main__":

@@ -13,22 +13,17 @@ from ..streams import Broker, GapSent, ReaderCancelled
 from .network import Faults
 from .pipe import DeliveryPipe, ReaderBridge, WriterBridge
 from .plans import WorldPlan, draw_world
+from .seeds import UnsafeError, run_seeds
 from .subject import Subject
 from .world import World
 
+_MODULE = "holdfast.simulation.streams"
 HEALED_S_MAX = 300.0
 """Virtual seconds within which a healed world must come to rest; a retransmission may wait for 30 of them."""
 _STALL_S = 0.3
 """How long a half-open link goes unnoticed here."""
 _COMMIT_S = 0.005
 """What a manual reader read is durable up to this much later."""
-
-
-class UnsafeError(AssertionError):
-    """A promise was broken in the world of ``seed``."""
-
-    def __init__(self, seed: int, what: str) -> None:
-        super().__init__(f"{what}\nreplay: python -m holdfast.simulation.streams {seed}")
 
 
 class StreamWorld:
@@ -53,7 +48,7 @@ class StreamWorld:
             self._run()
         except Exception as error:  # whatever broke, say how to see it again
             what = str(error) if isinstance(error, AssertionError) else f"{type(error).__name__}: {error}"
-            raise UnsafeError(self.seed, f"{what} (at {self.world.now():.6f} s)") from error
+            raise UnsafeError(_MODULE, self.seed, f"{what} (at {self.world.now():.6f} s)") from error
 
     def _run(self) -> None:
         self._connect()
@@ -243,19 +238,15 @@ def run_seed(seed: int) -> StreamWorld:
     return world
 
 
+def tell(seed: int) -> str:
+    """What came of the world of ``seed``."""
+    world = run_seed(seed)
+    return f"safe, {world.world.steps} events, {world.cuts} cuts"
+
+
 def main(arguments: Iterable[str]) -> int:
     """Run the seeds given; 1 if a promise was broken in one of them."""
-    failed = 0
-    for argument in arguments:
-        seed = int(argument)
-        try:
-            world = run_seed(seed)
-        except UnsafeError as error:
-            failed = 1
-            sys.stdout.write(f"seed {seed}: {error}\n{draw_world(seed)}\n")
-        else:
-            sys.stdout.write(f"seed {seed}: safe, {world.world.steps} events, {world.cuts} cuts\n")
-    return failed
+    return run_seeds(arguments, tell, draw_world)
 
 
 if __name__ == "__main__":
