@@ -250,14 +250,7 @@ class Blobs:
         self._pending_bytes -= size
 
     def _check_meta(self, meta: bytes) -> None:
-        if type(meta) is not bytes:
-            raise UsageError(f"meta: must be bytes, not {type(meta).__name__}", field="meta")
-        limit = self._limits.blob_meta_bytes_max
-        if len(meta) > limit:
-            raise LimitExceeded(
-                f"meta: {len(meta)} bytes, over the limit blob_meta_bytes_max = {limit}",
-                name="blob_meta_bytes_max", limit=limit, value=len(meta),
-            )  # fmt: skip
+        checks.check_size(meta, "meta", "blob_meta_bytes_max", self._limits.blob_meta_bytes_max)
 
     def _check(self, digests: Sequence[bytes]) -> None:
         if self._stopped:

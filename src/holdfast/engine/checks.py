@@ -133,30 +133,23 @@ def _as_batch(data: bytes | Sequence[bytes]) -> tuple[bytes, ...]:
 
 def check_value(value: bytes) -> bytes:
     """``value`` itself if it can be a key's value."""
-    if not isinstance(value, bytes):
-        raise UsageError(f"value: must be bytes, not {type(value).__name__}", field="value")
-    if len(value) > LIMITS.value_bytes_max:
-        raise LimitExceeded(
-            f"value: {len(value)} bytes, over the limit value_bytes_max = {LIMITS.value_bytes_max}",
-            name="value_bytes_max",
-            limit=LIMITS.value_bytes_max,
-            value=len(value),
-        )
-    return value
+    return check_size(value, "value", "value_bytes_max", LIMITS.value_bytes_max)
 
 
 def check_meta(meta: bytes) -> bytes:
     """``meta`` itself if it can be a log's."""
-    if not isinstance(meta, bytes):
-        raise UsageError(f"meta: must be bytes, not {type(meta).__name__}", field="meta")
-    if len(meta) > LIMITS.log_meta_bytes_max:
+    return check_size(meta, "meta", "log_meta_bytes_max", LIMITS.log_meta_bytes_max)
+
+
+def check_size(data: bytes, field: str, name: str, limit: int) -> bytes:
+    """``data`` itself if it is bytes, and not more of them than the limit ``name``."""
+    if not isinstance(data, bytes):
+        raise UsageError(f"{field}: must be bytes, not {type(data).__name__}", field=field)
+    if len(data) > limit:
         raise LimitExceeded(
-            f"meta: {len(meta)} bytes, over the limit log_meta_bytes_max = {LIMITS.log_meta_bytes_max}",
-            name="log_meta_bytes_max",
-            limit=LIMITS.log_meta_bytes_max,
-            value=len(meta),
+            f"{field}: {len(data)} bytes, over the limit {name} = {limit}", name=name, limit=limit, value=len(data)
         )
-    return meta
+    return data
 
 
 def check_producer(producer: Producer) -> Producer:
