@@ -253,7 +253,7 @@ class Limits(NamedTuple):
     group_hint_bytes_max: int = 4 * KIB
     """A retrieval hint."""
     group_entries_max: int = 2_000
-    """History entries, or repair requests, in one message."""
+    """History entries in one message, or its other fields: repair requests, and those of later versions."""
     group_channels_max: int = 10_000
     """Channels of one participant."""
     group_outgoing_max: int = 100_000
@@ -347,6 +347,10 @@ class Limits(NamedTuple):
     """Minted tokens a node keeps record of, those that expired less than a week ago included."""
     connections_per_token_max: int = 64
     """Connections open with one token, so that its bearer cannot take all there are."""
+    streams_per_token_max: int = 2_048
+    """Streams open over all connections of one token: subscriptions, outputs, durable streams, uploads."""
+    http_readers_per_token_max: int = 512
+    """Long polls and event streams under way with one token, or with logins that it was made for."""
     login_link_s: float = 300.0
     """How long a login link waits for a browser; it is good once."""
     login_links_max: int = 1_000
@@ -389,6 +393,9 @@ def check_limits(limits: Limits) -> Limits:
     assert limits.channel_page_bytes * 3 // 2 <= limits.frame_bytes_max
     assert limits.group_wire_bytes_max <= limits.group_parts_bytes_max
     assert limits.group_datagram_bytes <= limits.group_send_burst_bytes <= limits.group_send_queue_bytes_max
+    assert limits.streams_per_token_max < limits.stream_readers_max
+    assert limits.http_readers_per_token_max < limits.http_connections_max
+    assert limits.channel_rate_max > 0
     assert limits.record_bytes_max < limits.record_item_bytes_max
     assert limits.record_meta_bytes_max + KIB <= limits.blob_meta_bytes_max
     assert limits.record_item_bytes_max + KIB <= limits.record_batch_bytes_max <= limits.record_stream_bytes_max

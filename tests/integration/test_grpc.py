@@ -51,7 +51,7 @@ class Gate:
         if identity not in self.tokens:
             raise Unauthenticated("the token was revoked")
 
-    def authorize(self, identity: Any, action: str, resource: str) -> None:
+    def authorize(self, identity: Any, action: str, resource: str, peer: str = "") -> None:
         assert resource == "records"
         if action not in self.tokens[identity]:
             raise PermissionDenied("a reader writes nothing")

@@ -339,6 +339,38 @@ def test_one_token_cannot_take_all_connections(box: NodeBox, run: Run) -> None:
     run(main())
 
 
+def test_one_token_cannot_take_all_streams(box: NodeBox, run: Run) -> None:
+    box.env["HOLDFAST_LIMIT_STREAMS_PER_TOKEN_MAX"] = "2"
+    box.start_node()
+    with holdfast.connect_sync(box.url, autostart=False) as owner:
+        owner.channels.create("p", "chat", submitter="ann")
+        token = owner.tokens.mint("ann", ["channels:read"]).token
+
+    async def main() -> None:
+        async with (
+            holdfast.connect(box.url, token=token) as one,
+            holdfast.connect(box.url, token=token) as two,
+            holdfast.connect(box.url) as owner,
+        ):
+            mine, same = one.channels.channel("p/chat"), two.channels.channel("p/chat")
+            async with mine.subscribe():
+                async with same.subscribe():
+                    with pytest.raises(holdfast.LimitExceeded) as caught:
+                        await mine.subscribe().__aenter__()
+                    assert (caught.value.name, caught.value.limit) == ("streams_per_token_max", 2)
+                while True:  # the room of the one that left comes back
+                    try:
+                        async with mine.subscribe():
+                            break
+                    except holdfast.LimitExceeded:
+                        await asyncio.sleep(0.01)
+            chat = owner.channels.channel("p/chat")
+            async with chat.subscribe(), chat.subscribe(), chat.subscribe():
+                assert (await chat.info()).subscribers >= 3
+
+    run(main())
+
+
 # what lies around
 
 

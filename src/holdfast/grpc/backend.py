@@ -60,6 +60,6 @@ class Gate(Protocol):
         """Unauthenticated if it is not proven any more."""
         ...
 
-    def authorize(self, identity: Any, action: Action, resource: str) -> None:
-        """PermissionDenied if the identity may not; the resource is ``records``."""
+    def authorize(self, identity: Any, action: Action, resource: str, peer: str = "") -> None:
+        """PermissionDenied if the identity, who calls from ``peer``, may not; the resource is ``records``."""
         ...

@@ -88,7 +88,7 @@ class StoreService:
     def _enter(self, context: Context, action: Action) -> Any:
         headers = {key: value for key, value in context.invocation_metadata() or () if isinstance(value, str)}
         identity = self._gate.authenticate(headers, context.peer())
-        self._gate.authorize(identity, action, "records")
+        self._gate.authorize(identity, action, "records", context.peer())
         return identity
 
     async def _run(

@@ -55,7 +55,7 @@ def make_app(
         Route("/metrics", pages.show_metrics),
         Mount(STREAMS.rstrip("/"), metrics.counting(streams)),
     ]
-    return Shield(Router(routes, redirect_slashes=False, default=root or _unknown), guard)
+    return Shield(Router(routes, redirect_slashes=False, default=root or _unknown), guard, gate.refused)
 
 
 class _Pages:
@@ -80,7 +80,8 @@ class _Pages:
 
     async def show_metrics(self, request: Request) -> Response:
         """For Prometheus."""
-        self._gate.authorize(self._gate.authenticate(proof_of(request)), "read", "node/metrics")
+        proof = proof_of(request)
+        self._gate.authorize(self._gate.authenticate(proof), "read", "node/metrics", proof.peer)
         body, content_type = await self._metrics.render()
         return Response(body, headers={**_NO_STORE, "content-type": content_type})
 

@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
+import structlog
+
 from .guard import is_own_page
 
 if TYPE_CHECKING:
     from starlette.requests import Request
 
     from ..durable.store import Action
+
+_logger = structlog.get_logger("holdfast.http")
 
 
 class Proof(NamedTuple):
@@ -35,11 +39,20 @@ class Gate(Protocol):
         """Unauthenticated if it is not proven any more: its token has expired or was revoked.  Does not block."""
         ...
 
-    def authorize(self, identity: Any, action: Action, resource: str) -> None:
+    def authorize(self, identity: Any, action: Action, resource: str, peer: str = "") -> None:
         """PermissionDenied, or NotFound if the identity may not even know of ``resource``.  Does not block.
 
         Resources are ``streams/<path>``, ``jobs/<id>/output``, ``channels/<process>/<name>`` and ``node/metrics``.
+        ``peer`` is where the request comes from, for the audit log.
         """
+        ...
+
+    def holder_of(self, identity: Any) -> str:
+        """Who shares the number of live readers that one may have: a token's id; empty: there is no such number."""
+        ...
+
+    def refused(self, reason: str, peer: str) -> None:
+        """Note that a request was turned away before anybody was asked who sends it.  Does not block."""
         ...
 
 
@@ -93,8 +106,16 @@ class OpenGate:
     def check_in_force(self, identity: Any) -> None:
         """For ever."""
 
-    def authorize(self, identity: Any, action: Action, resource: str) -> None:
+    def authorize(self, identity: Any, action: Action, resource: str, peer: str = "") -> None:
         """Anything."""
+
+    def holder_of(self, identity: Any) -> str:
+        """Nobody in particular."""
+        return ""
+
+    def refused(self, reason: str, peer: str) -> None:
+        """There is no audit log to note it in."""
+        _logger.warning("http.refused", reason=reason, peer=peer)
 
 
 def peer_of(request: Request) -> str:

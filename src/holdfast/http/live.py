@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Coroutine, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+
+from ..errors import RateLimited
 
 if TYPE_CHECKING:
     from starlette.types import Receive
@@ -13,6 +16,9 @@ if TYPE_CHECKING:
     from ..durable.store import LiveReader, StreamStore
 
 T = TypeVar("T")
+
+_AGAIN_S = 5.0
+"""When who has too many readers may try again: some may have left."""
 
 
 class Reading(NamedTuple):
@@ -34,6 +40,7 @@ class Lasting:
         self._waits: set[asyncio.Timeout] = set()
         self._tasks: set[asyncio.Future[Any]] = set()
         self._readings: set[Reading] = set()
+        self._held: Counter[str] = Counter()
 
     def __len__(self) -> int:
         return len(self._tasks)
@@ -41,6 +48,27 @@ class Lasting:
     def readings(self) -> list[Reading]:
         """What is being read."""
         return list(self._readings)
+
+    @contextmanager
+    def held_by(self, holder: str, readers_max: int) -> Iterator[None]:
+        """One more live reader of ``holder`` within the block, unless that is nobody in particular.
+
+        RateLimited if it has ``readers_max`` of them.
+        """
+        if not holder:
+            yield
+            return
+        count = self._held[holder]
+        if count >= readers_max:
+            text = f"http_readers_per_token_max: {count + 1} is over the limit of {readers_max}"
+            raise RateLimited(text, "http_readers_per_token_max", readers_max, count + 1, _AGAIN_S)
+        self._held[holder] = count + 1
+        try:
+            yield
+        finally:
+            self._held[holder] -= 1
+            if not self._held[holder]:
+                del self._held[holder]
 
     @contextmanager
     def reading(self, shown: str, store: StreamStore, path: str, reader: LiveReader) -> Iterator[None]:

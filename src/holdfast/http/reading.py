@@ -40,6 +40,18 @@ class ReadRequest(NamedTuple):
     """A browser's EventSource has come back by itself."""
 
 
+def path_of(raw: bytes) -> str:
+    """The stream that a request's path, as it was sent, names; UsageError if that is not UTF-8."""
+    return _unquoted(raw.decode("ascii"), "path").removeprefix(STREAMS)
+
+
+def _unquoted(text: str, field: str) -> str:
+    try:
+        return unquote(text, errors="strict")
+    except UnicodeDecodeError:
+        raise UsageError(f"{field}: {text!r} is not UTF-8", field=field) from None
+
+
 def parse_read(query: Query, last_event_id: str | None = None) -> ReadRequest:
     """UsageError for parameters that cannot be; unknown ones are ignored.
 
@@ -95,7 +107,7 @@ def _parse_fork(headers: Mapping[str, str]) -> Fork | None:
     if not source.startswith(STREAMS):
         raise UsageError(f"Stream-Forked-From: {source!r} is not below {STREAMS}", field="Stream-Forked-From")
     return Fork(
-        source=unquote(source.removeprefix(STREAMS)),
+        source=_unquoted(source.removeprefix(STREAMS), "Stream-Forked-From"),
         position=None if offset is None else _fork_position(offset),
         beyond=0 if beyond is None else parse_integer("Stream-Fork-Sub-Offset", beyond),
     )

@@ -83,7 +83,7 @@ class SessionEndpoint:
         proof = proof_of(request)
         identity = request.scope["identity"] = self._gate.authenticate(proof)
         action: Action = "read" if request.method in ("GET", "HEAD") else "create"
-        self._gate.authorize(identity, action, "sessions")
+        self._gate.authorize(identity, action, "sessions", proof.peer)
         return self._make_caller(identity, proof.peer)
 
     async def _list(self, request: Request) -> Response:
@@ -117,6 +117,11 @@ class SessionEndpoint:
     async def _events(self, request: Request) -> Response:
         """Be the session's client, instead of any other: a browser comes back before it is missed."""
         caller, session = self._caller(request), request.path_params["session"]
+        holder = self._gate.holder_of(request.scope["identity"])
+        with self._lasting.held_by(holder, self._limits.http_readers_per_token_max):
+            return await self._attached(request, caller, session)
+
+    async def _attached(self, request: Request, caller: Caller, session: str) -> Response:
         last = request.headers.get("last-event-id") or request.query_params.get("after", "")
         if last:
             await self._sessions.resume(caller, session, decode_places(last))

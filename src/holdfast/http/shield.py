@@ -13,6 +13,8 @@ from ..ids import new_id
 from .problems import problem
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
     from .guard import Guard
@@ -38,9 +40,11 @@ _PREFLIGHT_AGE_S = "600"
 class Shield:
     """An ASGI application around another."""
 
-    def __init__(self, app: ASGIApp, guard: Guard) -> None:
+    def __init__(self, app: ASGIApp, guard: Guard, refused: Callable[[str, str], None]) -> None:
+        """``refused(why, peer)`` is told of each request that is turned away here."""
         self._app = app
         self._guard = guard
+        self._refused = refused
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer the request, or refuse it."""
@@ -59,6 +63,8 @@ class Shield:
 
         refusal = self._refusal(scope, headers)
         if refusal is not None:
+            host, port = scope.get("client") or ("", 0)
+            self._refused(str(refusal), f"{host}:{port}")
             await problem(refusal)(scope, receive, send_marked)
         elif scope["method"] == "OPTIONS" and "access-control-request-method" in headers:
             await _preflight()(scope, receive, send_marked)
@@ -75,10 +81,8 @@ class Shield:
     def _refusal(self, scope: Scope, headers: Headers) -> PermissionDenied | None:
         host, origin = headers.get("host"), headers.get("origin")
         if len(headers.getlist("host")) > 1 or not self._guard.allows_host(host):
-            _logger.warning("http.host_refused", host=host)
             return PermissionDenied(f"Host: {host!r} is not a name of this node")
         if not self._guard.allows_origin(origin, scope["scheme"], host or ""):
-            _logger.warning("http.origin_refused", origin=origin)
             return PermissionDenied(f"Origin: {origin!r} may not use this node")
         return None
 

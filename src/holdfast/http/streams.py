@@ -12,10 +12,10 @@ from starlette.responses import Response
 from ..durable.model import Added
 from ..errors import ClosedError, Fenced, Gone, HoldfastError, NotFound, SequenceGap
 from .bodies import read_body
-from .gate import proof_of
+from .gate import peer_of, proof_of
 from .offsets import cursor_at, offset_of
 from .problems import problem
-from .reading import STREAMS, moment_of, parse_addition, parse_creation, parse_read
+from .reading import moment_of, parse_addition, parse_creation, parse_read, path_of
 from .serving import serve_events, serve_long_poll, serve_now
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ class StreamEndpoint:
             await answer(scope, receive, send)
 
     async def _answer(self, request: Request) -> Response | None:
-        path = request.scope["path"].removeprefix(STREAMS)
+        path = path_of(request.scope["raw_path"])
         proof = proof_of(request)
         identity = request.scope["identity"] = self.gate.authenticate(proof)
         action = _ACTIONS.get(request.method)
@@ -81,18 +81,20 @@ class StreamEndpoint:
         prefix = "streams" if mounted is self._mounts.root else path.partition("/")[0]
         store = mounted.seen_by(identity, proof.peer)
         try:
-            await self._authorize(identity, action, store, prefix, rest)
+            await self._authorize(identity, proof.peer, action, store, prefix, rest)
         except NotFound:  # somebody else's must look as none
             raise NotFound(kind="stream", name=path) from None
         return await self._methods[request.method](request, store, rest)
 
-    async def _authorize(self, identity: Any, action: Action, store: StreamStore, prefix: str, rest: str) -> None:
+    async def _authorize(
+        self, identity: Any, peer: str, action: Action, store: StreamStore, prefix: str, rest: str
+    ) -> None:
         try:
             name = await store.resource(rest)
-        except NotFound:
-            self.gate.authorize(identity, action, f"{prefix}/{rest}")  # a lack of rights is told first, and to all
+        except NotFound:  # a lack of rights is told first, and to all
+            self.gate.authorize(identity, action, f"{prefix}/{rest}", peer)
             raise
-        self.gate.authorize(identity, action, f"{prefix}/{name}")
+        self.gate.authorize(identity, action, f"{prefix}/{name}", peer)
 
     # -- reading ----------------------------------------------------------------------------------------------
 
@@ -110,9 +112,10 @@ class StreamEndpoint:
         info = await store.info(path)
         if wanted.live is None:
             return await serve_now(self, request, store, path, info, wanted)
-        if wanted.live == "long-poll":
-            return await serve_long_poll(self, request, store, path, info, wanted)
-        return await serve_events(self, request, store, path, info, wanted)
+        serve = serve_long_poll if wanted.live == "long-poll" else serve_events
+        holder = self.gate.holder_of(request.scope["identity"])
+        with self.lasting.held_by(holder, self.limits.http_readers_per_token_max):
+            return await serve(self, request, store, path, info, wanted)
 
     def cursor(self, echoed: str | None) -> str:
         """The cursor for an answer given now to a reader who sent ``echoed``."""
@@ -124,11 +127,13 @@ class StreamEndpoint:
         body = await read_body(request, self.limits.http_body_bytes_max)
         creation = parse_creation(request.headers, body)
         if creation.fork is not None:
-            self.gate.authorize(request.scope["identity"], "read", f"streams/{creation.fork.source}")
+            source = f"streams/{creation.fork.source}"
+            self.gate.authorize(request.scope["identity"], "read", source, peer_of(request))
         info, created = await store.create(path, creation)
         headers = {"content-type": info.content_type, **_position_headers(info.tail, closed=info.closed)}
         if created:
-            headers["location"] = str(request.url.replace(query="", fragment=""))
+            here = request.url.replace(path=request.scope["raw_path"].decode(), query="", fragment="")
+            headers["location"] = str(here)
         return Response(status_code=201 if created else 200, headers=headers)
 
     async def _post(self, request: Request, store: StreamStore, path: str) -> Response:

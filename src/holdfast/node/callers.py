@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from ..errors import HoldfastError, LimitExceeded, NotFound, PermissionDenied, Unauthenticated
@@ -12,7 +14,7 @@ from ..security.policy import RULES, allow, allow_to_speak
 from .permits import PERMITS, Permit, meant
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from ..limits import Limits
     from ..rpc.aio import AsyncConnection
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
     from ..security.authority import Authority
     from ..security.identity import Identity
 
+_STREAM = "stream"
+"""The parameter of every command that opens a stream: its number."""
 _LOOK_S = 600.0
 """A token's end is looked at this often, so that a clock that was set counts."""
 
@@ -35,6 +39,8 @@ class Callers:
         self.wall = wall
         self._limits = limits
         self._by_token: dict[str, set[AsyncConnection]] = {}
+        self._opening: Counter[str] = Counter()
+        """By token: requests under way that may open a stream."""
         self.count = 0
         """Connections whose caller is proven."""
         authority.on_revoked = self._revoked
@@ -55,6 +61,22 @@ class Callers:
         connections.discard(connection)
         if not connections:
             del self._by_token[identity.token_id]
+
+    @contextmanager
+    def opening(self, identity: Identity) -> Iterator[None]:
+        """While a stream is opened within the block.  LimitExceeded if its token has as many as it may."""
+        token = identity.token_id
+        count = self._opening[token] + sum(len(one.core.broker) for one in self._by_token[token])
+        limit = self._limits.streams_per_token_max
+        if count >= limit:
+            raise LimitExceeded(name="streams_per_token_max", limit=limit, value=count + 1)
+        self._opening[token] += 1
+        try:
+            yield
+        finally:
+            self._opening[token] -= 1
+            if not self._opening[token]:
+                del self._opening[token]
 
     def _revoked(self, token_id: str) -> None:
         for connection in list(self._by_token.get(token_id, ())):
@@ -85,9 +107,13 @@ class Caller:
         permit = PERMITS.get(request.method)
         if permit is None:
             raise NotFound(kind="method", name=request.method)
-        if not self.identity.local:
-            self._check(permit, request)
-        return await self.dispatcher.handle(request)
+        if self.identity.local:
+            return await self.dispatcher.handle(request)
+        self._check(permit, request)
+        if _STREAM not in request.params:
+            return await self.dispatcher.handle(request)
+        with self._callers.opening(self.identity):
+            return await self.dispatcher.handle(request)
 
     def closed(self) -> None:
         """The connection is over."""

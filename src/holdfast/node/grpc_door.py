@@ -74,12 +74,12 @@ class _TokenGate:
     def check_in_force(self, identity: Any) -> None:
         self._authority.check_in_force(identity)
 
-    def authorize(self, identity: Any, action: Action, resource: str) -> None:
+    def authorize(self, identity: Any, action: Action, resource: str, peer: str = "") -> None:
         caller = cast("Identity", identity)
         try:
             allow(caller, _ACTIONS[action], resource)
         except PermissionDenied as error:
-            self._authority.audit.denied(caller, f"grpc.{action}", resource, str(error))
+            self._authority.audit.denied(caller, f"grpc.{action}", resource, str(error), peer)
             raise
 
 
@@ -92,5 +92,5 @@ class _OpenGate:
     def check_in_force(self, identity: Any) -> None:
         return None
 
-    def authorize(self, identity: Any, action: Action, resource: str) -> None:
+    def authorize(self, identity: Any, action: Action, resource: str, peer: str = "") -> None:
         return None

@@ -50,12 +50,14 @@ class TokenGate:
             return self._authority.authenticate(proof.bearer, proof.peer)
         cookie = proof.cookies.get(self.cookie_name)
         if cookie is None:
-            raise Unauthenticated("a bearer token is needed: Authorization: Bearer …")
+            error = Unauthenticated("a bearer token is needed: Authorization: Bearer …")
+            self._authority.audit.denied(None, "authenticate", "", str(error), proof.peer)
+            raise error
         identity = self._identify(cookie, proof.peer)
         if not proof.own_page:
-            error = PermissionDenied("Origin: a login is for pages of this node only")
-            self._audit(identity, "http.login", "", error)
-            raise error
+            denial = PermissionDenied("Origin: a login is for pages of this node only")
+            self._audit(identity, "http.login", "", denial, proof.peer)
+            raise denial
         return identity
 
     def _identify(self, cookie: str, peer: str) -> Identity:
@@ -69,7 +71,15 @@ class TokenGate:
         """Unauthenticated once the token has expired or was revoked, or the login has ended."""
         self._authority.check_in_force(cast("Identity", identity))
 
-    def authorize(self, identity: object, action: HttpAction, resource: str) -> None:
+    def holder_of(self, identity: object) -> str:
+        """The token, and all logins made for it together."""
+        return cast("Identity", identity).token_id
+
+    def refused(self, reason: str, peer: str) -> None:
+        """Noted in the audit log."""
+        self._authority.audit.denied(None, "http", "", reason, peer)
+
+    def authorize(self, identity: object, action: HttpAction, resource: str, peer: str = "") -> None:
         """As the policy says; a refusal is noted in the audit log."""
         caller = cast("Identity", identity)
         kind, _, name = resource.partition("/")
@@ -80,11 +90,11 @@ class TokenGate:
             first_only = kind == "jobs" or wanted == "channels.create"
             allow(caller, wanted, name.partition("/")[0] if first_only else name, resource)
         except (NotFound, PermissionDenied) as error:
-            self._audit(caller, f"http.{action}", resource, error)
+            self._audit(caller, f"http.{action}", resource, error, peer)
             raise
 
-    def _audit(self, caller: Identity, action: str, resource: str, error: HoldfastError) -> None:
-        self._authority.audit.denied(caller, action, resource, str(error))
+    def _audit(self, caller: Identity, action: str, resource: str, error: HoldfastError, peer: str) -> None:
+        self._authority.audit.denied(caller, action, resource, str(error), peer)
 
     # logging in
 

@@ -37,6 +37,29 @@ def test_a_body_over_the_limit_is_refused_by_name_and_nothing_is_stored(run: Run
     run(main())
 
 
+def test_paths_may_hold_any_letters_and_nothing_but_letters(run: Run) -> None:
+    async def main() -> None:
+        async with site() as made:
+            for sent, name in (
+                ("%E6%97%A5%20%C3%A9", "日 é"),
+                ("a%2Fb", "a/b"),
+                ("%EF%BF%BD", "\N{REPLACEMENT CHARACTER}"),
+            ):
+                answer = await made.make(sent, body=b"x")
+                assert answer.headers["location"] == f"http://localhost/v1/stream/{sent}"
+                assert name in made.streams._streams
+                assert (await made.ask("GET", sent)).body == b"x"
+            before = set(made.streams._streams)
+            for method, fork in (("PUT", {}), ("PUT", {"Stream-Forked-From": "/v1/stream/%ff"}), ("GET", {})):
+                path = "fork" if fork else "a%ff"
+                answer = await made.ask(method, path, {"Content-Type": "text/plain", **fork})
+                assert (answer.status, answer.problem["code"]) == (400, "HF-101")
+                assert "is not UTF-8" in answer.problem["detail"]
+            assert set(made.streams._streams) == before
+
+    run(main())
+
+
 def test_a_large_stream_is_read_in_pages(run: Run) -> None:
     async def main() -> None:
         async with site(SMALL) as made:

@@ -42,6 +42,7 @@ def test_scopes_decide_and_denials_are_noted(make_web: Callable[..., Web]) -> No
     assert b"holdfast_streams 1.0" in web.ask("GET", "/metrics", web.mint("node:read")).body
     reader = web.mint("streams:read", "streams:write", more=("--role", "reader"))
     assert web.ask("POST", "/v1/stream/s", reader, b"y", **text).status == 403
+    assert all(event["peer"].startswith("127.0.0.1:") for event in audited(web.box))
     denied = {(event["action"], event["resource"]) for event in audited(web.box)}
     assert {("http.create", "streams/s"), ("http.read", "streams/s"), ("http.read", "node/metrics")} <= denied
 
@@ -66,6 +67,23 @@ def test_an_outsider_cannot_tell_somebody_elses_from_none(make_web: Callable[...
         assert told[0] == told[1]
     for path in (f"jobs/{other}/output", "jobs/zzzzzzzzzzzz/output"):
         assert web.ask("GET", f"/v1/stream/{path}", lacking).status == 403
+
+
+def test_one_token_cannot_take_all_live_readers(box: NodeBox) -> None:
+    box.env["HOLDFAST_LIMIT_HTTP_READERS_PER_TOKEN_MAX"] = "0"  # nobody is the first
+    web = Web(box)
+    token = web.mint("streams:read,streams:write,sessions:read")
+    assert web.ask("PUT", "/v1/stream/s", token, b"x", Content_Type="text/plain").status == 201
+    session = json.loads(web.ask("POST", "/v1/sessions", token, b"{}").body)["id"]
+    for path in (
+        "/v1/stream/s?offset=1&live=long-poll",
+        "/v1/stream/s?offset=1&live=sse",
+        f"/v1/sessions/{session}/events",
+    ):
+        got = web.ask("GET", path, token)
+        assert (got.status, code(got), got.headers["retry-after"]) == (429, "HF-205", "5")
+        assert json.loads(got.body)["details"]["name"] == "http_readers_per_token_max"
+    assert web.ask("GET", "/v1/stream/s", token).body == b"x"
 
 
 def test_an_event_stream_ends_when_its_token_is_revoked(make_web: Callable[..., Web]) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from holdfast.errors import NotFound
+from holdfast.errors import NotFound, RateLimited
 from holdfast.http.live import Lasting
 from tests.conftest import Run
 
@@ -38,6 +38,18 @@ def test_work_that_ends_gives_its_result(run: Run) -> None:
         assert len(lasting) == 0
 
     run(main())
+
+
+def test_one_holder_cannot_take_all_readers_there_may_be() -> None:
+    lasting = Lasting()
+    with lasting.held_by("a", 2), lasting.held_by("", 0):
+        with lasting.held_by("a", 2), lasting.held_by("b", 2):
+            with pytest.raises(RateLimited) as caught, lasting.held_by("a", 2):
+                pass
+            assert (caught.value.name, caught.value.limit, caught.value.value) == ("http_readers_per_token_max", 2, 3)
+            assert caught.value.retry_after_s > 0
+        with lasting.held_by("a", 2):
+            pass
 
 
 def test_work_is_cancelled_and_over_when_the_peer_leaves(run: Run) -> None:

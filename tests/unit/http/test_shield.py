@@ -31,6 +31,7 @@ def ask(guard: Guard, headers: dict[str, str], *, method: str = "GET", path: str
         "method": method,
         "path": path,
         "scheme": "http",
+        "client": ("192.0.2.1", 7),
         "headers": [(name.encode(), value.encode()) for name, value in headers.items()],
     }
 
@@ -40,7 +41,9 @@ def ask(guard: Guard, headers: dict[str, str], *, method: str = "GET", path: str
     async def send(message: Any) -> None:
         sent.append(message)
 
-    asyncio.run(Shield(_hello, guard)(scope, receive, send))
+    refused: list[tuple[str, str]] = []
+    asyncio.run(Shield(_hello, guard, lambda why, peer: refused.append((why, peer)))(scope, receive, send))
+    assert bool(refused) == (sent[0]["status"] == 403)
     head = {name.decode(): value.decode() for name, value in sent[0]["headers"]}
     return sent[0]["status"], head, b"".join(message.get("body", b"") for message in sent[1:])
 

@@ -37,9 +37,10 @@ def gate(tmp_path: Path) -> Iterator[TokenGate]:
 
 
 @pytest.mark.parametrize("proof", [Proof(), Proof(bearer="nonsense"), Proof(cookies={"holdfast": "x"}, own_page=True)])
-def test_only_a_good_bearer_token_is_proof(gate: TokenGate, proof: Proof) -> None:
+def test_only_a_good_bearer_token_is_proof(gate: TokenGate, tmp_path: Path, proof: Proof) -> None:
     with pytest.raises(Unauthenticated):
-        gate.authenticate(proof)
+        gate.authenticate(proof._replace(peer="192.0.2.1:7"))
+    assert "192.0.2.1:7" in (tmp_path / "audit.log").read_text()
 
 
 def log_in(gate: TokenGate) -> str:
@@ -101,6 +102,8 @@ def test_what_is_in_no_table_is_for_nobody(gate: TokenGate, action: str, resourc
 
 def test_denials_are_noted(gate: TokenGate, tmp_path: Path) -> None:
     with pytest.raises(PermissionDenied):
-        gate.authorize(READER, "append", "streams/secret")
-    text = (tmp_path / "audit.log").read_text()
-    assert '"http.append"' in text and "streams/secret" in text
+        gate.authorize(READER, "append", "streams/secret", "192.0.2.1:7")
+    gate.refused("Host: 'evil' is not a name of this node", "192.0.2.2:7")
+    denied, refused = (tmp_path / "audit.log").read_text().splitlines()
+    assert all(part in denied for part in ('"http.append"', "streams/secret", "192.0.2.1:7"))
+    assert all(part in refused for part in ("Host: 'evil'", "192.0.2.2:7"))
