@@ -1,4 +1,4 @@
-"""One participant of a group over UDP, as a process of its own; run by ``test_udp.py`` with its part as JSON.
+"""One participant of a group, as a process of its own; run by the tests beside it with its part as JSON.
 
 Says where it listens, is told its peers, sends and hears, reports what it was given in which order, and stays to
 repair what others lack until its input ends.
@@ -10,10 +10,16 @@ import asyncio
 import json
 import random
 import sys
+from collections.abc import Callable
 from typing import Any
 
+from holdfast.engine.nats.bus import NatsBus
+from holdfast.engine.nats.connection import connect
+from holdfast.engine.nats.options import NatsOptions
 from holdfast.errors import LimitExceeded
 from holdfast.sync.group import Group, GroupMessage
+from holdfast.sync.transports.base import Receive
+from holdfast.sync.transports.bus import BusTransport
 from holdfast.sync.transports.udp import Udp
 
 
@@ -26,6 +32,17 @@ async def hear_line() -> str:
     return await asyncio.get_running_loop().run_in_executor(None, sys.stdin.readline)
 
 
+class Lossy(BusTransport):
+    """A bus that loses what it should carry to us."""
+
+    def __init__(self, bus: NatsBus, subject: str, drop: Callable[[bytes], bool]) -> None:
+        super().__init__(bus, subject)
+        self._drop = drop
+
+    async def open(self, receive: Receive) -> None:
+        await super().open(lambda message: None if self._drop(message) else receive(message))
+
+
 class Party:
     """Counts what it has of whom; each message says what its sender had."""
 
@@ -34,15 +51,26 @@ class Party:
         self.has = dict.fromkeys(part["expect"], 0)
         self.trouble: list[str] = []
         chance = random.Random(part["seed"])
-        self.udp = Udp(**part["transport"], drop=lambda datagram: chance.random() < part["drop"])
-        self.group = Group("test", me=part["me"], transport=self.udp)
+        self.drop: Callable[[bytes], bool] = lambda _: chance.random() < part["drop"]
 
     async def run(self) -> None:
+        if "bus" in self.part:
+            link = await connect(NatsOptions(**self.part["bus"]))
+            bus = NatsBus(link)
+            await bus.start()
+            await self.talk(Lossy(bus, "groups.test", self.drop))
+            bus.stop()
+            await link.close()
+        else:
+            await self.talk(Udp(**self.part["transport"], drop=self.drop))
+
+    async def talk(self, transport: Udp | Lossy) -> None:
+        self.group = Group("test", me=self.part["me"], transport=transport)
         async with self.group:
-            say({"address": f"{self.udp.address[0]}:{self.udp.address[1]}"})
+            say({"address": ":".join(map(str, transport.address)) if isinstance(transport, Udp) else ""})
             peers = json.loads(await hear_line())
-            if peers:
-                self.udp.set_peers(peers)
+            if peers and isinstance(transport, Udp):
+                transport.set_peers(peers)
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self.send())
                 tasks.create_task(self.hear())
