@@ -51,6 +51,7 @@ class Upkeep:
         self._limits = limits
         self._asked: set[Channel] = set()
         self._woken = asyncio.Event()
+        self._stepping = asyncio.Lock()
 
     def note(self, channel: Channel) -> None:
         """The channel's open questions have changed."""
@@ -80,7 +81,11 @@ class Upkeep:
         return min([_LOOK_S, *(time - now if time > now else _AGAIN_S for time in times)])
 
     async def step(self) -> None:
-        """Do all that is due now."""
+        """Do all that is due now; what is being done already is done on return, too."""
+        async with self._stepping:
+            await self._step()
+
+    async def _step(self) -> None:
         now = self._clock.wall()
         for channel in list(self._asked):
             for question in channel.record.questions:
