@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import socket
@@ -71,7 +72,8 @@ def test_who_has_not_proven_itself_takes_nothing_over(keepers: Keepers, run: Run
         async with keepers.born(certificate) as node:
             guests = [raw(path) for _ in range(40)]
             for guest in guests:
-                guest.send(b"HFR1")
+                with contextlib.suppress(BrokenPipeError):  # too many of them at once, and shown out already
+                    guest.send(b"HFR1")
             await still_works(node)
             for wrong in ({"secret": bytes(32)}, {"job": "another"}):
                 with pytest.raises(Unauthenticated):

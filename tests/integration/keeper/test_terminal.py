@@ -49,6 +49,16 @@ def test_end_of_file_ends_a_terminals_input_wherever_the_line_stands(
     run(story())
 
 
+def test_a_command_that_lets_its_terminal_go_lives_on_and_may_come_back_to_it(keepers: Keepers, run: Run) -> None:
+    async def story() -> None:
+        script = "echo here; exec <&- >&- 2>&-; sleep 0.2; echo back >/dev/tty; exit 3"
+        async with keepers.born(keepers.certificate("sh", "-c", script)) as node:
+            assert (await node.read_all()).data == b"here\r\nback\r\n"
+            assert (await node.exit())["exit_code"] == 3
+
+    run(story())
+
+
 def test_end_of_file_does_not_end_the_terminal(keepers: Keepers, run: Run) -> None:
     async def story() -> None:
         async with keepers.born(keepers.certificate("sh", "-c", "cat; cat; echo both")) as node:

@@ -36,7 +36,7 @@ _DESCRIPTORS_MAX = 1 << 20
 class Command:
     """A running command as its keeper sees it."""
 
-    __slots__ = ("input_fd", "outputs", "pid", "tty")
+    __slots__ = ("hung_up", "input_fd", "outputs", "pid", "tty")
 
     def __init__(self, pid: int, *, tty: bool, input_fd: int, outputs: dict[int, int]) -> None:
         self.pid = pid
@@ -45,6 +45,8 @@ class Command:
         """Where its input is written, non-blocking; -1 once closed."""
         self.outputs = outputs
         """What its output is read from, non-blocking: descriptor to tag."""
+        self.hung_up = False
+        """Nobody had its terminal open when last looked; it waits open for who may come back to it."""
 
     def send_signal(self, number: int) -> None:
         """Signal the terminal's foreground group (for what its keys would send) or the command's own group."""

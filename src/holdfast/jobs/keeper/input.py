@@ -66,7 +66,7 @@ class Input:
         """Carry out what can be without waiting."""
         while not self.closed and (item := self.queue.first()) is not None:
             if not self._perform(item.action):
-                if not self.closed:
+                if not self.closed and not self._command.hung_up:  # which would be called ready without end
                     self._watch.set(self._command.input_fd, WRITE, self.pump)
                 return
             self._on_done(self.queue.finish(), None)

@@ -175,7 +175,7 @@ class Keeper:
     # the end
 
     def _look_for_the_end(self, now: float) -> None:
-        if self.ending.record is not None or not self.ending.look(output_held=bool(self.command.outputs)):
+        if self.ending.record is not None or not self.ending.look(output_held=self.output.held):
             return
         record = self.ending.record
         assert record is not None

@@ -49,12 +49,18 @@ class Output:
         self._progress_at = 0.0
         self._idle_until: float | None = None
         self._drain_until: float | None = None
+        self._hung_up_until: float | None = None
         self._watch_all()
 
     @property
     def ended(self) -> bool:
         """Whether no more will be written to the stream."""
         return not self._command.outputs and self._left is None
+
+    @property
+    def held(self) -> bool:
+        """Whether somebody still has the other side open."""
+        return bool(self._command.outputs) and not self._command.hung_up
 
     @property
     def paused(self) -> bool:
@@ -72,6 +78,8 @@ class Output:
         self._ready.clear()
         if self._left is not None:
             self._pause(now)
+        if self._command.hung_up:
+            self._hung_up_until = now + RETRY_S
         if size and self._drain_until is not None:
             self._idle_until = now + DRAIN_IDLE_S
         return size
@@ -96,6 +104,7 @@ class Output:
         """The command has ended: its output ends soon, by itself or by our patience."""
         self._idle_until = now + DRAIN_IDLE_S
         self._drain_until = now + DRAIN_S
+        self._pick_up()
 
     def stop(self) -> None:
         """Read no more."""
@@ -107,7 +116,7 @@ class Output:
         if self.paused:
             return self._resume_at
         if self.ended or self._idle_until is None or self._drain_until is None:
-            return None
+            return self._hung_up_until
         return min(self._idle_until, self._drain_until)
 
     def handle_timer(self, now: float) -> None:
@@ -118,6 +127,8 @@ class Output:
         if self.paused:
             self._buffer.retry()
             self.resume(now)
+        elif self._command.hung_up:
+            self._pick_up()
         else:
             self.stop()
 
@@ -146,7 +157,7 @@ class Output:
             while size < room:
                 data = read(fd, TERMINAL_READ_BYTES)
                 if not data:
-                    self._close(fd)
+                    self._hang_up(fd)
                     break
                 parts.append(data)
                 size += len(data)
@@ -154,7 +165,7 @@ class Output:
             pass
         except OSError:
             # EIO: nobody holds the other side any more.  It comes after the last byte.
-            self._close(fd)
+            self._hang_up(fd)
         if size:
             self._write(parts[0] if len(parts) == 1 else b"".join(parts), STDOUT)
         return size
@@ -180,7 +191,28 @@ class Output:
         if taken < len(data):
             self._left = (data[taken:], tag)
 
+    def _hang_up(self, fd: int) -> None:
+        """Leave the terminal alone, open: closing it would send SIGHUP, and kill a command that is about to exit.
+
+        One that lives on without it may open it again, or have it opened by a child; so look again now and then.
+        """
+        if self._drain_until is not None:
+            self._close(fd)
+            return
+        self._command.hung_up = True
+        self._ready.pop(fd, None)
+        self._watch.forget(fd)
+
+    def _pick_up(self) -> None:
+        """See whether somebody has the terminal open again, or left something there."""
+        self._command.hung_up = False
+        self._hung_up_until = None
+        if not self.paused:
+            self._watch_all()
+
     def _watch_all(self) -> None:
+        if self._command.hung_up:
+            return
         for fd in self._command.outputs:
             self._watch.set(fd, READ, lambda fd=fd: self._ready.setdefault(fd))  # type: ignore[misc]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import selectors
+import tty
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,7 +23,9 @@ RING = 1 << 12
 class Bench:
     """An output over two pipes, with a clock that stands still."""
 
-    def __init__(self, directory: Path, spill_bytes_max: int = 1 << 20, *, drop_oldest: bool = False) -> None:
+    def __init__(
+        self, directory: Path, spill_bytes_max: int = 1 << 20, *, drop_oldest: bool = False, terminal: int = -1
+    ) -> None:
         out_read, self.out = os.pipe()
         err_read, self.err = os.pipe()
         for fd in (out_read, err_read):
@@ -37,6 +40,10 @@ class Bench:
         )
         self.sender = OutputSender(self.buffer, window_bytes=1 << 20)
         self.command = Command(0, tty=False, input_fd=-1, outputs={out_read: 0, err_read: 1})
+        if terminal >= 0:
+            for fd in (out_read, err_read):
+                os.close(fd)
+            self.command = Command(0, tty=True, input_fd=terminal, outputs={terminal: 0})
         self.output = Output(self.command, self.sender, self.buffer, Watch(self.selector))
 
     def turn(self, now: float = 0.0) -> int:
@@ -171,4 +178,33 @@ def test_time_without_room_does_not_count_against_the_end(tmp_path: Path) -> Non
     os.write(bench.out, b"tail")
     assert bench.turn(1000.1) == 4
     assert bench.output.next_deadline() == pytest.approx(1000.1 + DRAIN_IDLE_S)
+    bench.close()
+
+
+def test_a_terminal_nobody_has_open_is_kept_for_who_comes_back(tmp_path: Path) -> None:
+    controller, terminal = os.openpty()
+    name = os.ttyname(terminal)
+    tty.setraw(terminal)
+    os.set_blocking(controller, False)
+    bench = Bench(tmp_path, terminal=controller)
+    os.write(terminal, b"first;")
+    os.close(terminal)
+    while not bench.command.hung_up:
+        bench.turn(1.0)
+    assert not (bench.output.held or bench.output.ended)
+    assert bench.output.next_deadline() == 1.0 + RETRY_S
+    assert not bench.selector.get_map()  # it would say "ready" without end
+
+    again = os.open(name, os.O_RDWR | os.O_NOCTTY)
+    os.write(again, b"second;")
+    bench.output.handle_timer(1.0 + RETRY_S)
+    assert bench.turn(2.0) == 7
+    assert bench.output.held
+    os.close(again)
+    while not bench.command.hung_up:
+        bench.turn(3.0)
+    bench.output.drain(4.0)
+    bench.turn(4.0)
+    assert bench.output.ended
+    assert bytes(bench.buffer.peek(0, 99)[0]) == b"first;second;"
     bench.close()
