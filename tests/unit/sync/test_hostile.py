@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from typing import Any
 
 import pytest
@@ -212,6 +213,35 @@ def test_our_buffer_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
         peer.wrap(CHANNEL, b"x", NOW_S)
     with pytest.raises(LimitExceeded, match="group_outgoing_max"):
         peer.wrap(CHANNEL, b"x", NOW_S)
+
+
+TINY = {
+    "entries": lambda n: bytes_field(11, text_field(1, f"{n:x}")),
+    "requests": lambda n: bytes_field(13, text_field(1, f"{n:x}")),
+    "unknown": lambda n: number_field(15, 1),
+    "filters": lambda n: bytes_field(12, b""),
+    "contents": lambda n: bytes_field(20, b"x"),
+    "clocks": lambda n: number_field(10, 5),
+}
+
+
+@pytest.mark.parametrize("kind", TINY)
+def test_no_more_is_read_of_a_message_of_many_tiny_parts_than_one_may_have(kind: str) -> None:
+    many = b"".join([TINY[kind](number) for number in range(50_000)])
+    data = text_field(2, "m") + text_field(3, CHANNEL) + many
+    error = refused(victim(), data)
+    assert isinstance(error, LimitExceeded) and error.name == "group_entries_max"
+    tracemalloc.start()
+    with pytest.raises(LimitExceeded):
+        victim().unwrap(data, NOW_S)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 2 * len(data) + 1_000_000
+
+
+def test_an_entry_of_many_tiny_fields_is_refused() -> None:
+    entry = text_field(1, "m") + number_field(4, 1) * 500_000
+    assert "over 64 fields" in str(refused(victim(), text_field(2, "m") + bytes_field(11, entry)))
 
 
 def test_a_flood_of_references_costs_only_its_own_size() -> None:

@@ -25,6 +25,10 @@ _NAMES = (
 _RUN_MIN = 16
 """Shorter causal histories are read faster than they are looked for."""
 _NOT_KEPT = frozenset({_BLOOM, _REPAIRS})
+_FIELDS_BESIDES = 64
+"""A message may have as many requests, or fields of later versions, as entries; and so many other fields."""
+_ENTRY_FIELDS_MAX = 64
+"""It has three; others are of later versions."""
 _CACHED_ENTRIES_MAX = 8_192
 """History entries known by their bytes: the same ones come again and again.  Reaching it only costs time."""
 _CACHED_ENTRY_BYTES_MAX = 256
@@ -183,7 +187,11 @@ class Wire:
         cuts: list[tuple[int, int]] = []
         slots, cache = self._slots, self._cache
         position, end = 0, len(data)
+        left = LIMITS.group_entries_max + _FIELDS_BESIDES
         while position < end:
+            left -= 1
+            if left < 0:
+                raise _too_many(LIMITS.group_entries_max + 1)
             start = position
             key = data[position]
             position += 1
@@ -222,7 +230,9 @@ class Wire:
         """Read the history entries that follow each other from ``start`` on; where they end."""
         entries, starts, base, position = self._known_part(data, start)
         key, cache, end, shift = self._causal_key, self._cache, len(data), base - start
-        while position < end and data[position] == key:
+        for _ in range(LIMITS.group_entries_max + 1 - len(entries) - len(causal)):
+            if position >= end or data[position] != key:
+                break
             begin = position
             size = data[position + 1]
             position += 2
@@ -235,6 +245,8 @@ class Wire:
             entries.append(cache.get(value) or self._entry(value, begin))
             starts.append(begin + shift)
             position = stop
+        else:
+            raise _too_many(LIMITS.group_entries_max + 1)
         if position == start:
             raise ProtocolError("a key in more bytes than it needs", "malformed", start)
         if len(entries) >= _RUN_MIN:
@@ -266,9 +278,8 @@ class Wire:
         repairs: list[HistoryEntry],
         unknown: bytes,
     ) -> Message:
-        most = max(len(causal), len(repairs))
-        if most > LIMITS.group_entries_max:
-            raise LimitExceeded(name="group_entries_max", limit=LIMITS.group_entries_max, value=most)
+        if len(repairs) > LIMITS.group_entries_max:
+            raise _too_many(len(repairs))
         content = values[_CONTENT]
         if lamport is None and (self.layout.lamport_required or not content):
             raise ProtocolError("no lamport_timestamp", "malformed", 0)
@@ -334,6 +345,10 @@ def _text(values: list[bytes | None], slot: int, *, required: bool = True) -> st
         raise ProtocolError(f"{_NAMES[slot]}: no UTF-8", "malformed", 0) from None
 
 
+def _too_many(count: int) -> LimitExceeded:
+    return LimitExceeded(name="group_entries_max", limit=LIMITS.group_entries_max, value=count)
+
+
 def _too_long(what: str, name: str, limit: int, size: int) -> LimitExceeded:
     text = f"{what}: {size} bytes, over the limit {name} = {limit}"
     return LimitExceeded(text, name=name, limit=limit, value=size)
@@ -349,7 +364,9 @@ def _entry_bytes(entry: HistoryEntry) -> bytes:
 
 def _read_entry(value: bytes, offset: int) -> HistoryEntry:
     parts: list[bytes] = [b"", b"", b"", b""]
-    for field, content, _, _ in fields(value):
+    for count, (field, content, _, _) in enumerate(fields(value)):
+        if count >= _ENTRY_FIELDS_MAX:
+            raise ProtocolError(f"history entry: over {_ENTRY_FIELDS_MAX} fields", "malformed", offset)
         if field <= 3:
             if isinstance(content, int):
                 raise ProtocolError("history entry: a number instead of bytes", "malformed", offset)
