@@ -27,7 +27,7 @@ _PATIENCE = 0.9
 _LINGER_S = 10.0
 """So long at least all go on after everybody has everything: what is delivered now is delivered twice."""
 _CHECK_S = 1.0
-_LOOKS_MEMORY = 5
+_LOOKS_MEMORY = 10
 """Looks from one at the memory of one peer to that of the next; it costs as much as there is."""
 _STEPS_MAX = 100_000
 """Events at one moment; more happen only if a timer that is due stays so."""

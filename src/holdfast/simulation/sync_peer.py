@@ -179,8 +179,8 @@ class SimPeer:
 
     def _receive(self, data: bytes) -> None:
         assert self._peer is not None
-        self.duplicates += self._peer.unwrap(data, self._now()).duplicate
-        if not self._doomed("unsaved"):
+        self.duplicates += self._peer.unwrap(data, self._clock_now() - self._zero_s).duplicate
+        if not self.doom or not self._doomed("unsaved"):
             self._after()
 
     def _tick(self) -> None:
@@ -196,7 +196,7 @@ class SimPeer:
         assert peer is not None
         if self.disk is not None:
             self.disk.perform(peer)
-            if self._doomed("untold"):
+            if self.doom and self._doomed("untold"):
                 return False
         for event in peer.events():
             if isinstance(event, MessageReady):
@@ -226,11 +226,12 @@ class SimPeer:
     def _set_timer(self, deadline: float | None) -> None:
         if deadline is None:
             return
-        moment = max(self._clock_now(), deadline + self._zero_s)
+        moment = deadline + self._zero_s
         if self._timer is not None:
             if self._timer_at <= moment:
                 return
             self._timer.cancel()
+        moment = max(self._clock_now(), moment)
         self._timer = self._world.at(moment, self._tick)
         self._timer_at = moment
 

@@ -90,11 +90,13 @@ def _receive_ephemeral(channel: Channel, message: Message, *, own: bool) -> Unwr
 
 
 def _receive_again(channel: Channel, message: Message, now: float) -> Unwrapped:
-    message_id = message.message_id
+    message_id, pace = message.message_id, channel.pace
     # Whoever repeats a message may not know that we have it.
-    channel.pace.happened(now)
-    channel.shared.touched[channel.name] = channel
-    if channel.repair.arrived(message_id):
+    at = pace.at
+    pace.happened(now)
+    if pace.at != at:
+        channel.shared.touched[channel.name] = channel
+    if (channel.repair.requests or channel.repair.responses) and channel.repair.arrived(message_id):
         channel.journal.touch()
     waiting = channel.incoming.waiting.get(message_id)
     missing: tuple[HistoryEntry, ...] = ()
