@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from ..channels.unpacking import Entry
     from ..client.appending import Appended, BatchAppended
 
-FORMS = ("table", "text", "raw", "jsonl", "json")
 """``text``: each payload and a newline; ``raw``: the payloads' bytes and nothing else."""
 
 _LINES_BYTES = 1 << 20

@@ -58,7 +58,6 @@ class RecordRun(Generic[R]):
         self._done = 0
         self._failed = 0
         self._stopped_by = 0
-        self._signals: SignalPipe | None = None
 
     def run(self) -> Outcome:
         """To the end; what came of it.  Blocks."""

@@ -32,8 +32,7 @@ class UploadFile:
         self._file = _opened(source)
         self._first = 0
         self._hash = sha256()
-        """Of what was read last time, from the beginning to :attr:`_hashed`."""
-        self._hashed = 0
+        """Of what was read so far, if it can be read only once."""
         self._last = b""
         self._last_at = 0
         if self._file.seekable():

@@ -13,7 +13,6 @@ from ..records.cid import record_cid
 from ..records.model import DeleteResult, LookupResult, PullResult, PushResult, RecordMeta, RecordRef
 from ..records.wire import EXISTED
 
-R_co = TypeVar("R_co", covariant=True)
 R = TypeVar("R")
 
 

@@ -72,5 +72,3 @@ DELETE = Method("Delete", RecordRef, Empty, streams_back=False)
 PUSH_REFERRER = Method("PushReferrer", PushReferrerRequest, PushReferrerResponse)
 PULL_REFERRER = Method("PullReferrer", PullReferrerRequest, PullReferrerResponse)
 DELETE_REFERRER = Method("DeleteReferrer", DeleteReferrerRequest, DeleteReferrerResponse)
-
-METHODS = (PUSH, PULL, LOOKUP, DELETE, PUSH_REFERRER, PULL_REFERRER, DELETE_REFERRER)

@@ -33,9 +33,6 @@ if TYPE_CHECKING:
 _VISIBLE_S = 1.0
 """How long an entry that is being stored is waited for."""
 
-HEADERS = ("sender", "type", "sequence", "in-reply-to", "content-type", "error", "control")
-"""Of an entry, besides its own: headers of its message, where they are not empty."""
-
 
 class ChannelsProvider(BaseProvider):
     """Implements :class:`~holdfast.sessions.providers.base.Provider`."""

@@ -95,7 +95,7 @@ class Command:
         }
         return Arguments(self.name, params, attachment)
 
-    def decode(self, result: Any, attachment: bytes) -> Any:
+    def decode(self, result: Any, attachment: bytes = b"") -> Any:
         """The result as its declared type; ProtocolError if it does not fit.  A ``bytes`` result is the attachment."""
         if self._decode is None:
             self._decode = _decoder_of(self.types["return"], self.name)
@@ -151,16 +151,6 @@ def command_of(method: Method) -> Command:
     if command is None:
         raise UsageError(f"{getattr(method, '__qualname__', method)} is not a registered command", field="method")
     return command
-
-
-def params_of(method: Method, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Arguments:
-    """What travels when ``method`` is called so; see :meth:`Command.arguments`."""
-    return command_of(method).arguments(args, kwargs)
-
-
-def decode_result(method: Method, result: Any, attachment: bytes = b"") -> Any:
-    """What ``method`` returns, from what travelled; see :meth:`Command.decode`."""
-    return command_of(method).decode(result, attachment)
 
 
 async def invoke(

@@ -55,14 +55,6 @@ def pack(message: Message) -> bytes:
     return b"".join((head, name, extras, payload))
 
 
-def unpack_one(data: bytes) -> Message:
-    """The one message that ``data`` is; ProtocolError for anything else."""
-    messages = list(unpack(data))
-    if len(messages) != 1:
-        raise ProtocolError(f"{len(messages)} messages where there should be one")
-    return messages[0]
-
-
 def unpack(data: bytes) -> Iterator[Message]:
     """The messages of which ``data`` is made; ProtocolError where it is not."""
     unpacker = Unpacker()

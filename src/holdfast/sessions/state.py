@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -124,6 +124,3 @@ class ProviderEntry:
         self.reason = ""
         self.unbound = 0
         """How many sessions its end unbound."""
-
-
-Fields = dict[str, Any]

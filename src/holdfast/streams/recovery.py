@@ -109,11 +109,6 @@ class Recovery:
         if self.deadline is None:
             self.deadline = now + self._timeout_s()
 
-    def rest(self) -> None:
-        """Nothing is under way and nothing waits."""
-        if not self.sent:
-            self.deadline = None
-
     def _lose(self, now: float) -> None:
         if self._recover < 0:
             self._pace.lost()

@@ -18,10 +18,8 @@ from holdfast.jobs.model import JobInfo, JobSpec, Usage
 from holdfast.rpc.commands import (
     Commands,
     command_of,
-    decode_result,
     invoke,
     invoke_blocking,
-    params_of,
     to_plain,
     within,
     within_blocking,
@@ -115,7 +113,7 @@ def finish(coroutine: Coroutine[Any, Any, Any]) -> Any:
 
 def test_a_call_travels_as_namespace_method_and_named_builtins() -> None:
     box = Box(label="a", inner=Box2(3), parts=[Box2(), Box2(1)], sizes={"x": 2})
-    assert params_of(BoxesApi.put, (box, "hi"), {"force": True}) == (
+    assert command_of(BoxesApi.put).arguments((box, "hi"), {"force": True}) == (
         "boxes.put",
         {
             "box": {"label": "a", "inner": {"number": 3}, "parts": [{}, {"number": 1}], "sizes": {"x": 2}},
@@ -127,11 +125,11 @@ def test_a_call_travels_as_namespace_method_and_named_builtins() -> None:
 
 
 def test_parameters_at_their_default_are_left_out() -> None:
-    assert params_of(BoxesApi.put, (Box(label="a"), ""), {"force": False}).params == {"box": {"label": "a"}}
+    assert command_of(BoxesApi.put).arguments((Box(label="a"), ""), {"force": False}).params == {"box": {"label": "a"}}
 
 
 def test_bytes_travel_as_the_attachment() -> None:
-    assert params_of(BoxesApi.pack, ("a", b"\x00\xff"), {"at": 7}) == (
+    assert command_of(BoxesApi.pack).arguments(("a", b"\x00\xff"), {"at": 7}) == (
         "boxes.pack",
         {"label": "a", "at": 7},
         b"\x00\xff",
@@ -151,18 +149,18 @@ def test_arguments_that_do_not_fit_the_signature_are_refused(
     args: tuple[Any, ...], kwargs: dict[str, Any], named: str
 ) -> None:
     with pytest.raises(UsageError) as caught:
-        params_of(BoxesApi.find, args, kwargs)
+        command_of(BoxesApi.find).arguments(args, kwargs)
     assert caught.value.field == named
 
 
 def test_keyword_only_parameters_are_not_taken_by_position() -> None:
     with pytest.raises(UsageError):
-        params_of(BoxesApi.put, (Box(label="a"), "", True), {})
+        command_of(BoxesApi.put).arguments((Box(label="a"), "", True), {})
 
 
 def test_what_json_cannot_carry_is_refused() -> None:
     with pytest.raises(UsageError, match="object cannot be sent"):
-        params_of(BoxesApi.find, (object(),), {})
+        command_of(BoxesApi.find).arguments((object(),), {})
 
 
 def test_two_attachments_in_one_command_are_a_mistake_of_ours() -> None:
@@ -195,17 +193,17 @@ def test_commands_are_the_public_methods_in_order_with_their_docs() -> None:
 def test_results_become_their_declared_types() -> None:
     plain = {"label": "a", "side_m": 2, "inner": {"number": 1}, "parts": [{"number": 2}], "sizes": {"x": 1}}
     box = Box(label="a", side_m=2, inner=Box2(1), parts=[Box2(2)], sizes={"x": 1})
-    assert decode_result(BoxesApi.put, plain) == box
-    assert decode_result(BoxesApi.every, [plain, plain]) == [box, box]
-    assert decode_result(BoxesApi.find, plain) == box
-    assert decode_result(BoxesApi.find, None) is None
-    assert decode_result(BoxesApi.pair, [1, 2]) == (1, 2)
-    assert decode_result(BoxesApi.pack, {"ignored": 1}) is None
-    assert decode_result(BoxesApi.unpack, None, b"raw") == b"raw"
+    assert command_of(BoxesApi.put).decode(plain) == box
+    assert command_of(BoxesApi.every).decode([plain, plain]) == [box, box]
+    assert command_of(BoxesApi.find).decode(plain) == box
+    assert command_of(BoxesApi.find).decode(None) is None
+    assert command_of(BoxesApi.pair).decode([1, 2]) == (1, 2)
+    assert command_of(BoxesApi.pack).decode({"ignored": 1}) is None
+    assert command_of(BoxesApi.unpack).decode(None, b"raw") == b"raw"
 
 
 def test_fields_of_a_newer_peer_are_ignored_and_missing_ones_keep_their_default() -> None:
-    assert decode_result(BoxesApi.find, {"label": "a", "colour": "red"}) == Box(label="a")
+    assert command_of(BoxesApi.find).decode({"label": "a", "colour": "red"}) == Box(label="a")
 
 
 @pytest.mark.parametrize(
@@ -222,7 +220,7 @@ def test_fields_of_a_newer_peer_are_ignored_and_missing_ones_keep_their_default(
 )
 def test_an_answer_of_the_wrong_shape_is_a_protocol_error(result: Any, text: str) -> None:
     with pytest.raises(ProtocolError, match=text) as caught:
-        decode_result(BoxesApi.put, result)
+        command_of(BoxesApi.put).decode(result)
     assert caught.value.reason == "answer"
 
 
@@ -235,7 +233,7 @@ def test_types_that_cannot_be_a_result_are_a_mistake_of_ours() -> None:
     Commands("odd", Odd)
     for method in (Odd.union, Odd.things, Odd.pair):
         with pytest.raises(TypeError):
-            decode_result(method, 1)
+            command_of(method).decode(1)
 
 
 _TEXT = st.text(max_size=5)
@@ -253,7 +251,7 @@ _BOX = st.builds(
 
 @given(_BOX)
 def test_what_is_sent_plain_decodes_to_the_same_value(box: Box) -> None:
-    assert decode_result(BoxesApi.put, to_plain(box)) == box
+    assert command_of(BoxesApi.put).decode(to_plain(box)) == box
 
 
 def test_invoke_knows_its_result_type() -> None:
@@ -279,13 +277,13 @@ def test_within_puts_a_deadline_on_each_call() -> None:
 
 
 def test_the_jobs_api_travels() -> None:
-    assert params_of(JobsApi.start, (JobSpec(command=["true"], tty=False),), {}) == (
+    assert command_of(JobsApi.start).arguments((JobSpec(command=["true"], tty=False),), {}) == (
         "jobs.start",
         {"spec": {"command": ["true"], "tty": False}},
         b"",
     )
     info = JobInfo(id="0", name="n", state="done", exit_code=0, usage=Usage(user_s=1.0))
-    assert decode_result(JobsApi.get, to_plain(info)) == info
+    assert command_of(JobsApi.get).decode(to_plain(info)) == info
 
 
 def test_importing_commands_needs_neither_asyncio_nor_msgspec() -> None:

@@ -11,7 +11,7 @@ import pytest
 import structlog
 
 from holdfast.errors import BusyError, HoldfastError, InternalError, NotFound, ProtocolError, UsageError
-from holdfast.rpc.commands import Commands, params_of
+from holdfast.rpc.commands import Commands, command_of
 from holdfast.rpc.dispatch import Dispatcher
 from holdfast.rpc.events import Reply
 
@@ -113,7 +113,7 @@ def refused(request: Request) -> HoldfastError:
 def test_parameters_arrive_as_their_types() -> None:
     made, plans = dispatcher()
     plan = Plan(name="a", colour="blue", parts=[Part(number=1, extra={"k": "v"})], spare=Part(number=2))
-    name, params, attachment = params_of(PlansApi.make, (plan, 3), {})
+    name, params, attachment = command_of(PlansApi.make).arguments((plan, 3), {})
     wire = msgspec.json.decode(msgspec.json.encode(params))
     assert finish(made.handle(Request(name, wire, attachment))) == (plan, b"")
     assert plans.seen == [(plan, 3)]
