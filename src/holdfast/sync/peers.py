@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
+
 from ..limits import LIMITS
 from .model import PeerStatus
 
@@ -24,15 +26,18 @@ class Peers:
     __slots__ = ("_known",)
 
     def __init__(self) -> None:
-        self._known: dict[str, Seen] = {}
+        self._known: OrderedDict[str, Seen] = OrderedDict()
+        """Whoever was heard last comes last."""
 
     def saw(self, sender_id: str, lamport: int, sequence: int, now: float) -> None:
         """A message from ``sender_id``, which refers to ours up to ``sequence``."""
         seen = self._known.get(sender_id)
         if seen is None:
             if len(self._known) >= LIMITS.group_peers_max:
-                del self._known[min(self._known, key=lambda name: self._known[name].last_seen)]
+                self._known.popitem(last=False)
             seen = self._known[sender_id] = Seen()
+        else:
+            self._known.move_to_end(sender_id)
         seen.last_seen = now
         seen.lamport = max(seen.lamport, lamport)
         seen.sequence = max(seen.sequence, sequence)
