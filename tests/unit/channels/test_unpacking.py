@@ -13,8 +13,10 @@ from holdfast.channels.unpacking import (
     Entry,
     RunReader,
     cut_runs,
+    entries_of,
     heads_of,
     iter_entries,
+    parts_of,
     split_runs,
     without_sender,
 )
@@ -48,6 +50,24 @@ def runs(draw: st.DrawFn) -> Made:
 @given(runs())
 def test_indexes_are_dense(made: Made) -> None:
     assert [entry.index for entry in iter_entries(made.data)] == list(range(1, made.entries + 1))
+
+
+@given(runs(), st.integers(1, 4))
+def test_parts_hold_the_same_entries(made: Made, most: int) -> None:
+    for run in split_runs(made.data):
+        parts = list(parts_of(run, most))
+        assert all(part.entries <= most for part in parts)
+        assert [part.first_index for part in parts[1:]] == [part.next_index for part in parts[:-1]]
+        assert [entry for part in parts for entry in entries_of(part)] == entries_of(run)
+
+
+@pytest.mark.parametrize("length", [0, 200, 1 << 31])
+def test_parts_do_not_reach_beyond_their_run(length: int) -> None:
+    drafts = bytearray(encode_batch([b"x"] * 3))
+    drafts[:4] = length.to_bytes(4, "big")
+    (run,) = split_runs(encode_run(1, b"a", 0.0, bytes(drafts), 3))
+    with pytest.raises(ProtocolError):
+        [entries_of(part) for part in parts_of(run, 2)]
 
 
 @given(runs(), st.data())
