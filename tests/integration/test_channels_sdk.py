@@ -108,6 +108,12 @@ def test_what_is_refused_of_a_batch_is_told(node_box: NodeBox, run: Run) -> None
                 (5, holdfast.ChannelFull),
             ]
             assert payloads(await log.read()) == [b"a", b"c", b"d", b"e"]
+            for batch in (["f"], [b"f" * 9_000_000], [b"f" * 20_000_000]):  # alone on their way, or a stream
+                (refused,) = (await log.append_batch(batch)).refused
+                assert (refused.position, type(refused.error)) in (
+                    (0, holdfast.ChannelFull),
+                    (0, holdfast.MessageTooLarge),
+                )
             with pytest.raises(holdfast.ChannelFull):
                 await log.append("g")
             with pytest.raises(holdfast.MessageTooLarge):
@@ -145,6 +151,14 @@ def test_large_entries_travel_as_streams(node_box: NodeBox, run: Run) -> None:
             node.channels.channel("p/none").append(large)
         assert log.append_batch(["x", large, "y"]).appended == 3
         assert payloads(log.read(last=3)) == [b"x", large, b"y"]
+        done = log.append_batch(["x", large * 4, "y", large * 8])
+        assert [(each.position, type(each.error)) for each in done.refused] == [
+            (1, holdfast.MessageTooLarge),
+            (3, holdfast.MessageTooLarge),
+        ]
+        assert (done.appended, payloads(log.read(last=2))) == (2, [b"x", b"y"])
+        with pytest.raises(holdfast.UsageError, match="last: -2"):
+            log.read(last=-2)
 
 
 def test_the_rate_limit_holds_a_sender_back(node_box: NodeBox, run: Run) -> None:

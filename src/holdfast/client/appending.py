@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from ..channels.model import AppendResult
 from ..channels.packing import DRAFT_BYTES, Extras, check_batch, encode_batch, renumbered
-from ..errors import HoldfastError, SequenceConflict, from_wire
+from ..errors import HoldfastError, LimitExceeded, SequenceConflict, from_wire
 from ..limits import LIMITS
 from .drafts import Draft, Payload, bytes_of
 
@@ -148,6 +148,11 @@ def settle(parcel: Parcel, result: AppendResult) -> Settled:
 def contested_whole(parcel: Parcel) -> Settled:
     """As :func:`settle`, for a parcel of one entry that was answered with SequenceConflict."""
     return Settled(contested=tuple(range(len(parcel.sequences))))
+
+
+def refused_whole(parcel: Parcel, error: LimitExceeded) -> Settled:
+    """As :func:`settle`, for a parcel of one entry that was answered with MessageTooLarge or ChannelFull."""
+    return Settled(refused=(Refused(parcel.positions[0], error),))
 
 
 def sum_up(settled: Sequence[Settled]) -> BatchAppended:

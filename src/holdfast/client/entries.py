@@ -102,7 +102,7 @@ class Paging:
 
     def __init__(self, after: int | None, limit: int, last: int, since: float | None, order: Order) -> None:
         self._after = after
-        self._limit = min(limit, last) if limit > 0 and last > 0 else limit or last
+        self._limit = min(limit, last) if limit > 0 and last > 0 else limit or max(last, 0)
         self._last = last
         self._since = since
         self._order = order

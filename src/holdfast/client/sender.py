@@ -8,7 +8,16 @@ from collections.abc import Sequence
 
 from ..channels.api import ChannelsApi
 from ..channels.model import Ack, AppendResult
-from ..errors import DisconnectedError, HoldfastError, RateLimited, SequenceConflict, Unauthenticated, Unavailable
+from ..errors import (
+    ChannelFull,
+    DisconnectedError,
+    HoldfastError,
+    MessageTooLarge,
+    RateLimited,
+    SequenceConflict,
+    Unauthenticated,
+    Unavailable,
+)
 from ..ids import random_fraction
 from ..rpc.aio import AsyncConnection
 from ..rpc.aio_streams import AsyncWriter
@@ -24,6 +33,7 @@ from .appending import (
     contested_whole,
     make_parcels,
     one_parcel,
+    refused_whole,
     settle,
     sum_up,
 )
@@ -122,6 +132,8 @@ class Sender:
             if parcel.explicit:
                 raise
             return contested_whole(parcel)
+        except (ChannelFull, MessageTooLarge) as error:
+            return refused_whole(parcel, error)
         except (DisconnectedError, Unavailable, Unauthenticated) as error:
             trip.lost = error
             raise

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from ..channels.api import ChannelsApi
 from ..channels.model import Ack, AppendResult
-from ..errors import DisconnectedError, RateLimited, SequenceConflict
+from ..errors import ChannelFull, DisconnectedError, MessageTooLarge, RateLimited, SequenceConflict
 from ..ids import random_fraction
 from ..rpc.blocking import BlockingConnection
 from ..rpc.commands import Method, command_of, invoke_blocking
@@ -24,6 +24,7 @@ from .appending import (
     contested_whole,
     make_parcels,
     one_parcel,
+    refused_whole,
     settle,
     sum_up,
 )
@@ -101,6 +102,9 @@ class SyncSender:
                     raise
                 flights.land()
                 return parcel, contested_whole(parcel)
+            except (ChannelFull, MessageTooLarge) as error:
+                flights.land()
+                return parcel, refused_whole(parcel, error)
             else:
                 flights.land()
                 self._numbers.learn(result.last_sequence)
