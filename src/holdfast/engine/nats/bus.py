@@ -27,7 +27,7 @@ class NatsBus:
     server we are connected to when :meth:`subscribe` returns; other servers of a cluster hear of it a moment later.
 
     While the connection is down nothing can be published (Unavailable), subscriptions stay, and what others publish
-    meanwhile is missed: at most once.  What was on its way when it went down may be lost.
+    meanwhile is missed: at most once.  What was on its way when it went down is lost, or comes when it is back.
     """
 
     def __init__(self, link: Link, *, limits: Limits = LIMITS) -> None:
