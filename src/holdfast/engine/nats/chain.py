@@ -39,7 +39,7 @@ class Flight:
         self.last = first + len(messages) - 1
         self.number = number
         self.messages = messages
-        self.size = sum(message.size for message in messages)
+        self.size = messages[0].size if len(messages) == 1 else sum(message.size for message in messages)
         self.operations: list[Operation] = []
         self.settle: Callable[[], None] | None = None
         """Called when it is stored, before its operations are told."""

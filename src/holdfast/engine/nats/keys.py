@@ -19,6 +19,9 @@ from .tasks import Background
 from .wire import GONE, HEADER, KeyStamp, decode_key, encode_identity, encode_key
 
 _SAFE = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_/")
+_SPELLED = {byte: f"={byte:02X}" for byte in range(256) if byte not in _SAFE}
+_AT_ONCE = 64
+"""Changes packed before the answers to earlier ones are looked at again."""
 _TOKEN_MAX = 180
 _HEADERS_BYTES = 4_096
 """For what a message's headers take: the key is in one of them."""
@@ -27,7 +30,7 @@ _HEADERS_BYTES = 4_096
 def token_of(key: str) -> str:
     """A subject's token for ``key``: itself if it can be, else with ``=XX`` for what cannot; a digest if it is long."""
     raw = key.encode()
-    token = "".join(chr(byte) if byte in _SAFE else f"={byte:02X}" for byte in raw)
+    token = raw.decode("latin-1").translate(_SPELLED)
     return token if len(token) <= _TOKEN_MAX else f"=={sha256(raw).hexdigest()}"
 
 
@@ -144,25 +147,31 @@ class Keys:
         return value
 
     def _emit(self, key: str, data: bytes, *, deleted: bool) -> Item:
-        item = Item(key, data, self._sent_revision + 1)
-        epoch, number = self._lane.next_identity
-        chunks = [data[at : at + self._payload] for at in range(0, len(data), self._payload)] or [b""]
-        stamp = KeyStamp(GONE if deleted else 0, epoch, number, item.revision, len(chunks) - 1, len(data))
-        mark, subject = encode_identity(self._lane.next_identity), self._parts(epoch, number)
-        messages = [Message(f"{subject}.{place:06}", mark, chunk) for place, chunk in enumerate(chunks[:-1])]
-        messages.append(Message(self._link.subject("key", token_of(key)), encode_key(stamp, key), chunks[-1]))
-        flight = Flight(self._lane.chain.next_sequence, number, messages)
-        if not deleted and not self._room.fits(flight.size):
+        if not deleted and not self._room.fits(len(data)):
             raise StorageError(f"the nats engine is full: max_bytes = {self._room.max_bytes}")
-        flight = self._lane.flight(messages)
         self._sent_revision += 1
-        value = _Value(item, flight.last, subject if len(chunks) > 1 else "", flight.size, deleted)
-        self._flying[key] = value
+        item = Item(key, data, self._sent_revision)
+        messages, parts = self._messages(item, deleted=deleted)
+        self._emitted = flight = self._lane.flight(messages)
+        self._flying[key] = value = _Value(item, flight.last, parts, flight.size, deleted)
         self._room.take(self._lane.stream, flight.size)
         flight.settle = partial(self._landed, key, value)
         flight.undo = partial(self._fell_back, flight.size)
-        self._emitted = flight
         return item
+
+    def _messages(self, item: Item, *, deleted: bool) -> tuple[list[Message], str]:
+        """What says that ``item`` is there or gone; and what the subjects of its parts begin with, if it has some."""
+        epoch, number = identity = self._lane.next_identity
+        key, data, revision = item
+        subject = self._link.subject("key", token_of(key))
+        size, flags = len(data), GONE if deleted else 0
+        if size <= self._payload:
+            return [Message(subject, encode_key(KeyStamp(flags, epoch, number, revision, 0, size), key), data)], ""
+        chunks = [data[at : at + self._payload] for at in range(0, size, self._payload)]
+        parts, mark = self._parts(epoch, number), encode_identity(identity)
+        messages = [Message(f"{parts}.{place:06}", mark, chunk) for place, chunk in enumerate(chunks[:-1])]
+        stamp = KeyStamp(flags, epoch, number, revision, len(messages), size)
+        return [*messages, Message(subject, encode_key(stamp, key), chunks[-1])], parts
 
     def _landed(self, key: str, value: _Value) -> None:
         before = self._values.pop(key, None)
@@ -198,20 +207,22 @@ class Keys:
     # -- packing ----------------------------------------------------------------------------------------------
 
     async def pack(self) -> None:
-        """The next change."""
-        control = self._lane.queue.popleft()
-        assert isinstance(control, Control)
-        self._emitted = None
-        try:
-            control.result = control.run()
-        except HoldfastError as refusal:
-            control.result = refusal
-        flight, self._emitted = self._emitted, None
-        if flight is None:
-            self._lane.attach(control)
-        else:
-            flight.operations.append(control)
-            await self._lane.send(flight)
+        """The next changes."""
+        queue, lane = self._lane.queue, self._lane
+        for _ in range(min(len(queue), _AT_ONCE)):
+            control = queue.popleft()
+            assert isinstance(control, Control)
+            self._emitted = None
+            try:
+                control.result = control.run()
+            except HoldfastError as refusal:
+                control.result = refusal
+            flight, self._emitted = self._emitted, None
+            if flight is None:
+                lane.attach(control)
+            else:
+                flight.operations.append(control)
+                await lane.send(flight)
 
     def settled(self, operations: Sequence[Operation]) -> None:
         """See :class:`~holdfast.engine.nats.lane.Packer`."""
