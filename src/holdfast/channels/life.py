@@ -145,7 +145,7 @@ def check_own_limits(own: ChannelLimits, limits: Limits) -> ChannelLimits:
         ("burst", own.burst, 1_000_000_000),
     ):
         if not 0 <= value <= most:
-            raise UsageError(f"{name}: {value} is not within 0 and {most:g}", field=name)
+            raise UsageError(f"{name}: {value} is not within 0 and {most:.0f}", field=name)
     return NO_LIMITS if own == NO_LIMITS else own
 
 

@@ -52,6 +52,10 @@ HAS_CONTENT_TYPE, HAS_HEADERS, HAS_ERROR, HAS_CONTROL = 1, 2, 4, 8
 ALL_EXTRAS = 15
 RUN_LATE, RUN_CONTIGUOUS = 1, 2
 
+_USUAL_TYPES = ("", "application/json", "text/plain")
+_TOKEN = frozenset("!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz")
+"""What the two parts of a media type are made of (RFC 9110)."""
+
 SEQUENCE_MAX = (1 << 53) - 1
 """Largest sequence: every JSON reader gets it exactly."""
 
@@ -144,6 +148,7 @@ def check_sequence(value: int, field: str) -> int:
 
 
 def _encode_extras(extras: Extras) -> tuple[int, bytes]:
+    check_content_type(extras.content_type)
     flags = 0
     parts: list[bytes] = []
     for flag, text in (
@@ -157,6 +162,16 @@ def _encode_extras(extras: Extras) -> tuple[int, bytes]:
             encoded = text.encode()
             parts += (LENGTH.pack(len(encoded)), encoded)
     return flags, b"".join(parts)
+
+
+def check_content_type(text: str) -> None:
+    """UsageError unless it is empty, or ``type/subtype``, with parameters or without."""
+    if text in _USUAL_TYPES:
+        return
+    kind, _, rest = text.partition("/") if isinstance(text, str) else ("", "", "")
+    subtype = rest.partition(";")[0].rstrip(" \t")
+    if not (kind and subtype and _TOKEN.issuperset(kind + subtype) and rest.isascii() and rest.isprintable()):
+        raise UsageError(f"content_type: {text!r} is not a media type", field="content_type")
 
 
 def _json(value: Mapping[str, Any]) -> str:
@@ -225,7 +240,7 @@ def _mixed_batch(data: bytes) -> Batch:
 
 def _check_extras(data: bytes, start: int, stop: int, flags: int, position: int) -> None:
     try:
-        decode_extras(data, start, stop, flags)
+        check_content_type(decode_extras(data, start, stop, flags)[0].content_type)
     except ValueError as error:
         raise _malformed(position, str(error)) from None
 

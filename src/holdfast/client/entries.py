@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from math import isfinite
 from typing import NamedTuple, TypedDict
 
 from ..channels.model import Order, SlowPolicy
 from ..channels.unpacking import Entry, RunReader, entries_of, iter_entries, split_runs
-from ..errors import LimitExceeded, ProtocolError
+from ..errors import LimitExceeded, ProtocolError, UsageError
 from ..rpc.failures import decode_failure
 from ..streams.reader import Chunk, Failed, Item
 
@@ -101,6 +102,8 @@ class Paging:
     __slots__ = ("_after", "_last", "_limit", "_order", "_since", "done", "found")
 
     def __init__(self, after: int | None, limit: int, last: int, since: float | None, order: Order) -> None:
+        if since is not None and not isfinite(since):
+            raise UsageError(f"since: {since} is not a time in seconds since the epoch", field="since")
         self._after = after
         self._limit = min(limit, last) if limit > 0 and last > 0 else limit or max(last, 0)
         self._last = last

@@ -111,7 +111,8 @@ def test_what_is_appended_over_http_is_read_over_rpc(web: Web) -> None:
 
 @pytest.mark.parametrize(
     "body", [[], {"payload": 1, "index": 3}, {"payload": 1, "type": "odd"}, {"payload": 1, "sequence": -1},
-             {"payload": 1, "content_type": "text/plain"}, {"payload": {"base64": "?"}, "content_type": "a/b"}]
+             {"payload": 1, "content_type": "text/plain"}, {"payload": {"base64": "?"}, "content_type": "a/b"},
+             {"payload": "x", "content_type": "what it is"}]
 )  # fmt: skip
 def test_what_cannot_be_is_refused_and_nothing_is_stored(web: Web, body: object) -> None:
     assert web.ask("POST", "p/c", body=body).status == 400

@@ -27,9 +27,10 @@ from holdfast.errors import UsageError
 
 TEXT = st.text(max_size=8)
 SEQUENCES = st.integers(0, SEQUENCE_MAX)
+CONTENT_TYPES = st.sampled_from(["", "application/json", "a/b", "x-t/y; z=1"])
 EXTRAS = st.builds(
     Extras,
-    TEXT,
+    CONTENT_TYPES,
     st.dictionaries(TEXT, TEXT, max_size=3),
     TEXT,
     st.dictionaries(TEXT, st.integers() | TEXT | st.none() | st.lists(st.booleans()), max_size=3),
@@ -180,17 +181,38 @@ def test_drafts_can_be_given_other_sequences() -> None:
 
 def test_the_bytes_are_what_the_page_says() -> None:
     draft = encode_draft(
-        b"hi", type="error", sequence=7, in_reply_to=3, extras=Extras("t", {"k": "v"}, "why", {"of": 1})
+        b"hi", type="error", sequence=7, in_reply_to=3, extras=Extras("a/b", {"k": "v"}, "why", {"of": 1})
     )
     assert draft.hex(" ") == (
-        "00 00 00 39 02 0f 00 00 00 00 00 00 00 07 00 00 00 00 00 00 00 03 "
-        "00 00 00 01 74 "
+        "00 00 00 3b 02 0f 00 00 00 00 00 00 00 07 00 00 00 00 00 00 00 03 "
+        "00 00 00 03 61 2f 62 "
         "00 00 00 09 7b 22 6b 22 3a 22 76 22 7d "
         "00 00 00 03 77 68 79 "
         "00 00 00 08 7b 22 6f 66 22 3a 31 7d 68 69"
     )
     run = encode_run(256, b"me", 1.5, draft, 1, late=[0], contiguous=True)
     assert run.startswith(
-        bytes.fromhex("00 00 00 5e 03 00 00 00 00 00 00 01 00 00 00 00 01 3f f8 00 00 00 00 00 00 00 02 6d 65")
+        bytes.fromhex("00 00 00 60 03 00 00 00 00 00 00 01 00 00 00 00 01 3f f8 00 00 00 00 00 00 00 02 6d 65")
     )
     assert run[29:] == bytes.fromhex("00 00 00 01 00 00 00 00") + draft
+
+
+@pytest.mark.parametrize(
+    "text", ["", "a/b", "text/plain; charset=utf-8", "image/svg+xml ;q=1", "application/vnd.x+json"]
+)
+def test_a_media_type_is_a_content_type(text: str) -> None:
+    data = encode_draft(b"x", extras=Extras(content_type=text))
+    assert check_batch(data).entries == 1
+
+
+@pytest.mark.parametrize("text", ["a", "a/", "/b", "a b/c", "a/b\n", "a/b;x=\0", "a/b;\u00e9", "\u00e9/b", " "])
+def test_what_is_no_media_type_is_no_content_type(text: str) -> None:
+    with pytest.raises(UsageError, match="is not a media type") as caught:
+        encode_draft(b"x", extras=Extras(content_type=text))
+    assert caught.value.field == "content_type"
+    encoded = text.encode()
+    extra = len(encoded).to_bytes(4, "big") + encoded
+    hostile = (18 + len(extra)).to_bytes(4, "big") + b"\0\1" + bytes(16) + extra
+    with pytest.raises(UsageError, match="is not a media type") as caught:
+        check_batch(hostile)
+    assert caught.value.field == "batch[0]"
