@@ -25,33 +25,33 @@ if TYPE_CHECKING:
     from .channels.model import ChannelInfo, ChannelLimits, ChannelStats, SenderInfo
     from .channels.unpacking import Entry
     from .client.aio import Node, connect
-    from .client.appending import Appended, BatchAppended, Refused
-    from .client.artifacts import Artifacts
-    from .client.channels import Channel, Channels
+    from .client.channels.aio import Channel, Channels
+    from .client.channels.appending import Appended, BatchAppended, Refused
+    from .client.channels.subscription import Subscription
+    from .client.channels.sync import SyncChannel, SyncChannels
+    from .client.channels.sync_subscription import SyncSubscription
     from .client.current import CurrentJob, current_job
     from .client.groups import Groups, NodeGroup, SyncGroups, SyncNodeGroup
-    from .client.jobs import Job, JobOutput, Jobs
-    from .client.output import OutputChunk
-    from .client.record_functions import delete_stream, lookup_stream, pull_stream, push_stream
-    from .client.records import Records
-    from .client.records_feed import RecordFeed
-    from .client.records_options import RecordStreamOptions
-    from .client.sessions import Session, Sessions
-    from .client.streams import Stream, StreamProducer, Streams
-    from .client.streams_pieces import StreamChunk
-    from .client.streams_reading import StreamReading
-    from .client.subscription import Subscription
+    from .client.jobs.aio import Job, JobOutput, Jobs
+    from .client.jobs.output import OutputChunk
+    from .client.jobs.sync_output import SyncOutput
+    from .client.records.aio import Records
+    from .client.records.artifacts import Artifacts
+    from .client.records.feed import RecordFeed
+    from .client.records.functions import delete_stream, lookup_stream, pull_stream, push_stream
+    from .client.records.options import RecordStreamOptions
+    from .client.records.sync import SyncRecords
+    from .client.records.sync_artifacts import SyncArtifacts
+    from .client.records.sync_feed import SyncRecordFeed
+    from .client.sessions.aio import Session, Sessions
+    from .client.sessions.sync import SyncSession, SyncSessions
+    from .client.streams.aio import Stream, StreamProducer, Streams
+    from .client.streams.pieces import StreamChunk
+    from .client.streams.reading import StreamReading
+    from .client.streams.sync import SyncStream, SyncStreamProducer, SyncStreams
+    from .client.streams.sync_reading import SyncStreamReading
     from .client.sync import SyncJob, SyncJobs, SyncNode, connect_sync
-    from .client.sync_artifacts import SyncArtifacts
-    from .client.sync_channels import SyncChannel, SyncChannels
     from .client.sync_current import SyncCurrentJob, current_job_sync
-    from .client.sync_output import SyncOutput
-    from .client.sync_records import SyncRecords
-    from .client.sync_records_feed import SyncRecordFeed
-    from .client.sync_sessions import SyncSession, SyncSessions
-    from .client.sync_streams import SyncStream, SyncStreamProducer, SyncStreams
-    from .client.sync_streams_reading import SyncStreamReading
-    from .client.sync_subscription import SyncSubscription
     from .durable.model import ProducerMark, StreamAppended, StreamInfo
     from .errors import (
         AlreadyExists,
@@ -117,25 +117,25 @@ _HOMES = {
     "channels.model": ("ChannelInfo", "ChannelLimits", "ChannelStats", "SenderInfo"),
     "channels.unpacking": ("Entry",),
     "client.aio": ("Node", "connect"),
-    "client.appending": ("Appended", "BatchAppended", "Refused"),
-    "client.channels": ("Channel", "Channels"),
+    "client.channels.appending": ("Appended", "BatchAppended", "Refused"),
+    "client.channels.aio": ("Channel", "Channels"),
     "client.current": ("CurrentJob", "current_job"),
     "client.groups": ("Groups", "NodeGroup", "SyncGroups", "SyncNodeGroup"),
-    "client.jobs": ("Job", "JobOutput", "Jobs"),
-    "client.output": ("OutputChunk",),
-    "client.sessions": ("Session", "Sessions"),
-    "client.streams": ("Stream", "StreamProducer", "Streams"),
-    "client.streams_pieces": ("StreamChunk",),
-    "client.streams_reading": ("StreamReading",),
-    "client.subscription": ("Subscription",),
+    "client.jobs.aio": ("Job", "JobOutput", "Jobs"),
+    "client.jobs.output": ("OutputChunk",),
+    "client.sessions.aio": ("Session", "Sessions"),
+    "client.streams.aio": ("Stream", "StreamProducer", "Streams"),
+    "client.streams.pieces": ("StreamChunk",),
+    "client.streams.reading": ("StreamReading",),
+    "client.channels.subscription": ("Subscription",),
     "client.sync": ("SyncJob", "SyncJobs", "SyncNode", "connect_sync"),
-    "client.sync_channels": ("SyncChannel", "SyncChannels"),
+    "client.channels.sync": ("SyncChannel", "SyncChannels"),
     "client.sync_current": ("SyncCurrentJob", "current_job_sync"),
-    "client.sync_output": ("SyncOutput",),
-    "client.sync_sessions": ("SyncSession", "SyncSessions"),
-    "client.sync_streams": ("SyncStream", "SyncStreamProducer", "SyncStreams"),
-    "client.sync_streams_reading": ("SyncStreamReading",),
-    "client.sync_subscription": ("SyncSubscription",),
+    "client.jobs.sync_output": ("SyncOutput",),
+    "client.sessions.sync": ("SyncSession", "SyncSessions"),
+    "client.streams.sync": ("SyncStream", "SyncStreamProducer", "SyncStreams"),
+    "client.streams.sync_reading": ("SyncStreamReading",),
+    "client.channels.sync_subscription": ("SyncSubscription",),
     "durable.model": ("ProducerMark", "StreamAppended", "StreamInfo"),
     "errors": (
         "AlreadyExists",
@@ -181,14 +181,14 @@ _HOMES = {
     "sessions.model": ("Message", "PatternSpec", "SessionInfo"),
     "status.model": ("NodeInfo",),
     "sync.groups": ("GroupInfo", "GroupPeer", "GroupSent", "GroupSnapshot", "GroupSpec"),
-    "client.artifacts": ("Artifacts",),
-    "client.record_functions": ("delete_stream", "lookup_stream", "pull_stream", "push_stream"),
-    "client.records": ("Records",),
-    "client.records_feed": ("RecordFeed",),
-    "client.records_options": ("RecordStreamOptions",),
-    "client.sync_artifacts": ("SyncArtifacts",),
-    "client.sync_records": ("SyncRecords",),
-    "client.sync_records_feed": ("SyncRecordFeed",),
+    "client.records.artifacts": ("Artifacts",),
+    "client.records.functions": ("delete_stream", "lookup_stream", "pull_stream", "push_stream"),
+    "client.records.aio": ("Records",),
+    "client.records.feed": ("RecordFeed",),
+    "client.records.options": ("RecordStreamOptions",),
+    "client.records.sync_artifacts": ("SyncArtifacts",),
+    "client.records.sync": ("SyncRecords",),
+    "client.records.sync_feed": ("SyncRecordFeed",),
     "records.model": (
         "Artifact",
         "DeleteResult",

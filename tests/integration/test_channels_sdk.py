@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 import holdfast
-from holdfast.client.entries import ChannelOptions
+from holdfast.client.channels.entries import ChannelOptions
 from holdfast.testing import NodeBox
 
 Run = Callable[[Coroutine[Any, Any, Any]], Any]

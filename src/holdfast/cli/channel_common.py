@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
     from ..channels.model import ChannelInfo
+    from ..client.channels.sync import SyncChannel
     from ..client.sync import SyncNode
-    from ..client.sync_channels import SyncChannel
 
 RECONNECT_S = 60.0
 """How long who appends or follows waits for a node that restarts."""

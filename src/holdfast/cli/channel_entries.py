@@ -16,7 +16,7 @@ from .screen import leave_with_reader, say
 
 if TYPE_CHECKING:
     from ..channels.model import ChannelInfo
-    from ..client.sync_channels import SyncChannel
+    from ..client.channels.sync import SyncChannel
 
 _COUNT = Whole("a number of entries", 1)
 _COUNT_OR_NONE = Whole("a number of entries")

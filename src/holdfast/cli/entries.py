@@ -14,7 +14,7 @@ from .common import print_json, print_json_lines
 
 if TYPE_CHECKING:
     from ..channels.unpacking import Entry
-    from ..client.appending import Appended, BatchAppended
+    from ..client.channels.appending import Appended, BatchAppended
 
 """``text``: each payload and a newline; ``raw``: the payloads' bytes and nothing else."""
 

@@ -13,8 +13,8 @@ from ..errors import HoldfastError, UsageError, exit_code_of, to_wire
 from .common import reach_node
 
 if TYPE_CHECKING:
-    from ..client.records_kinds import Kind
-    from ..client.records_options import RecordStreamOptions
+    from ..client.records.kinds import Kind
+    from ..client.records.options import RecordStreamOptions
     from ..client.sync import SyncNode
     from .record_bar import Bar
     from .record_input import Item, Source
@@ -92,7 +92,7 @@ def run_stream(
     options: RecordStreamOptions | None = None,
 ) -> Outcome:
     """Run a stream over ``source``; it goes on when the node restarts."""
-    from ..client.sync_records_stream import SyncRecordStream
+    from ..client.records.sync_stream import SyncRecordStream
     from ..records.streaming.policy import Retry
     from .record_run import RecordRun
 

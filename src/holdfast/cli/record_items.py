@@ -13,7 +13,7 @@ from .common import reach_node
 from .record_common import RECORD, error_as_dict, exit_code, run_stream, source_of
 
 if TYPE_CHECKING:
-    from ..client.records_kinds import Kind
+    from ..client.records.kinds import Kind
     from ..records.model import DeleteResult, LookupResult, PullResult
     from .record_run import Indexed
 
@@ -69,7 +69,7 @@ def pull(records: tuple[str, ...], form: str) -> int:
     CIDs, or lines that push printed, may also come on standard input. What comes is compared with its CID. Exits with 1
     if a record was not there or not whole.
     """
-    from ..client.records_kinds import pull_kind
+    from ..client.records.kinds import pull_kind
 
     def show(cid: str, result: PullResult) -> Shown:
         if form == "jsonl":
@@ -91,7 +91,7 @@ def lookup(records: tuple[str, ...]) -> int:
     """
     from dataclasses import asdict
 
-    from ..client.records_kinds import lookup_kind
+    from ..client.records.kinds import lookup_kind
 
     def show(cid: str, result: LookupResult) -> Shown:
         if result.meta is None:
@@ -109,7 +109,7 @@ def rm(records: tuple[str, ...], force: bool) -> int:
 
     CIDs may also come on standard input. Exits with 1 if a record was not there.
     """
-    from ..client.records_kinds import delete_kind
+    from ..client.records.kinds import delete_kind
 
     def show(cid: str, result: DeleteResult) -> Shown:
         error = None if force and result.not_found else result.error
@@ -125,7 +125,7 @@ def verify(records: tuple[str, ...]) -> int:
 
     Exits with 1 if one is not there or not whole.
     """
-    from ..client.records_kinds import pull_kind
+    from ..client.records.kinds import pull_kind
 
     def show(cid: str, result: PullResult) -> Shown:
         return _line(cid, result.error, verified=result.error is None), result.error

@@ -51,7 +51,7 @@ def push(
 
     Exits with 1 if a record failed, 130 after Ctrl-C, 75 if no node was to be had for a minute.
     """
-    from ..client.records_kinds import push_kind
+    from ..client.records.kinds import push_kind
     from .record_bar import Bar
     from .record_input import Files, record_item
     from .record_splitter import Format

@@ -6,7 +6,7 @@ import signal
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Generic, NamedTuple, Protocol, TypeVar
 
-from ..client.sync_records_stream import SyncRecordStream
+from ..client.records.sync_stream import SyncRecordStream
 from ..errors import RecordStreamError
 from .record_input import Item, Place, Source
 from .terminal import SignalPipe

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..client.spec import is_utf8
+from ..client.jobs.spec import is_utf8
 from ..errors import UsageError
 from ..quantities import parse_size
 from . import terminal

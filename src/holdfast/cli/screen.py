@@ -7,7 +7,7 @@ import sys
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from ..client.output import OutputChunk
+    from ..client.jobs.output import OutputChunk
 
 
 class Screen:

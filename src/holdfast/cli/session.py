@@ -21,7 +21,7 @@ from .session_common import (
 )
 
 if TYPE_CHECKING:
-    from ..client.sync_sessions import SyncSession
+    from ..client.sessions.sync import SyncSession
     from ..sessions.model import Change, SessionInfo
 
 _LEAVE_S = 5.0

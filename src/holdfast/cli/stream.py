@@ -11,8 +11,8 @@ from .common import DURATION, age_text, format_option, print_json, print_json_li
 from .stream_common import MOMENT, OFFSET, PATH, PATHS, RECONNECT_S, StreamPath, left_text
 
 if TYPE_CHECKING:
-    from ..client.streams_pieces import StreamOptions
-    from ..client.sync_streams import SyncStream
+    from ..client.streams.pieces import StreamOptions
+    from ..client.streams.sync import SyncStream
     from ..durable.model import StreamInfo
 
 _HEAD = ("PATH", "STATE", "TAIL", "TYPE", "ENDS", "AGE")

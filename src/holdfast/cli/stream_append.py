@@ -20,7 +20,7 @@ from .stream_common import PATH, RECONNECT_S
 from .stream_read import is_json
 
 if TYPE_CHECKING:
-    from ..client.sync_streams import SyncStream, SyncStreamProducer
+    from ..client.streams.sync import SyncStream, SyncStreamProducer
     from ..durable.model import ProducerMark, StreamAppended
 
 PART_BYTES = 8 << 20

@@ -14,9 +14,9 @@ from .stream_common import OFFSET, PATH, RECONNECT_S
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ..client.streams_pieces import StreamChunk
-    from ..client.sync_streams import SyncStream
-    from ..client.sync_streams_reading import SyncStreamReading
+    from ..client.streams.pieces import StreamChunk
+    from ..client.streams.sync import SyncStream
+    from ..client.streams.sync_reading import SyncStreamReading
     from ..durable.model import StreamInfo, Where
 
 _BACK_BYTES = 64 * 1024

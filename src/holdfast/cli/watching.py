@@ -7,7 +7,7 @@ import signal
 from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING, NamedTuple
 
-from ..client.output import READ_BYTES, chunk_of
+from ..client.jobs.output import READ_BYTES, chunk_of
 from ..errors import EXIT_LINK_LOST, Conflict, DeadlineExceeded, DisconnectedError, LimitExceeded, Unavailable
 from ..jobs.api import JobsApi
 from ..limits import LIMITS

@@ -9,19 +9,19 @@ from ..rpc.commands import invoke
 from ..sessions.api import DEFAULT_IDLE
 from ..status.api import StatusApi
 from ..status.model import NodeInfo
-from .channels import Channels
+from .channels.aio import Channels
 from .credentials import GetTokenSoon, target
-from .jobs import Jobs
+from .jobs.aio import Jobs
 from .link import Link
-from .records import Records
-from .sessions import AckMode, Session, Sessions
-from .streams import Streams
+from .records.aio import Records
+from .sessions.aio import AckMode, Session, Sessions
+from .streams.aio import Streams
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from .groups import Groups
-    from .session_inbox import Pattern, Payload
+    from .sessions.inbox import Pattern, Payload
     from .tokens import Tokens
 
 

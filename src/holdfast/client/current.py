@@ -8,8 +8,8 @@ from typing import Self
 
 from ..channels.model import channel_id
 from .aio import Node, connect
-from .channels import Channel
-from .spec import job_in
+from .channels.aio import Channel
+from .jobs.spec import job_in
 
 
 class CurrentJob:

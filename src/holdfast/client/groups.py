@@ -14,9 +14,9 @@ from ..sync.groups import GroupInfo, GroupSent, GroupSnapshot, GroupSpec, group_
 from .tokens import BlockingLink
 
 if TYPE_CHECKING:
-    from .channels import Channel, Channels
+    from .channels.aio import Channel, Channels
+    from .channels.sync import SyncChannel, SyncChannels
     from .link import Link
-    from .sync_channels import SyncChannel, SyncChannels
 
 
 class GroupOptions(TypedDict, total=False):

@@ -19,20 +19,20 @@ from ..rpc.commands import invoke_blocking
 from ..rpc.handshake import Authenticator
 from .autostart import start_node
 from .credentials import GetToken, Target, target
-from .spec import JobOptions, make_spec
+from .jobs.spec import JobOptions, make_spec
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from typing import Literal
 
     from ..status.model import NodeInfo
+    from .channels.sync import SyncChannel, SyncChannels
     from .groups import SyncGroups
-    from .session_inbox import Pattern, Payload
-    from .sync_channels import SyncChannel, SyncChannels
-    from .sync_output import SyncOutput
-    from .sync_records import SyncRecords
-    from .sync_sessions import SyncSession, SyncSessions
-    from .sync_streams import SyncStreams
+    from .jobs.sync_output import SyncOutput
+    from .records.sync import SyncRecords
+    from .sessions.inbox import Pattern, Payload
+    from .sessions.sync import SyncSession, SyncSessions
+    from .streams.sync import SyncStreams
     from .tokens import SyncTokens
 
 T = TypeVar("T")
@@ -78,7 +78,7 @@ class SyncNode:
     def channels(self) -> SyncChannels:
         """The node's channels."""
         if self._channels is None:
-            from .sync_channels import SyncChannels  # commands that need none do not pay for them
+            from .channels.sync import SyncChannels  # commands that need none do not pay for them
 
             self._channels = SyncChannels(self)
         return self._channels
@@ -87,7 +87,7 @@ class SyncNode:
     def streams(self) -> SyncStreams:
         """The node's durable streams."""
         if self._streams is None:
-            from .sync_streams import SyncStreams
+            from .streams.sync import SyncStreams
 
             self._streams = SyncStreams(self)
         return self._streams
@@ -96,7 +96,7 @@ class SyncNode:
     def records(self) -> SyncRecords:
         """The node's records."""
         if self._records is None:
-            from .sync_records import SyncRecords
+            from .records.sync import SyncRecords
 
             self._records = SyncRecords(self)
         return self._records
@@ -118,7 +118,7 @@ class SyncNode:
     @property
     def sessions(self) -> SyncSessions:
         """The node's sessions and providers."""
-        from .sync_sessions import SyncSessions
+        from .sessions.sync import SyncSessions
 
         return SyncSessions(self)
 
@@ -136,7 +136,7 @@ class SyncNode:
 
         As ``session`` of the async node.
         """
-        from .sync_sessions import SyncSession
+        from .sessions.sync import SyncSession
 
         return SyncSession(
             self, patterns, id=id, idle_after=idle_after, steal=steal, manual=ack == "manual", client=client
@@ -249,7 +249,7 @@ class SyncJobs:
         self._node = node
 
     def start(self, command: Sequence[str], **options: Unpack[JobOptions]) -> SyncJob:
-        """As :meth:`holdfast.client.jobs.Jobs.start`; blocks until the command runs."""
+        """As :meth:`holdfast.Jobs.start`; blocks until the command runs."""
         spec = make_spec(command, **options)
         info = self._node.once(lambda: invoke_blocking(self._node.connection(), JobsApi.start, spec))
         return SyncJob(self._node, info)
@@ -293,8 +293,8 @@ class SyncJob:
         return self._node.channels.channel(f"{self.id}/{name}")
 
     def output(self, from_offset: int = 0, *, follow: bool = True) -> SyncOutput:
-        """The output from an offset on; as :meth:`holdfast.client.jobs.Job.output`, each step blocking."""
-        from .sync_output import SyncOutput  # and streams with it, which most commands do without
+        """The output from an offset on; as :meth:`holdfast.Job.output`, each step blocking."""
+        from .jobs.sync_output import SyncOutput  # and streams with it, which most commands do without
 
         return SyncOutput(self._node, self.id, from_offset, follow=follow)
 

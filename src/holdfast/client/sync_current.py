@@ -7,9 +7,9 @@ from types import TracebackType
 from typing import Self
 
 from ..channels.model import channel_id
-from .spec import job_in
+from .channels.sync import SyncChannel
+from .jobs.spec import job_in
 from .sync import SyncNode, connect_sync
-from .sync_channels import SyncChannel
 
 
 class SyncCurrentJob:

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 import holdfast
-from holdfast.client.sessions import Session
+from holdfast.client.sessions.aio import Session
 from holdfast.errors import (
     ClientAlreadyAttached,
     ClientNotAttached,

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import holdfast
-from holdfast.client.sessions import Session
+from holdfast.client.sessions.aio import Session
 from holdfast.errors import SessionNotFound
 from holdfast.sessions.model import Message
 from holdfast.testing import NodeBox

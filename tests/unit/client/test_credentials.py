@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from holdfast.client.credentials import Credentials, read_token_file, target
-from holdfast.client.spec import make_spec
+from holdfast.client.jobs.spec import make_spec
 from holdfast.errors import UsageError
 from holdfast.rpc.handshake import Authenticator
 

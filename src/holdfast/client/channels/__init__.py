@@ -1,0 +1,1 @@
+"""Channels, as both SDKs show them."""

@@ -1,0 +1,1 @@
+"""Records, as both SDKs show them."""

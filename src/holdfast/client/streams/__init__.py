@@ -1,0 +1,1 @@
+"""Durable streams, as both SDKs show them."""
