@@ -24,6 +24,8 @@ _NAMES = (
 )
 _RUN_MIN = 16
 """Shorter causal histories are read faster than they are looked for."""
+_RUN_BYTES_MIN = 256
+"""And so is what is left of a message, if it is no more than that."""
 _NOT_KEPT = frozenset({_BLOOM, _REPAIRS})
 _FIELDS_BESIDES = 64
 """A message may have as many requests, or fields of later versions, as entries; and so many other fields."""
@@ -32,11 +34,15 @@ _ENTRY_FIELDS_MAX = 64
 _CACHED_ENTRIES_MAX = 8_192
 """History entries known by their bytes: the same ones come again and again.  Reaching it only costs time."""
 _CACHED_ENTRY_BYTES_MAX = 256
+_CACHED_TEXTS_MAX = 1_024
+"""Senders and channels known by their bytes."""
 _CACHED_PACKETS_BYTES_MAX = 2 * 1024 * 1024
 """Packets known by their bytes: what the network doubles, what is sent again and answers come just as before."""
 _CACHED_PACKET_BYTES_MAX = 4_096
 _CACHED_PACKET_MORE_BYTES = 1_024
 """About what a packet takes in memory beyond its own bytes."""
+
+_new = tuple.__new__  # a NamedTuple's own constructor costs three times as much
 
 
 class Layout(NamedTuple):
@@ -85,6 +91,7 @@ class Wire:
         "_run",
         "_slots",
         "_tags",
+        "_texts",
         "dialect",
         "layout",
     )
@@ -97,6 +104,7 @@ class Wire:
         self._known = {number: _NAMES[slot] for slot, number in enumerate(layout.numbers)}
         self._causal_key = self._tags[_CAUSAL][0]
         self._cache: dict[bytes, HistoryEntry] = {}
+        self._texts: dict[bytes | None, str] = {}
         self._packets: dict[bytes, Decoded] = {}
         self._packets_bytes = 0
         self._run = _Run(b"", [], [], 0)
@@ -224,10 +232,12 @@ class Wire:
             if slot in _NOT_KEPT:
                 cuts.append((start, stop))
         message = self._message(values, lamport, causal, repairs, b"".join(unknown))
-        return Decoded(message, _without(data, cuts) if cuts else data)
+        return _new(Decoded, (message, _without(data, cuts) if cuts else data))
 
     def _read_run(self, data: bytes, start: int, causal: list[HistoryEntry]) -> int:
         """Read the history entries that follow each other from ``start`` on; where they end."""
+        if len(data) - start <= _RUN_BYTES_MIN:
+            return self._read_few(data, start, causal)
         entries, starts, base, position = self._known_part(data, start)
         key, cache, end, shift = self._causal_key, self._cache, len(data), base - start
         for _ in range(LIMITS.group_entries_max + 1 - len(entries) - len(causal)):
@@ -252,6 +262,26 @@ class Wire:
         if len(entries) >= _RUN_MIN:
             self._run = _Run(data[start:position], entries, starts, base)
         causal += entries
+        return position
+
+    def _read_few(self, data: bytes, start: int, causal: list[HistoryEntry]) -> int:
+        key, cache, end, position = self._causal_key, self._cache, len(data), start
+        while position < end and data[position] == key:
+            begin = position
+            size = data[position + 1]
+            position += 2
+            if size > 127:
+                size, position = read_varint(data, position - 1)
+            stop = position + size
+            if stop > end:
+                raise ProtocolError("causal_history is cut", "truncated", begin)
+            value = data[position:stop]
+            causal.append(cache.get(value) or self._entry(value, begin))
+            position = stop
+        if position == start:
+            raise ProtocolError("a key in more bytes than it needs", "malformed", start)
+        if len(causal) > LIMITS.group_entries_max:
+            raise _too_many(len(causal))
         return position
 
     def _known_part(self, data: bytes, start: int) -> tuple[list[HistoryEntry], list[int], int, int]:
@@ -280,7 +310,7 @@ class Wire:
     ) -> Message:
         if len(repairs) > LIMITS.group_entries_max:
             raise _too_many(len(repairs))
-        content = values[_CONTENT]
+        content, texts = values[_CONTENT], self._texts
         if lamport is None and (self.layout.lamport_required or not content):
             raise ProtocolError("no lamport_timestamp", "malformed", 0)
         if content is None and self.layout.lamport_required:
@@ -290,15 +320,25 @@ class Wire:
             raise LimitExceeded(name="group_content_bytes_max", limit=limit, value=len(content))
         return Message(
             _text(values, _ID),
-            _text(values, _CHANNEL),
+            texts.get(values[_CHANNEL]) or self._known_text(values, _CHANNEL),
             lamport,
             content or b"",
-            _text(values, _SENDER, required=False),
+            texts.get(values[_SENDER]) or self._known_text(values, _SENDER),
             tuple(causal),
             values[_BLOOM] or b"",
             tuple(repairs),
             unknown,
         )
+
+    def _known_text(self, values: list[bytes | None], slot: int) -> str:
+        """The text of a field that is the same in many messages."""
+        text = _text(values, slot, required=slot != _SENDER)
+        value = values[slot]
+        if value is not None and len(value) <= _CACHED_ENTRY_BYTES_MAX:
+            if len(self._texts) >= _CACHED_TEXTS_MAX:
+                self._texts.clear()
+            self._texts[value] = text
+        return text
 
     def _skip_unknown(self, data: bytes, key: int, position: int, start: int) -> int:
         field = key >> 3
