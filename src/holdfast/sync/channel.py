@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from heapq import heapify, heappop, heappush
 
-from ..limits import LIMITS
 from .bloom import RollingBloom
 from .events import MessageReady, MessagesIrretrievable, RetrievalHintWanted
 from .history import History, Record
@@ -72,7 +71,7 @@ class Channel:
         self.outgoing = Outgoing(profile)
         self.incoming = Incoming(profile.lost_s)
         self.repair = Repair(shared.participant, profile)
-        self.peers = Peers()
+        self.peers = Peers(shared.limits.group_peers_max)
         self.pace = SyncPace(profile, f"{shared.participant}\0{name}", now)
         self.journal = Journal(self)
         self.absent: dict[str, bool] = {}
@@ -164,7 +163,7 @@ class Channel:
         """Nothing waits for the message any more; what only waited for it is delivered."""
         self.lost += lost - self.absent.pop(message_id, False)
         self.absent[message_id] = lost
-        if len(self.absent) > LIMITS.group_missing_max:
+        if len(self.absent) > self.shared.limits.group_missing_max:
             oldest = next(iter(self.absent))
             self.lost -= self.absent.pop(oldest)
         self.journal.touch()

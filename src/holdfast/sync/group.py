@@ -93,6 +93,7 @@ class Group:
             wall_offset_s=self._clock.wall() - self._clock.now(),
             hints=hints,
             persistent=persistence is not None,
+            limits=limits,
         )
         self._saver = Saver(self._peer, persistence or NoPersistence())
         self._arrived: deque[bytes] = deque()

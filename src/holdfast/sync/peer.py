@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from heapq import heappop, heappush
 
 from ..errors import LimitExceeded, NotFound, UsageError
-from ..limits import LIMITS
+from ..limits import LIMITS, Limits
 from .channel import Channel
 from .events import Event
 from .journal import restore
@@ -35,6 +35,8 @@ class SyncPeer:
     ``wire``: what reads and writes its messages, instead of one of its own, in its ``dialect``; participants of one
     process that share one read what all of them receive once.
 
+    ``limits``: how much is held of what waits; what a message may hold is the same for everybody.
+
     Every operation costs its own size: no history, buffer or number of channels makes it dearer.
     Nothing blocks.  After each operation look at :meth:`packets`, :meth:`events` and :meth:`writes`.
     """
@@ -52,6 +54,7 @@ class SyncPeer:
         hints: bool = False,
         persistent: bool = True,
         wire: Wire | None = None,
+        limits: Limits = LIMITS,
     ) -> None:
         if dialect not in {"spec", "nim"}:
             raise UsageError(f"dialect: {dialect!r} is neither spec nor nim", field="dialect")
@@ -67,6 +70,7 @@ class SyncPeer:
             auto_sync=auto_sync,
             hints=hints,
             persistent=persistent,
+            limits=limits,
         )
         self._channels: dict[str, Channel] = {}
         self._deadlines: list[tuple[float, str]] = []
@@ -109,10 +113,9 @@ class SyncPeer:
         if channel in self._channels:
             return False
         _check_id(channel, "channel")
-        if len(self._channels) >= LIMITS.group_channels_max:
-            raise LimitExceeded(
-                name="group_channels_max", limit=LIMITS.group_channels_max, value=len(self._channels) + 1
-            )
+        limit = self._shared.limits.group_channels_max
+        if len(self._channels) >= limit:
+            raise LimitExceeded(name="group_channels_max", limit=limit, value=len(self._channels) + 1)
         made = Channel(channel, self._shared, now)
         if stored is not None and (stored.meta or stored.history):
             told = len(self._shared.events)

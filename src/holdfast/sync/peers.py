@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import OrderedDict
 
-from ..limits import LIMITS
 from .model import PeerStatus
 
 
@@ -23,9 +22,10 @@ class Seen:
 class Peers:
     """As many as there is room for: whoever was not heard for longest is forgotten first."""
 
-    __slots__ = ("_known",)
+    __slots__ = ("_known", "_max")
 
-    def __init__(self) -> None:
+    def __init__(self, most: int) -> None:
+        self._max = most
         self._known: OrderedDict[str, Seen] = OrderedDict()
         """Whoever was heard last comes last."""
 
@@ -33,7 +33,7 @@ class Peers:
         """A message from ``sender_id``, which refers to ours up to ``sequence``."""
         seen = self._known.get(sender_id)
         if seen is None:
-            if len(self._known) >= LIMITS.group_peers_max:
+            if len(self._known) >= self._max:
                 self._known.popitem(last=False)
             seen = self._known[sender_id] = Seen()
         else:

@@ -6,7 +6,6 @@ from collections.abc import Iterable
 from itertools import islice
 
 from ..errors import LimitExceeded, ProtocolError
-from ..limits import LIMITS
 from .channel import Channel
 from .events import DependenciesMissing, EphemeralReceived, MessageAcknowledged, MessagePossiblyAcknowledged
 from .history import Record
@@ -127,21 +126,22 @@ def _inspect(channel: Channel, message: Message) -> tuple[tuple[HistoryEntry, ..
 
 
 def _check(channel: Channel, lamport: int, missing: tuple[HistoryEntry, ...], now: float, *, waits: int) -> None:
-    ahead = LIMITS.group_clock_ahead_max
+    limits = channel.shared.limits
+    ahead = limits.group_clock_ahead_max
     if lamport - ahead > channel.shared.ticks(now):
         raise ProtocolError(f"lamport_timestamp {lamport}: over {ahead} ticks in the future", "clock", 0)
     if not missing:
         return
     incoming = channel.incoming
-    if waits and len(incoming.waiting) >= LIMITS.group_incoming_max:
-        raise LimitExceeded(name="group_incoming_max", limit=LIMITS.group_incoming_max, value=len(incoming.waiting) + 1)
-    if waits and incoming.held_bytes + waits > LIMITS.group_incoming_bytes_max:
-        held, limit = incoming.held_bytes + waits, LIMITS.group_incoming_bytes_max
+    if waits and len(incoming.waiting) >= limits.group_incoming_max:
+        raise LimitExceeded(name="group_incoming_max", limit=limits.group_incoming_max, value=len(incoming.waiting) + 1)
+    if waits and incoming.held_bytes + waits > limits.group_incoming_bytes_max:
+        held, limit = incoming.held_bytes + waits, limits.group_incoming_bytes_max
         raise LimitExceeded(name="group_incoming_bytes_max", limit=limit, value=held)
-    if len(incoming.missing) + len(missing) > LIMITS.group_missing_max:
+    if len(incoming.missing) + len(missing) > limits.group_missing_max:
         raise LimitExceeded(
             name="group_missing_max",
-            limit=LIMITS.group_missing_max,
+            limit=limits.group_missing_max,
             value=len(incoming.missing) + len(missing),
         )
 

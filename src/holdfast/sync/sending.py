@@ -6,7 +6,6 @@ from binascii import b2a_base64
 from hashlib import blake2b
 
 from ..errors import LimitExceeded, UsageError
-from ..limits import LIMITS
 from .channel import Channel
 from .history import Record
 from .model import HistoryEntry
@@ -63,12 +62,12 @@ def wrap(channel: Channel, content: bytes, now: float, message_id: str | None) -
 
 
 def _check(channel: Channel, size: int, message_id: str | None) -> None:
-    outgoing, history = channel.outgoing, channel.history
+    outgoing, history, limits = channel.outgoing, channel.history, channel.shared.limits
     count, held = len(outgoing.items) + 1, outgoing.held_bytes + size
-    if count > LIMITS.group_outgoing_max:
-        raise LimitExceeded(name="group_outgoing_max", limit=LIMITS.group_outgoing_max, value=count)
-    if held > LIMITS.group_outgoing_bytes_max:
-        raise LimitExceeded(name="group_outgoing_bytes_max", limit=LIMITS.group_outgoing_bytes_max, value=held)
+    if count > limits.group_outgoing_max:
+        raise LimitExceeded(name="group_outgoing_max", limit=limits.group_outgoing_max, value=count)
+    if held > limits.group_outgoing_bytes_max:
+        raise LimitExceeded(name="group_outgoing_bytes_max", limit=limits.group_outgoing_bytes_max, value=held)
     if message_id is not None and (
         message_id in history.records or message_id in history.past or message_id in channel.incoming.waiting
     ):

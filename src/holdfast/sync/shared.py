@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ..limits import Limits
 from .events import Event
 from .model import Packet
 from .profiles import Profile
@@ -20,6 +21,7 @@ class Shared:
         "auto_sync",
         "events",
         "hints",
+        "limits",
         "packets",
         "participant",
         "participant_bytes",
@@ -42,6 +44,7 @@ class Shared:
         auto_sync: bool,
         hints: bool,
         persistent: bool,
+        limits: Limits,
     ) -> None:
         self.participant = participant
         self.participant_bytes = participant.encode()
@@ -51,6 +54,7 @@ class Shared:
         self.auto_sync = auto_sync
         self.hints = hints
         self.persistent = persistent
+        self.limits = limits
         self.events: list[Event] = []
         self.packets: list[Packet] = []
         self.touched: dict[str, Channel] = {}

@@ -10,9 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from holdfast.errors import HoldfastError, LimitExceeded, ProtocolError
-from holdfast.limits import LIMITS
+from holdfast.limits import LIMITS, Limits
 from holdfast.simulation.sync_memory import held_bytes
-from holdfast.sync import receiving, sending
 from holdfast.sync.model import Dialect, HistoryEntry, Message
 from holdfast.sync.peer import SyncPeer
 from holdfast.sync.profiles import INTEROP_NIM, LAN
@@ -23,9 +22,10 @@ from holdfast.sync.wire.protobuf import bytes_field, number_field, text_field
 DIALECTS: tuple[Dialect, ...] = ("spec", "nim")
 
 
-def victim(dialect: Dialect = "spec") -> SyncPeer:
+def victim(dialect: Dialect = "spec", limits: Limits = LIMITS) -> SyncPeer:
     """A participant with something in every buffer."""
-    peer = SyncPeer("alice", dialect=dialect, profile=LAN if dialect == "spec" else INTEROP_NIM)
+    profile = LAN if dialect == "spec" else INTEROP_NIM
+    peer = SyncPeer("alice", dialect=dialect, profile=profile, limits=limits)
     peer.ensure(CHANNEL, NOW_S)
     peer.wrap(CHANNEL, b"x", NOW_S, "mine")
     peer.unwrap(message("theirs", 5, dialect=dialect), NOW_S)
@@ -154,9 +154,8 @@ def test_lengths_that_promise_the_world_allocate_nothing() -> None:
         refused(victim(), text_field(1, "s") + b"\x12" + number_field(1, size)[1:])
 
 
-def test_messages_that_wait_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(receiving, "LIMITS", LIMITS._replace(group_incoming_max=5, group_missing_max=50))
-    peer = victim()
+def test_messages_that_wait_are_bounded() -> None:
+    peer = victim(limits=LIMITS._replace(group_incoming_max=5, group_missing_max=50))
     for number in range(4):
         peer.unwrap(message(f"m{number}", 9, [f"gone{number}"]), NOW_S)
     drain(peer)
@@ -168,11 +167,8 @@ def test_messages_that_wait_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None
     peer.unwrap(message("one-more", 9, ["gone"]), NOW_S)
 
 
-def test_bytes_that_wait_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    limits = LIMITS._replace(group_incoming_bytes_max=2_500, group_outgoing_bytes_max=2_500)
-    monkeypatch.setattr(receiving, "LIMITS", limits)
-    monkeypatch.setattr(sending, "LIMITS", limits)
-    peer = victim()
+def test_bytes_that_wait_are_bounded() -> None:
+    peer = victim(limits=LIMITS._replace(group_incoming_bytes_max=2_500, group_outgoing_bytes_max=2_500))
     for number in range(2):
         peer.unwrap(message(f"m{number}", 9, ["gone"], content=bytes(1_000)), NOW_S)
         peer.wrap(CHANNEL, bytes(1_000), NOW_S)
@@ -198,16 +194,17 @@ def test_filters_and_requests_of_messages_that_wait_are_not_kept() -> None:
     assert held_bytes(peer, peer._shared.wire) - before < 100_000
 
 
-def test_what_is_waited_for_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(receiving, "LIMITS", LIMITS._replace(group_missing_max=50))
+def test_what_is_waited_for_is_bounded() -> None:
+    limits = LIMITS._replace(group_missing_max=50)
     for content in (b"x", b""):
-        error = refused(victim(), message("m", 9, [f"gone{number}" for number in range(60)], content=content))
+        error = refused(
+            victim(limits=limits), message("m", 9, [f"gone{number}" for number in range(60)], content=content)
+        )
         assert isinstance(error, LimitExceeded) and error.name == "group_missing_max"
 
 
-def test_our_buffer_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sending, "LIMITS", LIMITS._replace(group_outgoing_max=3))
-    peer = SyncPeer("alice")
+def test_our_buffer_is_bounded() -> None:
+    peer = SyncPeer("alice", limits=LIMITS._replace(group_outgoing_max=3))
     peer.ensure(CHANNEL, NOW_S)
     for _ in range(3):
         peer.wrap(CHANNEL, b"x", NOW_S)
