@@ -89,6 +89,10 @@ class NatsEngine(Faces):
         async with stack:
             await parts.close()
 
+    async def quiesce(self) -> None:
+        """Wait until all that is not needed any more has left the servers."""
+        await self._parts.quiesce()
+
     async def probe(self) -> None:
         """Prove that it can be written right now, by a small message; StorageError if not."""
         await self._parts.probe()
@@ -185,6 +189,12 @@ class _Parts:
             await asyncio.wait_for(future, self._limits.nats_request_s)
         except TimeoutError:
             raise self._log_lane.refusal(f"no answer in {self._limits.nats_request_s:g} s (nats_request_s)") from None
+
+    async def quiesce(self) -> None:
+        """See :meth:`NatsEngine.quiesce`."""
+        await self._reclaimer.idle()
+        await self._keys.idle()
+        await self._objects.quiesce()
 
     def _touch(self) -> None:
         """Say again who has the deployment."""

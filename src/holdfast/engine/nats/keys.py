@@ -234,6 +234,10 @@ class Keys:
             assert not isinstance(operation, Append)
             operation.fail(error)
 
+    async def idle(self) -> None:
+        """Wait until nothing is left to be removed."""
+        await self._background.idle()
+
     async def stop(self) -> None:
         """Leave what is to be removed to the next start."""
         await self._background.stop()

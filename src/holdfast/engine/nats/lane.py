@@ -30,6 +30,8 @@ _FULL = (10023, 10028, 10047, 10077, 10110)
 """Codes of errors that say that there is no room; the server gives some of them as if they were passing."""
 _PASSING = 503
 _EXPECTED = "Nats-Expected-Last-Sequence"
+_UNHEARD_S = 0.05
+"""Before sending again what nobody was there to take."""
 FLIGHTS_MAX = 256
 """Messages on their way at once; more are packed together instead."""
 
@@ -71,6 +73,7 @@ class Lane:
         self._numbers = 0
         self._waiter: asyncio.Future[None] | None = None
         self._doubt = False
+        self._unheard = False
         self._refused: tuple[Flight, StorageError] | None = None
         self._tries = 0
         self._seen = 0
@@ -215,7 +218,7 @@ class Lane:
         try:
             body: dict[str, Any] = decode(answer.data)
         except DecodeError:  # nobody is there to take it: the stream has no leader, or JetStream is not up yet
-            self._doubt = True
+            self._doubt = self._unheard = True
             self._wake()
             return
         error = body.get("error")
@@ -300,6 +303,9 @@ class Lane:
         if not self._link.connected:
             await self._wait(self._link.limits.nats_reconnect_s)
             return
+        if self._unheard:
+            self._unheard = False
+            await asyncio.sleep(_UNHEARD_S)
         self._doubt = False
         before = self.chain.settled
         try:

@@ -104,6 +104,11 @@ class Reclaimer:
             await asyncio.wait({self._task}, timeout=self._link.limits.nats_request_s)
         return self._room.fits(size)
 
+    async def idle(self) -> None:
+        """Wait until nothing is left to do."""
+        while self._task is not None and not self._task.done():
+            await asyncio.wait({self._task})
+
     async def stop(self) -> None:
         """Leave the rest to the next trim; what is deleted, to the next start."""
         self._running = False

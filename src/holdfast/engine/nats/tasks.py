@@ -34,6 +34,11 @@ class Background:
             else:
                 self._queue.popleft()
 
+    async def idle(self) -> None:
+        """Wait until nothing is left."""
+        while self._task is not None and not self._task.done():
+            await asyncio.wait({self._task})
+
     async def stop(self) -> None:
         """Leave the rest."""
         self._stopped = True
