@@ -14,7 +14,7 @@ from nats.js.errors import NotFoundError
 from ...errors import CorruptionError, NotFound
 from .blob_index import Index, Parts, Slice, place_of, stat_of
 from .connection import Link
-from .streams import Direct, failure
+from .streams import Direct, failure, insist
 
 _WINDOW: Final = 32
 """Messages asked for at once; each has up to a few hundred KiB."""
@@ -104,7 +104,7 @@ class Reader:
             if found and found[0].sequence == sequence:
                 return found[0].data
             try:
-                return (await self._link.js.get_msg(self._stream, seq=sequence)).data or b""
+                return (await insist(lambda: self._link.js.get_msg(self._stream, seq=sequence))).data or b""
             except NotFoundError:
                 return None
             except (errors.Error, OSError) as error:

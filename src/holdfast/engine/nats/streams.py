@@ -3,23 +3,33 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from typing import Any, NamedTuple
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any, NamedTuple, TypeVar
 
 from msgspec.json import encode
 from nats import errors
 from nats.aio.msg import Msg
 from nats.js import api
-from nats.js.errors import APIError, NotFoundError
+from nats.js.errors import APIError, NotFoundError, ServiceUnavailableError
 
 from ...errors import StorageError
 from ...ids import new_token
 from .connection import Link
 from .inbox import Sink
 
+T = TypeVar("T")
+
 _BATCH_END = "204"
 _NOTHING = "404"
+_NOBODY = "503"
 _STALLED = 64 << 20
+_TRIES = 20
+_FIRST_TRIES = 4
+"""For the first question, which a server without JetStream never answers."""
+_LATE_MAX = 3
+"""Tries that end without an answer; each takes as long as ``nats_request_s``."""
+_AGAIN_S = 0.25
+"""Before a question is asked again that nobody could answer."""
 
 
 class Stored(NamedTuple):
@@ -55,11 +65,11 @@ async def ensure_stream(link: Link, name: str, *, subjects: list[str], **config:
     )
     try:
         try:
-            info = await link.js.stream_info(link.stream(name))
+            info = await insist(lambda: link.js.stream_info(link.stream(name)), tries=_FIRST_TRIES)
             if info.config.description != wanted.description:
                 raise StorageError(f"NATS at {link.url}: stream {wanted.name} is there, and is not Holdfast's")
         except NotFoundError:
-            info = await link.js.add_stream(wanted)
+            info = await insist(lambda: link.js.add_stream(wanted))
     except (errors.Error, OSError) as error:
         raise failure(link, wanted.name or "", error) from error
     return State(info.state.last_seq, info.state.bytes, info.state.messages)
@@ -77,10 +87,10 @@ async def take_over(link: Link, name: str, *, subjects: list[str]) -> None:
     for this: of several on their way the first could be refused because ours is in its place, and the next be taken.
     """
     try:
-        info = await link.js.stream_info(link.stream(name))
+        info = await insist(lambda: link.js.stream_info(link.stream(name)))
         info.config.subjects = [link.writing(subject) for subject in subjects]
         info.config.subject_transform = _stored_as(link)
-        await link.js.update_stream(info.config)
+        await insist(lambda: link.js.update_stream(info.config))
     except (errors.Error, OSError) as error:
         raise failure(link, link.stream(name), error) from error
 
@@ -98,10 +108,27 @@ def failure(link: Link, stream: str, error: Exception) -> StorageError:
     return StorageError(f"NATS at {link.url}: stream {stream}: {error}")
 
 
+async def insist(ask: Callable[[], Awaitable[T]], *, tries: int = _TRIES) -> T:
+    """Ask again if nobody answers: where servers come and go, some questions find nobody for a while."""
+    late = 0
+    for left in reversed(range(tries)):
+        try:
+            return await ask()
+        except errors.TimeoutError:
+            late += 1
+            if late >= _LATE_MAX:
+                raise
+        except (errors.NoRespondersError, ServiceUnavailableError):
+            if not left:
+                raise
+        await asyncio.sleep(_AGAIN_S)
+    raise errors.TimeoutError
+
+
 async def state_of(link: Link, stream: str) -> State:
     """How much it holds now, as its leader knows.  StorageError."""
     try:
-        info = await link.js.stream_info(stream)
+        info = await insist(lambda: link.js.stream_info(stream))
     except (errors.Error, OSError) as error:
         raise failure(link, stream, error) from error
     return State(info.state.last_seq, info.state.bytes, info.state.messages)
@@ -110,7 +137,7 @@ async def state_of(link: Link, stream: str) -> State:
 async def newest(link: Link, stream: str, subject: str) -> Stored | None:
     """The last message of a subject, as the stream's leader knows; None if there is none.  StorageError."""
     try:
-        found = await link.js.get_msg(stream, subject=subject)
+        found = await insist(lambda: link.js.get_msg(stream, subject=subject))
     except NotFoundError:
         return None
     except (errors.Error, OSError) as error:
@@ -217,24 +244,27 @@ class Direct:
 
     async def read(self, subject: str, sequence: int, *, messages: int, max_bytes: int) -> list[Stored]:
         """So many messages of ``subject`` from ``sequence`` on, in about ``max_bytes``, at least one.  StorageError."""
-        self._link.check()
-        self._numbers += 1
-        inbox = f"{self._inbox}.{self._numbers}"
-        answer = self._asked[inbox] = _Answer()
         question: dict[str, object] = {"seq": max(sequence, 1), "next_by_subj": subject}
         if messages > 1:
             question |= {"batch": messages, "max_bytes": max_bytes}
-        answer.single = messages == 1
         try:
-            await self._link.nc.publish(self._subject, encode(question), reply=inbox)
+            return await insist(lambda: self._ask(encode(question), single=messages == 1))
+        except (errors.Error, OSError) as error:
+            raise failure(self._link, self._stream, error) from error
+
+    async def _ask(self, question: bytes, *, single: bool) -> list[Stored]:
+        self._link.check()
+        self._numbers += 1
+        inbox = f"{self._inbox}.{self._numbers}"
+        answer = self._asked[inbox] = _Answer(single=single)
+        try:
+            await self._link.nc.publish(self._subject, question, reply=inbox)
             while not answer.complete.done():
                 got = len(answer.found)
                 await asyncio.wait({answer.complete}, timeout=self._link.limits.nats_request_s)
                 if not answer.complete.done() and len(answer.found) == got:
                     raise errors.TimeoutError
             answer.complete.result()
-        except (errors.Error, OSError) as error:
-            raise failure(self._link, self._stream, error) from error
         finally:
             del self._asked[inbox]
         return answer.found
@@ -245,10 +275,10 @@ class _Answer:
 
     __slots__ = ("complete", "found", "single")
 
-    def __init__(self) -> None:
+    def __init__(self, *, single: bool) -> None:
         self.found: list[Stored] = []
         self.complete: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self.single = False
+        self.single = single
 
     def receive(self, message: Msg) -> None:
         headers = message.headers or {}
@@ -261,5 +291,7 @@ class _Answer:
                 self.complete.set_result(None)
         elif status in {_BATCH_END, _NOTHING}:
             self.complete.set_result(None)
+        elif status == _NOBODY:
+            self.complete.set_exception(errors.NoRespondersError())
         else:
             self.complete.set_exception(errors.Error(f"{status} {headers.get('Description', '')}".strip()))
