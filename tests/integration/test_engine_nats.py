@@ -281,9 +281,10 @@ def test_a_server_that_stands_still_is_waited_for() -> None:
         async with running(NatsOptions(url=server.url), QUICK) as engine:
             await engine.log.create("b")
             os.kill(server.process.pid, signal.SIGSTOP)
-            waits = [engine.log.append("b", b"%d " % number) for number in range(5)]
             with pytest.raises(StorageError):
-                await engine.probe()
+                while True:  # all its threads stand still a moment later
+                    await engine.probe()
+            waits = [engine.log.append("b", b"%d " % number) for number in range(5)]
             os.kill(server.process.pid, signal.SIGCONT)
             assert await asyncio.gather(*waits) == [2, 4, 6, 8, 10]
             assert payload(await engine.log.read("b", 0)) == b"0 1 2 3 4 "
