@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from ..client.sync import SyncNode
     from ..security.identity import Role
-    from ..security.model import MintedToken, TokenInfo
+    from ..security.model import LoginLink, MintedToken, TokenInfo
 
 
 class _TokenId(click.ParamType[str]):
@@ -122,14 +122,22 @@ def link(token_id: str, to: str, base: str, form: str, **wanted: Any) -> None:
     if bool(token_id) == bool(wanted["subject"] or wanted["scopes"]):
         raise UsageError("token link: give the ID of a token, or --sub and --scope for a new one", field="token_id")
     with reach_node() as node:
-        if not token_id:
-            token_id = _mint(node, **wanted).info.id  # nobody will ever see the token itself
-        made = node.tokens.link(token_id, to)
+        made = node.tokens.link(token_id, to) if token_id else _link_to_new(node, to, **wanted)
     url = base.rstrip("/") + made.path if base else made.url
     if form == "json":
         print_json({"url": url, "token_id": made.token_id, "expires_at": made.expires_at})
     else:
         click.echo(url)
+
+
+def _link_to_new(node: SyncNode, to: str, **wanted: Any) -> LoginLink:
+    """A link to a token that nobody will ever see; it goes again if there is no link."""
+    token_id = _mint(node, **wanted).info.id
+    try:
+        return node.tokens.link(token_id, to)
+    except HoldfastError:
+        node.tokens.revoke(token_id)
+        raise
 
 
 def _mint(

@@ -10,7 +10,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from ..durable.model import Added
-from ..errors import ClosedError, Fenced, Gone, HoldfastError, NotFound, SequenceGap
+from ..errors import ClosedError, Fenced, Gone, HoldfastError, NotFound, SequenceGap, UsageError
 from .bodies import read_body
 from .gate import peer_of, proof_of
 from .offsets import cursor_at, offset_of
@@ -28,6 +28,13 @@ if TYPE_CHECKING:
     from .live import Lasting
 
 _ACTIONS: dict[str, Action] = {"GET": "read", "HEAD": "read", "PUT": "create", "POST": "append", "DELETE": "delete"}
+
+_PRODUCER_HEADERS = {
+    "producer_id": "Producer-Id",
+    "producer.epoch": "Producer-Epoch",
+    "producer.sequence": "Producer-Seq",
+}
+"""What callers of the store call the producer's parts, in HTTP's words."""
 
 
 class StreamEndpoint:
@@ -144,12 +151,19 @@ class StreamEndpoint:
         except ClosedError as error:
             info = await store.info(path)
             return problem(error, headers=_position_headers(info.tail, closed=info.closed))
+        except UsageError as error:
+            raise _in_words_of_http(error) from None
         fresh = addition.producer is not None and body and not added.duplicate
         return Response(status_code=200 if fresh else 204, headers=_added_headers(added))
 
     async def _delete(self, request: Request, store: StreamStore, path: str) -> Response:
         await store.delete(path)
         return Response(status_code=204)
+
+
+def _in_words_of_http(error: UsageError) -> UsageError:
+    header = _PRODUCER_HEADERS.get(error.field)
+    return error if header is None else UsageError(error.message.replace(error.field, header, 1), field=header)
 
 
 def _position_headers(tail: int, *, closed: bool) -> dict[str, str]:

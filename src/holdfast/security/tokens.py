@@ -44,6 +44,21 @@ def decode_token(key: NodeKey, token: str, wall: float) -> Identity:
     Unauthenticated for anything but a token of this node that is in force; the text never holds any of it.
     Whether it was revoked is not looked at.
     """
+    identity, issued_at = read_token(key, token)
+    check_times(identity, issued_at, wall)
+    return identity
+
+
+def check_times(identity: Identity, issued_at: float, wall: float) -> None:
+    """Unauthenticated if a token with these times is not in force at ``wall``."""
+    if wall >= identity.expires_at:
+        raise Unauthenticated("the token has expired")
+    if issued_at > wall + _CLOCK_SKEW_S:
+        raise Unauthenticated("the token is not in force yet")
+
+
+def read_token(key: NodeKey, token: str) -> tuple[Identity, float]:
+    """Whom ``token`` was made for, in force or not, and when.  Unauthenticated if it is not one of this node's."""
     import jwt
 
     if len(token) > LIMITS.token_bytes_max:
@@ -60,10 +75,10 @@ def decode_token(key: NodeKey, token: str, wall: float) -> Identity:
         )
     except (jwt.PyJWTError, ValueError, TypeError, RecursionError):  # what strangers send may break a parser anywhere
         raise Unauthenticated("the token is not one of this node's") from None
-    return _identity(claims, wall)
+    return _identity(claims), float(claims["iat"])
 
 
-def _identity(claims: dict[str, Any], wall: float) -> Identity:
+def _identity(claims: dict[str, Any]) -> Identity:
     unknown = set(claims) - _REQUIRED - _OPTIONAL
     texts = {name: claims.get(name, "") for name in ("sub", "scope", "jti", *_OPTIONAL)}
     times = all(type(claims[name]) is int and 0 <= claims[name] < _TIME_MAX for name in ("iat", "exp"))
@@ -72,10 +87,6 @@ def _identity(claims: dict[str, Any], wall: float) -> Identity:
     scopes = frozenset(texts["scope"].split())
     if scopes - set(SCOPES) or texts["role"] not in ROLES or not (texts["sub"] and texts["jti"]):
         raise Unauthenticated("the token holds what this node does not understand")
-    if wall >= claims["exp"]:
-        raise Unauthenticated("the token has expired")
-    if claims["iat"] > wall + _CLOCK_SKEW_S:
-        raise Unauthenticated("the token is not in force yet")
     return Identity(
         subject=texts["sub"],
         scopes=scopes,

@@ -60,6 +60,25 @@ def test_paths_may_hold_any_letters_and_nothing_but_letters(run: Run) -> None:
     run(main())
 
 
+def test_what_is_wrong_with_a_producer_is_said_by_its_header(run: Run) -> None:
+    async def main() -> None:
+        async with site() as made:
+            await made.make("s")
+            for name, epoch, sequence, wrong in (
+                ("p", "0", "3", "Producer-Seq"),
+                ("p" * 5000, "0", "0", "Producer-Id"),
+                ("", "0", "0", "Producer-Id"),
+                ("p", "-1", "0", "Producer-Epoch"),
+                ("p", "0", "1e3", "Producer-Seq"),
+            ):
+                answer = await made.add("s", b"x", Producer_Id=name, Producer_Epoch=epoch, Producer_Seq=sequence)
+                assert (answer.status, answer.problem["details"]["field"]) == (400, wrong)
+                assert answer.problem["detail"].startswith(f"{wrong}: ")
+            assert (await made.ask("GET", "s")).body == b""
+
+    run(main())
+
+
 def test_a_large_stream_is_read_in_pages(run: Run) -> None:
     async def main() -> None:
         async with site(SMALL) as made:

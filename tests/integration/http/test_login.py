@@ -195,6 +195,8 @@ def test_where_nobody_needs_a_token_nobody_logs_in(make_web: Callable[..., Web])
 def test_bad_links_are_refused(node_box: NodeBox) -> None:
     done = node_box.run("token", "link", "--sub", "a", "--scope", "streams:read", code=125)
     assert b"--http" in done.stderr
+    (left,) = json.loads(node_box.run("token", "ls", "-o", "json").stdout)
+    assert left["revoked_at"]  # nobody can use it, so nobody has to find it
     assert b"--sub" in node_box.run("token", "link", code=125).stderr
     assert b"--sub" in node_box.run("token", "link", "abc", "--sub", "x", code=125).stderr
 

@@ -28,7 +28,7 @@ def spec(**changes: Any) -> TokenSpec:
 
 
 def test_a_minted_token_is_known_until_it_expires(
-    run: Run, make_authority: MakeAuthority, engine: MemoryEngine, clock: VirtualClock
+    run: Run, make_authority: MakeAuthority, engine: MemoryEngine, clock: VirtualClock, audit_lines: Any
 ) -> None:
     async def main() -> None:
         await engine.start()
@@ -46,6 +46,14 @@ def test_a_minted_token_is_known_until_it_expires(
                 authority.authenticate(minted.token)
             with pytest.raises(Unauthenticated, match="expired"):
                 authority.check_in_force(identity)
+            forged = minted.token[:-8] + "AAAAAAAA"
+            with pytest.raises(Unauthenticated, match="not one of"):
+                authority.authenticate(forged)
+            denied = [line for line in audit_lines() if line["event"] == "denied"]
+            assert [(line["by"], line.get("by_token", "")) for line in denied] == [
+                ("alice", identity.token_id),
+                ("", ""),
+            ]
         await engine.stop()
 
     run(main())
@@ -77,6 +85,7 @@ def test_a_revoked_token_is_worthless_at_once_and_for_good(
     events = [(line["event"], line.get("token", line.get("peer"))) for line in audit_lines()]
     assert [event for event, _ in events] == ["token.minted", "token.minted", "token.revoked", "denied"]
     assert events[-1][1] == "somewhere"
+    assert audit_lines()[-1]["by"] == "alice"
 
 
 def test_a_jobs_token_speaks_for_its_job_and_can_be_revoked(
