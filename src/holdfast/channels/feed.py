@@ -169,8 +169,11 @@ class Feed:
         return False
 
     async def _hand_out(self, data: bytes, first: int, end: int) -> None:
-        for served, subscription in enumerate(list(self._live), 1):
+        live = list(self._live)
+        for served, subscription in enumerate(live, 1):
             if subscription in self._live:
                 subscription.offer(self, data, first, end)
+                if len(live) == 1:
+                    subscription.hurry()
             if served % _TURN == 0:
                 await asyncio.sleep(0)

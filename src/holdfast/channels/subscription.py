@@ -38,6 +38,10 @@ class Carrier(Protocol):
         """The sender of this stream was written to, or ended."""
         ...
 
+    def flush(self) -> None:
+        """Send at once what its senders have ready."""
+        ...
+
 
 class Wishes(NamedTuple):
     """What a subscriber asked for."""
@@ -127,6 +131,10 @@ class Subscription:
             self._end(self._too_slow(feed, end))
         else:
             feed.replay(self)
+
+    def hurry(self) -> None:
+        """What was offered leaves before anything else is done: it is the only one that waits."""
+        self._carrier.flush()
 
     def check_lag(self, feed: Feed) -> None:
         """It replays, and was live before: let go if that takes too long."""

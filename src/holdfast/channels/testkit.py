@@ -101,6 +101,10 @@ class Listener:
         """See :class:`holdfast.channels.subscription.Carrier`."""
         self._pump_soon()
 
+    def flush(self) -> None:
+        """See :class:`holdfast.channels.subscription.Carrier`."""
+        self._pump_soon()
+
     @property
     def last_index(self) -> int:
         """The newest entry it has."""

@@ -65,6 +65,8 @@ class AsyncConnection:
         """Seconds on the connection's clock."""
         self.wake = self.wire.wake
         """Something may be ready to be sent; cheap, never waits."""
+        self.flush = self.wire.flush
+        """The same, and it is sent at once."""
         self.retry_after_s = 0.0
         """How long the peer asked us to stay away when it said goodbye."""
         self._loop = asyncio.get_running_loop()

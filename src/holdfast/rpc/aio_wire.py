@@ -97,6 +97,15 @@ class Wire(asyncio.Protocol):
             self._flush_due = True
             self._call_soon(self._flush)
 
+    def flush(self) -> None:
+        """Send now what is ready, ahead of whatever else this turn of the loop has to do.
+
+        For the one thing somebody waits for; many small ones are better sent together, by :meth:`wake`.
+        """
+        due = self._flush_due
+        self._flush()
+        self._flush_due = due or self._flush_due  # a look that was asked for is still to come
+
     async def all_sent(self) -> None:
         """Wait until the control frames that waited have been given to the kernel, or the transport is gone."""
         while self.core.control_bytes_queued and self._transport is not None:

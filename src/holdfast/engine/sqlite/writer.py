@@ -1,7 +1,8 @@
 """The one thread that writes: group commit behind the event loop.
 
 Whatever was queued while the previous commit ran goes into the next one, so nothing waits longer than for the
-commit before it and its own; there is no timer.  Work that nobody waits for is done between commits.
+commit before it and its own; there is no timer but for appends with ack="memory", for which nobody waits.  Other work
+that nobody waits for is done between commits.
 """
 
 from __future__ import annotations
@@ -29,6 +30,9 @@ from .objects import Objects
 from .rows import Rows
 
 Result = TypeVar("Result")
+_LAZY_S = 0.002
+"""How long an append that nobody waits for may lie: a thread that wakes now would take the interpreter from those who
+handle the append, and what comes next can be stored with it."""
 _QUIET_S = 0.002
 """Nothing to commit for this long: whoever waited has had the time to come back, and what can wait is done now."""
 
@@ -70,6 +74,8 @@ class Writer:
         self._wake: SimpleQueue[None] = SimpleQueue()
         self._queue: deque[Operation] = deque()
         self._idle = False
+        self._lazy = False
+        """Something is queued that the thread is told of soon."""
         self._quiet = False
         self._stopping = False
         self._settled_waiters: deque[asyncio.Future[None]] = deque()
@@ -96,11 +102,15 @@ class Writer:
             raise
 
     def submit(self, operation: Operation) -> None:
-        """Queue it for the next commit."""
+        """Queue it for the next commit, which begins at once if anybody waits for it."""
         self._queue.append(operation)
-        if self._idle:
-            self._idle = False
-            self._wake.put(None)
+        if not self._idle:
+            return
+        if operation.level:
+            self._nudge()
+        elif not self._lazy:
+            self._lazy = True
+            self._loop.call_later(_LAZY_S, self._nudge_late)
 
     async def quiesce(self) -> None:
         """Wait until all that is queued is settled and no maintenance is due."""
@@ -125,6 +135,11 @@ class Writer:
         self._nudge()
         await self._ended
         self._thread.join()
+
+    def _nudge_late(self) -> None:
+        self._lazy = False
+        if self._idle and self._queue:
+            self._nudge()
 
     def _nudge(self) -> None:
         """Have the thread look at what changed."""
