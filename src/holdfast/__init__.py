@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from .client.groups import Groups, NodeGroup, SyncGroups, SyncNodeGroup
     from .client.jobs.aio import Job, JobOutput, Jobs
     from .client.jobs.output import OutputChunk
+    from .client.jobs.sync import SyncJob, SyncJobs
     from .client.jobs.sync_output import SyncOutput
     from .client.records.aio import Records
     from .client.records.artifacts import Artifacts
@@ -50,7 +51,7 @@ if TYPE_CHECKING:
     from .client.streams.reading import StreamReading
     from .client.streams.sync import SyncStream, SyncStreamProducer, SyncStreams
     from .client.streams.sync_reading import SyncStreamReading
-    from .client.sync import SyncJob, SyncJobs, SyncNode, connect_sync
+    from .client.sync import SyncNode, connect_sync
     from .client.sync_current import SyncCurrentJob, current_job_sync
     from .durable.model import ProducerMark, StreamAppended, StreamInfo
     from .errors import (
@@ -128,7 +129,8 @@ _HOMES = {
     "client.streams.pieces": ("StreamChunk",),
     "client.streams.reading": ("StreamReading",),
     "client.channels.subscription": ("Subscription",),
-    "client.sync": ("SyncJob", "SyncJobs", "SyncNode", "connect_sync"),
+    "client.jobs.sync": ("SyncJob", "SyncJobs"),
+    "client.sync": ("SyncNode", "connect_sync"),
     "client.channels.sync": ("SyncChannel", "SyncChannels"),
     "client.sync_current": ("SyncCurrentJob", "current_job_sync"),
     "client.jobs.sync_output": ("SyncOutput",),

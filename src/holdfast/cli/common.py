@@ -15,7 +15,8 @@ from ..quantities import parse_duration
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
-    from ..client.sync import SyncJob, SyncNode
+    from ..client.jobs.sync import SyncJob
+    from ..client.sync import SyncNode
     from ..jobs.model import JobInfo
     from ..rpc.blocking import BlockingConnection
     from ..status.model import NodeInfo

@@ -11,7 +11,7 @@ from .common import JOB, check_not_removed, reach_node
 from .screen import Screen, leave_with_reader, say
 
 if TYPE_CHECKING:
-    from ..client.sync import SyncJob
+    from ..client.jobs.sync import SyncJob
 
 _BACK_BYTES = 64 * 1024
 """How much is read at a time, from the end backwards, to find where the last N lines begin."""

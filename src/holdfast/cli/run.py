@@ -16,7 +16,8 @@ from .detach import detach_keys_option
 from .screen import say
 
 if TYPE_CHECKING:
-    from ..client.sync import SyncJob, SyncNode
+    from ..client.jobs.sync import SyncJob
+    from ..client.sync import SyncNode
 
 
 @click.command(context_settings={"ignore_unknown_options": False, "allow_interspersed_args": False})

@@ -17,7 +17,7 @@ from .progress import transfer_bar
 from .screen import say
 
 if TYPE_CHECKING:
-    from ..client.sync import SyncJob
+    from ..client.jobs.sync import SyncJob
     from ..rpc.blocking import BlockingConnection
 
 _PART_BYTES = 32 * 1024

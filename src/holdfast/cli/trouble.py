@@ -10,7 +10,7 @@ from ..rpc.commands import command_of
 from .screen import say
 
 if TYPE_CHECKING:
-    from ..client.sync import SyncJob
+    from ..client.jobs.sync import SyncJob
     from ..rpc.blocking import BlockingConnection
 
 LOOK_S = 2.0

@@ -20,7 +20,8 @@ from .screen import Screen, say, write_all
 from .trouble import LOOK_S, TroubleNotice
 
 if TYPE_CHECKING:
-    from ..client.sync import SyncJob, SyncNode
+    from ..client.jobs.sync import SyncJob
+    from ..client.sync import SyncNode
     from ..rpc.blocking import BlockingConnection
     from ..streams import Item
 

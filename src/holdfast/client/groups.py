@@ -11,7 +11,7 @@ from ..limits import LIMITS
 from ..rpc.commands import invoke, invoke_blocking
 from ..sync.api import GroupsApi
 from ..sync.groups import GroupInfo, GroupSent, GroupSnapshot, GroupSpec, group_channel
-from .tokens import BlockingLink
+from .sync_link import SyncLink
 
 if TYPE_CHECKING:
     from .channels.aio import Channel, Channels
@@ -139,7 +139,7 @@ class NodeGroup:
 class SyncGroups:
     """The blocking twin of :class:`Groups`."""
 
-    def __init__(self, node: BlockingLink, channels: SyncChannels) -> None:
+    def __init__(self, node: SyncLink, channels: SyncChannels) -> None:
         self._node = node
         self._channels = channels
 
@@ -166,7 +166,7 @@ class SyncGroups:
 class SyncNodeGroup:
     """The blocking twin of :class:`NodeGroup`."""
 
-    def __init__(self, node: BlockingLink, channels: SyncChannels, name: str) -> None:
+    def __init__(self, node: SyncLink, channels: SyncChannels, name: str) -> None:
         self.name = name
         self._node = node
         self._channels = channels

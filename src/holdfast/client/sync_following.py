@@ -11,7 +11,7 @@ from ..limits import LIMITS
 from ..rpc.blocking import BlockingConnection
 from ..rpc.blocking_streams import BlockingReader
 from ..streams.reader import Item
-from .tokens import BlockingLink
+from .sync_link import SyncLink
 
 Start = TypeVar("Start")
 Taken = TypeVar("Taken")
@@ -30,7 +30,7 @@ class SyncLinkReader(ABC, Generic[Start, Taken]):
     _PHASE: ClassVar[str]
     """What DeadlineExceeded calls the waiting."""
 
-    def __init__(self, link: BlockingLink) -> None:
+    def __init__(self, link: SyncLink) -> None:
         self._link = link
         self._reader: BlockingReader | None = None
         self._connection: BlockingConnection | None = None

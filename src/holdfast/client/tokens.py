@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from ..rpc.commands import invoke, invoke_blocking
 from ..security.api import TokensApi
@@ -11,26 +11,8 @@ from ..security.identity import Role
 from ..security.model import LoginLink, MintedToken, TokenInfo, TokenSpec
 
 if TYPE_CHECKING:
-    from ..rpc.blocking import BlockingConnection
     from .link import Link
-
-T = TypeVar("T")
-
-
-class BlockingLink(Protocol):
-    """What the blocking node gives its parts."""
-
-    def connection(self) -> BlockingConnection:
-        """The open connection."""
-        ...
-
-    def once(self, ask: Callable[[], T]) -> T:
-        """``ask()``."""
-        ...
-
-    def again(self, ask: Callable[[], T]) -> T:
-        """``ask()``, over new connections too."""
-        ...
+    from .sync_link import SyncLink
 
 
 def _spec(subject: str, scopes: Iterable[str], ttl_s: float, job: str, channel: str, role: Role) -> TokenSpec:
@@ -81,7 +63,7 @@ class Tokens:
 class SyncTokens:
     """The blocking twin of :class:`Tokens`."""
 
-    def __init__(self, node: BlockingLink) -> None:
+    def __init__(self, node: SyncLink) -> None:
         self._node = node
 
     def mint(

@@ -20,7 +20,7 @@ from ...channels.packing import EntryType
 from ...channels.unpacking import Entry
 from ...errors import LimitExceeded
 from ...rpc.commands import invoke_blocking
-from ..tokens import BlockingLink
+from ..sync_link import SyncLink
 from . import drafts
 from .appending import PATIENCE_S, Appended, BatchAppended
 from .drafts import Draft, Payload
@@ -32,7 +32,7 @@ from .sync_subscription import SyncSubscription
 class SyncChannels:
     """The channels of a node."""
 
-    def __init__(self, link: BlockingLink) -> None:
+    def __init__(self, link: SyncLink) -> None:
         self._link = link
         self._senders: WeakValueDictionary[tuple[str, str], SyncSender] = WeakValueDictionary()
 
@@ -97,7 +97,7 @@ class SyncChannels:
 class SyncChannel:
     """One channel.  Objects of the same channel share the count of what they append, so any number may be made."""
 
-    def __init__(self, channels: SyncChannels, link: BlockingLink, channel: str, sender: SyncSender) -> None:
+    def __init__(self, channels: SyncChannels, link: SyncLink, channel: str, sender: SyncSender) -> None:
         self.id = channel
         self._channels = channels
         self._link = link

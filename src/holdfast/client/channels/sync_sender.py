@@ -13,7 +13,7 @@ from ...ids import random_fraction
 from ...rpc.blocking import BlockingConnection
 from ...rpc.commands import Method, command_of, invoke_blocking
 from ...rpc.events import Reply
-from ..tokens import BlockingLink
+from ..sync_link import SyncLink
 from .appending import (
     INLINE_BYTES_MAX,
     PARCELS_IN_FLIGHT,
@@ -35,7 +35,7 @@ from .drafts import Draft, Payload
 class SyncSender:
     """Appends to ``channel`` as ``name`` (empty: as whoever we are).  Shared by all objects of one channel."""
 
-    def __init__(self, link: BlockingLink, channel: str, name: str) -> None:
+    def __init__(self, link: SyncLink, channel: str, name: str) -> None:
         self._link = link
         self._channel = channel
         self._name = name
@@ -136,7 +136,7 @@ class _Flight:
 class _Flights:
     """Parcels under way, oldest first; sent in that order on every connection."""
 
-    def __init__(self, link: BlockingLink, channel: str, sender: str, ack: Ack) -> None:
+    def __init__(self, link: SyncLink, channel: str, sender: str, ack: Ack) -> None:
         self._link = link
         self._channel = channel
         self._sender = sender

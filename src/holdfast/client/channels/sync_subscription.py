@@ -11,7 +11,7 @@ from ...rpc.blocking import BlockingConnection
 from ...rpc.commands import invoke_blocking
 from ...streams.reader import Item
 from ..sync_following import SyncFollowing
-from ..tokens import BlockingLink
+from ..sync_link import SyncLink
 from .entries import Arrivals, SubscribeOptions
 
 
@@ -25,7 +25,7 @@ class SyncSubscription(SyncFollowing[SubscribeStart, None]):
     _CLOSED = "the subscription was closed by this end"
     _PHASE = "subscription"
 
-    def __init__(self, link: BlockingLink, channel: str, after: int | None, options: SubscribeOptions) -> None:
+    def __init__(self, link: SyncLink, channel: str, after: int | None, options: SubscribeOptions) -> None:
         super().__init__(link)
         self._channel = channel
         self._options = options

@@ -14,7 +14,7 @@ from ...rpc.commands import invoke_blocking
 from .output import READ_BYTES, OutputChunk, chunk_of
 
 if TYPE_CHECKING:
-    from ..sync import SyncNode
+    from ..sync_link import SyncLink
 
 
 class SyncOutput:
@@ -23,8 +23,8 @@ class SyncOutput:
     One that is dropped stops watching.
     """
 
-    def __init__(self, node: SyncNode, job_id: str, from_offset: int, *, follow: bool) -> None:
-        self._node = node
+    def __init__(self, link: SyncLink, job_id: str, from_offset: int, *, follow: bool) -> None:
+        self._link = link
         self._job_id = job_id
         self._follow = follow
         self._reader: BlockingReader | None = None
@@ -41,7 +41,7 @@ class SyncOutput:
 
     def read(self, timeout_s: float | None = None) -> OutputChunk | None:
         """The next chunk, or None at the end.  DeadlineExceeded if none comes within ``timeout_s``."""
-        chunk: OutputChunk | None = self._node.again(lambda: self._read_once(timeout_s))
+        chunk: OutputChunk | None = self._link.again(lambda: self._read_once(timeout_s))
         if chunk is not None:
             self.offset = chunk.end
         return chunk
@@ -69,7 +69,7 @@ class SyncOutput:
         raise DeadlineExceeded(phase="output", after_s=timeout_s or 0.0, safe_to_retry=True)
 
     def _open(self) -> BlockingReader:
-        connection = self._node.connection()
+        connection = self._link.connection()
         reader = connection.open_reader(window_bytes=LIMITS.viewer_window_bytes)
         start = invoke_blocking(connection, JobsApi.output, self._job_id, reader.stream_id, self.offset, self._follow)
         reader.start(start.start_offset)

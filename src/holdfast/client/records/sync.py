@@ -24,7 +24,7 @@ from ...records.model import (
     Why,
 )
 from ...rpc.commands import invoke_blocking
-from ..tokens import BlockingLink
+from ..sync_link import SyncLink
 from .kinds import (
     RecordInput,
     RefInput,
@@ -55,7 +55,7 @@ class SyncRecords:
     inputs while their results are asked for, and an input that has to be waited for holds up the results meanwhile.
     """
 
-    def __init__(self, link: BlockingLink) -> None:
+    def __init__(self, link: SyncLink) -> None:
         self._link = link
         self.artifacts = SyncArtifacts(link)
         """Bytes of any kind and size, named by their content."""

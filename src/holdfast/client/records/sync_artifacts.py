@@ -9,7 +9,7 @@ from ...errors import AlreadyExists
 from ...records.api import RecordsApi
 from ...records.model import Artifact, Upload
 from ...rpc.commands import invoke_blocking
-from ..tokens import BlockingLink
+from ..sync_link import SyncLink
 from .artifact_files import DownloadFile, OnPart, Source, UploadFile
 from .kinds import RefInput, cid_of
 
@@ -17,7 +17,7 @@ from .kinds import RefInput, cid_of
 class SyncArtifacts:
     """The artifacts of a node: bytes of any kind, up to a gigabyte each, named by their content."""
 
-    def __init__(self, link: BlockingLink) -> None:
+    def __init__(self, link: SyncLink) -> None:
         self._link = link
 
     def upload(self, source: Source, *, media_type: str = "", progress: OnPart | None = None) -> Artifact:

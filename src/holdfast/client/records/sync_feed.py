@@ -11,7 +11,7 @@ from ...rpc.blocking import BlockingConnection
 from ...rpc.commands import invoke_blocking
 from ...streams import Item
 from ..sync_following import SyncFollowing
-from ..tokens import BlockingLink
+from ..sync_link import SyncLink
 from .changes import Changes
 
 
@@ -24,7 +24,7 @@ class SyncRecordFeed(SyncFollowing[FeedPage, list[FeedEntry]]):
     _CLOSED = "the feed was closed by this end"
     _PHASE = "feed"
 
-    def __init__(self, link: BlockingLink, position: int | None, *, follow: bool) -> None:
+    def __init__(self, link: SyncLink, position: int | None, *, follow: bool) -> None:
         super().__init__(link)
         self._changes = Changes(position)
         self._follow = follow

@@ -16,7 +16,7 @@ from ...rpc.blocking import BlockingConnection
 from ...rpc.blocking_streams import BlockingReader, BlockingWriter
 from ...rpc.commands import invoke_blocking
 from ...rpc.waiting import wait_ready
-from ..tokens import BlockingLink
+from ..sync_link import SyncLink
 from .carrier import Carrier, compressor_for
 from .kinds import Kind
 from .options import PROGRESS_S, RecordStreamOptions, make_core
@@ -30,7 +30,7 @@ _IDLE_S = 3600.0
 
 
 def stream(
-    node: BlockingLink, kind: Kind[R], items: Iterable[Any], **options: Unpack[RecordStreamOptions]
+    node: SyncLink, kind: Kind[R], items: Iterable[Any], **options: Unpack[RecordStreamOptions]
 ) -> Generator[R, None, None]:
     """The results of ``items``; see :class:`holdfast.SyncRecords`."""
     if isinstance(items, str | bytes | Mapping):
@@ -76,7 +76,7 @@ def _feed(run: SyncRecordStream[R], iterator: Iterator[Any]) -> bool:
 class SyncRecordStream(Generic[R]):
     """One stream of records by hand: add items while there is room, take turns, take results.  Not thread-safe."""
 
-    def __init__(self, node: BlockingLink, kind: Kind[R], options: RecordStreamOptions) -> None:
+    def __init__(self, node: SyncLink, kind: Kind[R], options: RecordStreamOptions) -> None:
         self._node = node
         self._kind = kind
         self._clock = RealClock()

@@ -30,14 +30,14 @@ from ...sessions.model import (
 )
 from ...streams.reader import Item
 from ..sync_following import SyncLinkReader
-from ..tokens import BlockingLink
+from ..sync_link import SyncLink
 from .inbox import Inbox, Pattern, Payload, client_name, headers_of, payload_of, specs_of
 
 
 class SyncSessions:
     """The sessions and the providers of a node; each method as its twin in :class:`holdfast.Sessions`.  Blocks."""
 
-    def __init__(self, link: BlockingLink) -> None:
+    def __init__(self, link: SyncLink) -> None:
         self._link = link
 
     def new(self, patterns: Iterable[Pattern] = (), *, idle_after: float = DEFAULT_IDLE) -> SessionInfo:
@@ -127,7 +127,7 @@ class SyncSession(SyncLinkReader[AttachStart, None]):
 
     def __init__(
         self,
-        link: BlockingLink,
+        link: SyncLink,
         patterns: Iterable[Pattern] | None,
         *,
         id: str,

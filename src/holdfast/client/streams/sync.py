@@ -11,7 +11,7 @@ from ...errors import DisconnectedError, HoldfastError, Unavailable
 from ...rpc.blocking import BlockingConnection
 from ...rpc.commands import command_of, invoke_blocking
 from ..channels.drafts import Payload, bytes_of
-from ..tokens import BlockingLink
+from ..sync_link import SyncLink
 from .pieces import Parcel, StreamOptions, Turns, make_parcel
 from .sync_reading import SyncStreamReading
 
@@ -22,7 +22,7 @@ Progress = Callable[[int], object]
 class SyncStreams:
     """The durable streams of a node."""
 
-    def __init__(self, link: BlockingLink) -> None:
+    def __init__(self, link: SyncLink) -> None:
         self._link = link
 
     def create(self, path: str, **options: Unpack[StreamOptions]) -> SyncStream:
@@ -78,7 +78,7 @@ class SyncStreams:
 class SyncStream:
     """One durable stream.  Not thread-safe, as the node it belongs to."""
 
-    def __init__(self, link: BlockingLink, path: str, info: StreamInfo | None = None, *, created: bool = False) -> None:
+    def __init__(self, link: SyncLink, path: str, info: StreamInfo | None = None, *, created: bool = False) -> None:
         self._link = link
         self.path = path
         self.last_info = info
@@ -141,7 +141,7 @@ class SyncStream:
 class SyncStreamProducer:
     """Appends of which each is there once and in order; as :class:`holdfast.StreamProducer`."""
 
-    def __init__(self, link: BlockingLink, path: str, turns: Turns) -> None:
+    def __init__(self, link: SyncLink, path: str, turns: Turns) -> None:
         self.path = path
         self._link = link
         self._turns = turns

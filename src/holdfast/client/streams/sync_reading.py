@@ -12,7 +12,7 @@ from ...rpc.blocking import BlockingConnection
 from ...rpc.commands import invoke_blocking
 from ...streams import Item
 from ..sync_following import SyncFollowing
-from ..tokens import BlockingLink
+from ..sync_link import SyncLink
 from .pieces import StreamArrivals, StreamChunk
 
 
@@ -25,7 +25,7 @@ class SyncStreamReading(SyncFollowing[StreamStart, None]):
 
     _PHASE = "stream"
 
-    def __init__(self, link: BlockingLink, path: str, from_: Where, *, follow: bool) -> None:
+    def __init__(self, link: SyncLink, path: str, from_: Where, *, follow: bool) -> None:
         super().__init__(link)
         self.path = path
         self.position: Where = from_
