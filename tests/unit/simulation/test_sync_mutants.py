@@ -49,7 +49,7 @@ def leak(channel: Channel, message: Message, kept: bytes, lost: tuple[str, ...])
     channel.history.past[message.message_id + "!" * 5_000] = None
 
 
-def keep_asking(repair: Repair, message_id: str) -> bool:
+def keep_asking(repair: Repair, message_id: str, *_: Any) -> bool:
     return _arrived(repair, "")
 
 
