@@ -29,7 +29,7 @@ from .blob_index import (
 
 _VERSION: Final = 1
 _HEAD = struct.Struct("<BBQ")
-PACK_BYTES: Final = 64 << 10
+PACK_BYTES: Final = 32 << 10
 """Small blobs share a message up to this; reading one of them reads it all."""
 INDEX_BYTES: Final = 256 << 10
 """Of one message of the index."""

@@ -31,6 +31,9 @@ class Reader:
         self._direct = Direct(link, stream)
         self._index = index
         self._room = asyncio.Semaphore(_WINDOW)
+        self._packs: dict[int, bytes] = {}
+        """Messages that small blobs share, the one read last at the end; what a sequence holds never changes."""
+        self._packs_bytes = 0
 
     async def open(self) -> None:
         """Begin; before anything else."""
@@ -45,7 +48,7 @@ class Reader:
             if wanted and max_bytes < 0:
                 break
             wanted.append((digest, held))
-        messages = await self.messages(_sequences(held for _, held in wanted if held is not None))
+        messages = await self._contained(held for _, held in wanted if held is not None)
         return [None if held is None else await self._whole(digest, held, messages) for digest, held in wanted]
 
     async def _whole(
@@ -62,7 +65,7 @@ class Reader:
             if now is None:
                 return None
             held = now  # it was moved while we read
-            messages = await self.messages(_sequences([held]))
+            messages = await self._contained([held])
 
     async def part(self, digest: bytes, offset: int, length: int) -> bytes:
         """Part of a blob, verified; NotFound, CorruptionError."""
@@ -90,6 +93,38 @@ class Reader:
         start = offset - first * place.part_bytes
         return b"".join([messages[sequence] or b"" for sequence, _ in parts])[start : start + length]
 
+    async def _contained(self, helds: Iterable[bytes]) -> dict[int, bytes | None]:
+        """The messages that blobs are in."""
+        found: dict[int, bytes | None] = {}
+        packs: set[int] = set()
+        wanted: list[int] = []
+        for held in helds:
+            place = place_of(held)
+            if isinstance(place, Parts):
+                wanted += [sequence for sequence, _ in place.parts]
+            elif place.sequence not in found:
+                data = found[place.sequence] = self._packs.pop(place.sequence, None)
+                if data is None:
+                    packs.add(place.sequence)
+                    wanted.append(place.sequence)
+                else:
+                    self._packs[place.sequence] = data
+        if wanted:
+            read = await self.messages(wanted)
+            found |= read
+            self._keep({sequence: read[sequence] for sequence in packs})
+        return found
+
+    def _keep(self, packs: dict[int, bytes | None]) -> None:
+        """Keep them for the next reader, and let those go that nobody read for longest."""
+        for sequence, data in packs.items():
+            if data is not None and sequence not in self._packs:
+                self._packs[sequence] = data
+                self._packs_bytes += len(data)
+        while self._packs_bytes > self._link.limits.nats_read_cache_bytes:
+            oldest = next(iter(self._packs))
+            self._packs_bytes -= len(self._packs.pop(oldest))
+
     async def messages(self, sequences: Iterable[int]) -> dict[int, bytes | None]:
         """The payload of each; None for one that is not there.  StorageError if nobody answers."""
         wanted = list(dict.fromkeys(sequences))
@@ -109,18 +144,6 @@ class Reader:
                 return None
             except (errors.Error, OSError) as error:
                 raise failure(self._link, self._stream, error) from error
-
-
-def _sequences(helds: Iterable[bytes]) -> list[int]:
-    """Of all messages they are in."""
-    found: list[int] = []
-    for held in helds:
-        place = place_of(held)
-        if isinstance(place, Parts):
-            found += [sequence for sequence, _ in place.parts]
-        else:
-            found.append(place.sequence)
-    return found
 
 
 def _joined(held: bytes, messages: dict[int, bytes | None]) -> bytes | None:

@@ -126,6 +126,7 @@ class Link:
             "ping_interval": self.limits.nats_ping_s,
             "max_outstanding_pings": 2,
             "pending_size": _PENDING_BYTES,
+            "skip_subject_validation": True,  # they are our own, or were looked at where they came in
         }
 
     def _why(self) -> str:
