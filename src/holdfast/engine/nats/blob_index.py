@@ -6,15 +6,15 @@ index, a sequence of entries, of which the last one about a blob counts.  An ent
 =====  ==========================================================================
 bytes  meaning
 =====  ==========================================================================
-1      kind: ``SMALL``, ``LARGE``, ``META`` (another meta), ``GONE`` (deleted)
 32     digest
 4      length of what follows
+1      kind: ``SMALL``, ``LARGE``, ``META`` (another meta), ``GONE`` (deleted)
  n     SMALL: sequence (8), offset (4), size (4), meta;
        LARGE: size (8), part size (4), parts (4), of each its sequence (8) and CRC-32 (4), meta;
        META: meta
 =====  ==========================================================================
 
-Numbers are unsigned and little-endian.  What is kept in memory of a blob is its kind and what follows the length.
+Numbers are unsigned and little-endian.  What is kept in memory of a blob is what follows the length.
 """
 
 from __future__ import annotations
@@ -29,9 +29,11 @@ SMALL: Final = 1
 LARGE: Final = 2
 META: Final = 3
 GONE: Final = 4
-_ENTRY = struct.Struct("<B32sI")
+_ENTRY = struct.Struct("<32sI")
 _SMALL = struct.Struct("<BQII")
 _LARGE = struct.Struct("<BQII")
+_PLACED = frozenset({SMALL, LARGE})
+_META, _GONE = bytes((META,)), bytes((GONE,))
 _PART = struct.Struct("<QI")
 _BUCKETS = 4096
 """So that a page of a million blobs in order costs the sorting of a few hundred."""
@@ -92,35 +94,35 @@ def with_meta(held: bytes, meta: bytes) -> bytes:
 
 def placing(digest: bytes, held: bytes) -> bytes:
     """The entry that says where a blob is."""
-    return _ENTRY.pack(held[0], digest, len(held) - 1) + held[1:]
+    return _ENTRY.pack(digest, len(held)) + held
 
 
 def annotating(digest: bytes, meta: bytes) -> bytes:
     """The entry that says what its meta is now."""
-    return _ENTRY.pack(META, digest, len(meta)) + meta
+    return _ENTRY.pack(digest, 1 + len(meta)) + _META + meta
 
 
 def erasing(digest: bytes) -> bytes:
     """The entry that says that it is gone."""
-    return _ENTRY.pack(GONE, digest, 0)
+    return _ENTRY.pack(digest, 1) + _GONE
 
 
 def entry_bytes(held: bytes) -> int:
     """Length of the entry that :func:`placing` makes."""
-    return _ENTRY.size + len(held) - 1
+    return _ENTRY.size + len(held)
 
 
-def entries(data: bytes) -> Iterator[tuple[int, bytes, bytes]]:
-    """Kind, digest and the rest of each entry in ``data``.  ValueError if that does not end with one."""
+def entries(data: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """Digest and what follows the length, of each entry in ``data``.  ValueError if that does not end with one."""
     position, end = 0, len(data)
     while position < end:
         if end - position < _ENTRY.size:
             raise ValueError("an entry is cut")
-        kind, digest, length = _ENTRY.unpack_from(data, position)
+        digest, length = _ENTRY.unpack_from(data, position)
         position += _ENTRY.size + length
-        if position > end:
+        if position > end or not length:
             raise ValueError("an entry is cut")
-        yield kind, digest, data[position - length : position]
+        yield digest, data[position - length : position]
 
 
 class Pack:
@@ -161,16 +163,16 @@ class Index:
         bucket = self._buckets[_bucket(digest)]
         before = bucket.get(digest)
         bucket[digest] = held
-        self.count += before is None
-        self._account(digest, held, 1)
-        if before is not None:
-            self._account(digest, before, -1)
+        if before is None:
+            self.count += 1
+            self._enter(digest, held)
+        else:
+            self._account(before, -1)
             length = _place_length(before)
             if before[:length] != held[:length]:
                 self._leave(digest, before)
                 self._enter(digest, held)
-        else:
-            self._enter(digest, held)
+        self._account(held, 1)
 
     def annotate(self, digest: bytes, meta: bytes) -> None:
         """It has another meta."""
@@ -183,16 +185,17 @@ class Index:
         held = self._buckets[_bucket(digest)].pop(digest, None)
         if held is not None:
             self.count -= 1
-            self._account(digest, held, -1)
+            self._account(held, -1)
             self._leave(digest, held)
 
     def read(self, data: bytes) -> None:
         """Follow entries as they were stored.  ValueError if they are none."""
-        for kind, digest, rest in entries(data):
-            if kind in (SMALL, LARGE):
-                self.put(digest, bytes((kind,)) + rest)
+        for digest, held in entries(data):
+            kind = held[0]
+            if kind in _PLACED:
+                self.put(digest, held)
             elif kind == META:
-                self.annotate(digest, rest)
+                self.annotate(digest, held[1:])
             elif kind == GONE:
                 self.drop(digest)
             else:
@@ -228,20 +231,21 @@ class Index:
                     found.update(sequence for sequence, _ in place.parts)
         return found
 
-    def _account(self, digest: bytes, held: bytes, sign: int) -> None:
-        stat = stat_of(digest, held)
-        self.used_bytes += sign * (stat.size + len(stat.meta))
-        self.live_bytes += sign * entry_bytes(held)
+    def _account(self, held: bytes, sign: int) -> None:
+        _, number, _, last = _SMALL.unpack_from(held)
+        size = last + len(held) - _SMALL.size if held[0] == SMALL else number + len(held) - _place_length(held)
+        self.used_bytes += sign * size
+        self.live_bytes += sign * (_ENTRY.size + len(held))
 
     def _enter(self, digest: bytes, held: bytes) -> None:
-        if held[0] == SMALL:
-            place = Slice(*_SMALL.unpack_from(held)[1:])
-            pack = self.packs.get(place.sequence)
+        kind, sequence, offset, size = _SMALL.unpack_from(held)
+        if kind == SMALL:
+            pack = self.packs.get(sequence)
             if pack is None:
-                pack = self.packs[place.sequence] = Pack()
+                pack = self.packs[sequence] = Pack()
             pack.members.add(digest)
-            pack.live += place.size
-            pack.extent = max(pack.extent, place.offset + place.size)
+            pack.live += size
+            pack.extent = max(pack.extent, offset + size)
 
     def _leave(self, digest: bytes, held: bytes) -> None:
         place = place_of(held)

@@ -18,6 +18,7 @@ from .inbox import Inbox, Sink, is_refused
 
 ROUND_TRIP_S = 10.0
 """How long a subscription may take to be in force, reconnecting included."""
+_SUBJECTS_MAX = 10_000
 
 
 class NatsBus:
@@ -38,6 +39,8 @@ class NatsBus:
         self._wires: dict[str, _Wire] = {}
         self._replies = Inbox(link.nc, self._root + INBOX)
         self._echoes = Inbox(link.nc, link.subject("echo"))
+        self._subjects: dict[str, str] = {}
+        """Those published to, which need not be looked at again, and what they are on the server."""
         self._stopped = False
 
     async def start(self) -> None:
@@ -53,12 +56,20 @@ class NatsBus:
         Unavailable while the server cannot be reached.  LimitExceeded(max_payload) if it takes no message that large.
         """
         self._check_running()
-        check_subject(subject)
+        wire = self._subjects.get(subject) or self._look_at(subject)
         if reply:
             check_subject(reply, "reply")
             reply = self._root + reply
         self._check_data(data)
-        await self._send(self._root + subject, data, reply)
+        await self._send(wire, data, reply)
+
+    def _look_at(self, subject: str) -> str:
+        """The server's subject for one that was not used before."""
+        check_subject(subject)
+        if len(self._subjects) >= _SUBJECTS_MAX:
+            self._subjects.clear()
+        wire = self._subjects[subject] = self._root + subject
+        return wire
 
     def _check_data(self, data: bytes) -> None:
         if not isinstance(data, bytes):
