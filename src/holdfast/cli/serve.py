@@ -48,17 +48,22 @@ _NATS = "nats_"
     type=click.Choice(["sqlite", "memory", "nats"]),
     default="sqlite",
     show_default=True,
+    envvar="HOLDFAST_ENGINE",
     help="Where state lives; memory forgets it with the node, nats keeps it on NATS servers.",
 )
 @click.option("--nats-url", metavar="URL", help="Where they are: nats://HOST:PORT or tls://HOST:PORT, with commas.")
 @click.option("--nats-prefix", metavar="NAME", help="Names the deployment there; one node has it at a time.")
 @click.option("--nats-creds", metavar="FILE", help="Credentials for them; HOLDFAST_NATS_TOKEN and such work too.")
 @click.option("--ready-fd", type=int, hidden=True)
-def serve(background: bool, stop: bool, ready_fd: int | None, engine: EngineKind, **listening: Any) -> None:
+@click.pass_context
+def serve(
+    context: click.Context, /, background: bool, stop: bool, ready_fd: int | None, engine: EngineKind, **listening: Any
+) -> None:
     """Run a node.
 
     It serves until SIGTERM or Ctrl-C; jobs run on without it and are adopted again by the next one. Its log
-    goes to standard error. HOLDFAST_STATE_DIR, HOLDFAST_RUNTIME_DIR and HOLDFAST_URL say where it lives.
+    goes to standard error. HOLDFAST_STATE_DIR, HOLDFAST_RUNTIME_DIR and HOLDFAST_URL say where it lives,
+    HOLDFAST_ENGINE which engine it has if --engine does not, also when another command starts it.
 
     Without --listen it is reached on its unix socket only, by you. Whoever comes over TCP needs a token of
     `holdfast token mint`. The same holds for --http and --grpc, unless --http-open and --grpc-open let everybody
@@ -67,7 +72,8 @@ def serve(background: bool, stop: bool, ready_fd: int | None, engine: EngineKind
     A node in the background is ended with --stop, by its owner; jobs run on without it.
     """
     if stop:
-        if background or engine != "sqlite" or any(listening.values()):
+        asked = context.get_parameter_source("engine") is click.core.ParameterSource.COMMANDLINE
+        if background or asked or any(listening.values()):
             raise click.UsageError("--stop ends a node; the other options are for starting one")
         _stop_node()
         return
