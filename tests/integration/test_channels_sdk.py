@@ -234,7 +234,60 @@ def test_a_subscription_replays_then_follows(node_box: NodeBox, run: Run) -> Non
     run(main())
 
 
+def test_a_subscription_is_in_force_when_entered_and_the_same_after_a_restart(node_box: NodeBox, run: Run) -> None:
+    """Regression 11: effective before it is announced; options identical after rejoin."""
+
+    async def main() -> None:
+        async with connect(node_box) as node, connect(node_box) as other:
+            log = await node.channels.create("p", "log", **WIDE)
+            hers = other.channels.channel("p/log", sender="zoe")
+            await log.append("before")
+            seen: list[bytes] = []
+            async with log.subscribe(after=1, mine=False, limit=40) as theirs, log.subscribe(after=1) as all_of_it:
+                for restart in range(4):
+                    await log.append("mine")
+                    await hers.append_batch([b"%d" % number for number in range(restart * 10, restart * 10 + 10)])
+                    seen += [(await anext(theirs)).payload for _ in range(5)]
+                    await asyncio.to_thread(node_box.kill_node)
+                    await asyncio.to_thread(node_box.start_node)
+                seen += [entry.payload async for entry in theirs]
+                assert seen == [b"%d" % number for number in range(40)]
+                assert [(await anext(all_of_it)).index for _ in range(44)] == list(range(2, 46))
+
+    run(main())
+    with holdfast.connect_sync(node_box.url, autostart=False) as node:
+        theirs = node.channels.channel("p/log").subscribe(mine=False, limit=25)
+        assert payloads(list(theirs)) == [b"%d" % number for number in range(25)]
+
+
+def test_a_subscription_that_would_be_let_go_is_let_go_after_a_restart_too(node_box: NodeBox, run: Run) -> None:
+    """Regression 11 again: what it chose for when it is slow, and how much may wait, hold on every connection."""
+
+    async def main() -> None:
+        async with connect(node_box) as node, connect(node_box) as other:
+            log = await node.channels.create("p", "log", **WIDE)
+            await log.append("first")
+            impatient = log.subscribe(policy="disconnect", buffer_entries=1000)
+            assert (await anext(impatient)).payload == b"first"
+            await asyncio.to_thread(node_box.kill_node)
+            await asyncio.to_thread(node_box.start_node)
+            await log.append("second")
+            assert (await anext(impatient)).payload == b"second"
+            lines = [b"x" * 1000] * 2000
+            theirs = other.channels.channel("p/log")
+            for _ in range(10):  # more than a window, a ring and a buffer hold
+                await theirs.append_batch(lines)
+            with pytest.raises(holdfast.SubscriberTooSlow) as caught:
+                async for _ in impatient:
+                    pass
+            assert caught.value.last_position == impatient.after
+
+    run(main())
+
+
 def test_a_cancelled_step_loses_nothing(node_box: NodeBox, run: Run) -> None:
+    """Regression 13: no item is lost, no task is left; the ``run`` fixture looks for tasks."""
+
     async def main() -> None:
         async with connect(node_box) as node:
             log = await node.channels.create("p", "log", **WIDE)

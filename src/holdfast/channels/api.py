@@ -114,7 +114,7 @@ class ChannelsApi(Protocol):
         Replays what is after ``after`` (None: all that is kept), then goes on live, without gap or repeat; in force
         when this returns.  The stream begins when the caller acknowledges its start.  It ends with EOF after the last
         entry of a closed channel; without ``follow`` after the entry that is the newest now; with ``limit`` after so
-        many.  ``mine`` False leaves the caller's own entries out.  It fails with a text that
+        many, those counted in that are left out because ``mine`` is False: the caller's own.  It fails with a text that
         ``rpc.failures.decode_failure`` turns into SubscriberTooSlow, ChannelNotFound (removed, and why) or Gone.
 
         Raises Gone(oldest) and UsageError as :meth:`read`, LimitExceeded(name="subscribers_per_channel_max").

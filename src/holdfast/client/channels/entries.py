@@ -48,8 +48,15 @@ class SubscribeOptions(NamedTuple):
     limit: int = 0
 
     def left(self, given: int) -> SubscribeOptions:
-        """What is left to ask for after ``given`` entries."""
-        return self._replace(limit=self.limit - given) if self.limit else self
+        """What is left to ask for after ``given`` entries.
+
+        The node counts what it looks at: where it leaves our own out, how many there were is for us to count.
+        """
+        return self._replace(limit=self.limit - given if self.mine else 0) if self.limit else self
+
+    def wanted(self, entries: list[Entry], given: int) -> list[Entry]:
+        """Those of ``entries`` that are still wanted after ``given`` of them."""
+        return entries[: self.limit - given] if self.limit else entries
 
     def satisfied(self, given: int) -> bool:
         """Whether that is nothing."""

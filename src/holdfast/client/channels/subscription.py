@@ -71,11 +71,12 @@ class Subscription(Following[SubscribeStart, None]):
     async def _receive(self) -> list[Entry]:
         """The entries of the next run, over as many connections as it takes; empty at the end."""
         arrivals = self._arrivals
-        while not (entries := arrivals.take()):
-            if arrivals.ended or self._closed or self._options.satisfied(self._given):
+        while (done := self._options.satisfied(self._given)) or not (entries := arrivals.take()):
+            if done or arrivals.ended or self._closed:
                 self._drop_reader()
                 return []
             await self._read()
+        entries = self._options.wanted(entries, self._given)
         self._given += len(entries)
         return entries
 

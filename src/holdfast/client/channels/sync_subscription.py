@@ -76,11 +76,12 @@ class SyncSubscription(SyncFollowing[SubscribeStart, None]):
     def _receive(self, timeout_s: float | None) -> list[Entry]:
         """The entries of the next run, over as many connections as it takes; empty at the end."""
         arrivals = self._arrivals
-        while not (entries := arrivals.take()):
-            if arrivals.ended or self._closed or self._options.satisfied(self._given):
+        while (done := self._options.satisfied(self._given)) or not (entries := arrivals.take()):
+            if done or arrivals.ended or self._closed:
                 self._drop_reader()
                 return []
             self._read(timeout_s)
+        entries = self._options.wanted(entries, self._given)
         self._given += len(entries)
         return entries
 
