@@ -5,7 +5,6 @@ from __future__ import annotations
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from ..rpc.commands import invoke
 from ..sessions.api import DEFAULT_IDLE
 from ..status.api import StatusApi
 from ..status.model import NodeInfo
@@ -94,11 +93,11 @@ class Node:
 
     async def info(self) -> NodeInfo:
         """Who answers: version, process, places, counts."""
-        return await self._link.again(lambda link: invoke(link, StatusApi.info))
+        return await self._link.ask(StatusApi.info)
 
     async def stop(self) -> NodeInfo:
         """Have the node end; jobs run on.  Answers who will have ended, before it has.  For its owner only."""
-        return await self._link.once(lambda link: invoke(link, StatusApi.stop))
+        return await self._link.do(StatusApi.stop)
 
 
 def connect(

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Literal, TypedDict, Unpack
 
 from ..errors import LimitExceeded
 from ..limits import LIMITS
-from ..rpc.commands import invoke, invoke_blocking
 from ..sync.api import GroupsApi
 from ..sync.groups import GroupInfo, GroupSent, GroupSnapshot, GroupSpec, group_channel
 from .sync_link import SyncLink
@@ -68,12 +67,12 @@ class Groups:
         listened at.  DisconnectedError: the link broke meanwhile and it may take part.
         """
         spec, key = make_spec(name, me, options), options.get("key", b"")
-        await self._link.once(lambda link: invoke(link, GroupsApi.create, spec, key))
+        await self._link.do(GroupsApi.create, spec, key)
         return self.group(name)
 
     async def get(self, name: str) -> NodeGroup:
         """The group of that name.  NotFound if the node has none."""
-        await self._link.again(lambda link: invoke(link, GroupsApi.status, name))
+        await self._link.ask(GroupsApi.status, name)
         return self.group(name)
 
     def group(self, name: str) -> NodeGroup:
@@ -82,7 +81,7 @@ class Groups:
 
     async def list(self) -> list[GroupInfo]:
         """All groups of the node, by name."""
-        return await self._link.again(lambda link: invoke(link, GroupsApi.list))
+        return await self._link.ask(GroupsApi.list)
 
 
 class NodeGroup:
@@ -105,35 +104,35 @@ class NodeGroup:
         DisconnectedError: the link broke meanwhile and it may have been sent.
         """
         body = _body(content)
-        return await self._link.once(lambda link: invoke(link, GroupsApi.send, self.name, body, ephemeral))
+        return await self._link.do(GroupsApi.send, self.name, body, ephemeral)
 
     async def join(self) -> GroupInfo:
         """Take part again, from where it was left.  Idempotent."""
-        return await self._link.again(lambda link: invoke(link, GroupsApi.join, self.name))
+        return await self._link.ask(GroupsApi.join, self.name)
 
     async def leave(self) -> GroupInfo:
         """Take no part for now; channel and state stay.  Idempotent."""
-        return await self._link.again(lambda link: invoke(link, GroupsApi.leave, self.name))
+        return await self._link.ask(GroupsApi.leave, self.name)
 
     async def set_peers(self, peers: Sequence[str]) -> GroupInfo:
         """Send to these addresses, and hear these only."""
-        return await self._link.again(lambda link: invoke(link, GroupsApi.set_peers, self.name, list(peers)))
+        return await self._link.ask(GroupsApi.set_peers, self.name, list(peers))
 
     async def set_key(self, key: bytes) -> GroupInfo:
         """Seal what is sent with this key from now on, and hear only what is; empty: with none."""
-        return await self._link.again(lambda link: invoke(link, GroupsApi.set_key, self.name, key))
+        return await self._link.ask(GroupsApi.set_key, self.name, key)
 
     async def status(self) -> GroupInfo:
         """The group as it stands."""
-        return await self._link.again(lambda link: invoke(link, GroupsApi.status, self.name))
+        return await self._link.ask(GroupsApi.status, self.name)
 
     async def snapshot(self, limit: int = 100) -> GroupSnapshot:
         """The newest messages in the order all peers agree on, and what is waited for."""
-        return await self._link.again(lambda link: invoke(link, GroupsApi.snapshot, self.name, limit))
+        return await self._link.ask(GroupsApi.snapshot, self.name, limit)
 
     async def remove(self, *, keep_channel: bool = False) -> None:
         """Leave, and let the node forget the group, and its channel unless that is to be kept."""
-        await self._link.once(lambda link: invoke(link, GroupsApi.remove, self.name, keep_channel))
+        await self._link.do(GroupsApi.remove, self.name, keep_channel)
 
 
 class SyncGroups:
@@ -146,12 +145,12 @@ class SyncGroups:
     def create(self, name: str, me: str, **options: Unpack[GroupOptions]) -> SyncNodeGroup:
         """As :meth:`Groups.create`."""
         spec, key = make_spec(name, me, options), options.get("key", b"")
-        self._node.once(lambda: invoke_blocking(self._node.connection(), GroupsApi.create, spec, key))
+        self._node.do(GroupsApi.create, spec, key)
         return self.group(name)
 
     def get(self, name: str) -> SyncNodeGroup:
         """The group of that name.  NotFound if the node has none."""
-        self._node.again(lambda: invoke_blocking(self._node.connection(), GroupsApi.status, name))
+        self._node.ask(GroupsApi.status, name)
         return self.group(name)
 
     def group(self, name: str) -> SyncNodeGroup:
@@ -160,7 +159,7 @@ class SyncGroups:
 
     def list(self) -> list[GroupInfo]:
         """All groups of the node, by name."""
-        return self._node.again(lambda: invoke_blocking(self._node.connection(), GroupsApi.list))
+        return self._node.ask(GroupsApi.list)
 
 
 class SyncNodeGroup:
@@ -179,37 +178,33 @@ class SyncNodeGroup:
     def send(self, content: bytes | str, *, ephemeral: bool = False) -> GroupSent:
         """As :meth:`NodeGroup.send`."""
         body = _body(content)
-        return self._node.once(
-            lambda: invoke_blocking(self._node.connection(), GroupsApi.send, self.name, body, ephemeral)
-        )
+        return self._node.do(GroupsApi.send, self.name, body, ephemeral)
 
     def join(self) -> GroupInfo:
         """Take part again, from where it was left.  Idempotent."""
-        return self._node.again(lambda: invoke_blocking(self._node.connection(), GroupsApi.join, self.name))
+        return self._node.ask(GroupsApi.join, self.name)
 
     def leave(self) -> GroupInfo:
         """Take no part for now; channel and state stay.  Idempotent."""
-        return self._node.again(lambda: invoke_blocking(self._node.connection(), GroupsApi.leave, self.name))
+        return self._node.ask(GroupsApi.leave, self.name)
 
     def set_peers(self, peers: Sequence[str]) -> GroupInfo:
         """Send to these addresses, and hear these only."""
         wanted = list(peers)
-        return self._node.again(
-            lambda: invoke_blocking(self._node.connection(), GroupsApi.set_peers, self.name, wanted)
-        )
+        return self._node.ask(GroupsApi.set_peers, self.name, wanted)
 
     def set_key(self, key: bytes) -> GroupInfo:
         """As :meth:`NodeGroup.set_key`."""
-        return self._node.again(lambda: invoke_blocking(self._node.connection(), GroupsApi.set_key, self.name, key))
+        return self._node.ask(GroupsApi.set_key, self.name, key)
 
     def status(self) -> GroupInfo:
         """The group as it stands."""
-        return self._node.again(lambda: invoke_blocking(self._node.connection(), GroupsApi.status, self.name))
+        return self._node.ask(GroupsApi.status, self.name)
 
     def snapshot(self, limit: int = 100) -> GroupSnapshot:
         """As :meth:`NodeGroup.snapshot`."""
-        return self._node.again(lambda: invoke_blocking(self._node.connection(), GroupsApi.snapshot, self.name, limit))
+        return self._node.ask(GroupsApi.snapshot, self.name, limit)
 
     def remove(self, *, keep_channel: bool = False) -> None:
         """As :meth:`NodeGroup.remove`."""
-        self._node.once(lambda: invoke_blocking(self._node.connection(), GroupsApi.remove, self.name, keep_channel))
+        self._node.do(GroupsApi.remove, self.name, keep_channel)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from ..clock import RealClock
 from ..errors import ClosedError, DisconnectedError, Unauthenticated, Unavailable
@@ -14,10 +14,13 @@ from ..limits import LIMITS
 from ..rpc.aio import AsyncConnection
 from ..rpc.aio_dial import dial_unix
 from ..rpc.backoff import Backoff
+from ..rpc.commands import invoke
 from ..rpc.handshake import Authenticator
 from .autostart import start_node
 from .credentials import Target
 
+P = ParamSpec("P")
+R = TypeVar("R")
 T = TypeVar("T")
 
 
@@ -49,6 +52,18 @@ class Link:
             if self._connection is None:
                 self._connection = await self._dial_or_start()
             return self._connection
+
+    async def ask(
+        self, question: Callable[Concatenate[Any, P], Coroutine[Any, Any, R]], *args: P.args, **kwargs: P.kwargs
+    ) -> R:
+        """The answer of the node to a command that changes nothing; as :meth:`again`."""
+        return await self.again(lambda connection: invoke(connection, question, *args, **kwargs))
+
+    async def do(
+        self, command: Callable[Concatenate[Any, P], Coroutine[Any, Any, R]], *args: P.args, **kwargs: P.kwargs
+    ) -> R:
+        """The answer of the node to a command; as :meth:`once`."""
+        return await self.once(lambda connection: invoke(connection, command, *args, **kwargs))
 
     async def once(self, ask: Callable[[AsyncConnection], Awaitable[T]]) -> T:
         """``ask(connection)``; once more only if the token was refused, for then nothing has been done."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from ..rpc.commands import invoke_blocking
 from .credentials import GetToken, Target, target
 from .sync_link import SyncLink
 
@@ -134,13 +133,13 @@ class SyncNode(SyncLink):
         """Who answers: version, process, places, counts."""
         from ..status.api import StatusApi  # few commands ask
 
-        return self.again(lambda: invoke_blocking(self.connection(), StatusApi.info))
+        return self.ask(StatusApi.info)
 
     def stop(self) -> NodeInfo:
         """Have the node end; jobs run on.  Answers who will have ended, before it has.  For its owner only."""
         from ..status.api import StatusApi  # few commands ask
 
-        return self.once(lambda: invoke_blocking(self.connection(), StatusApi.stop))
+        return self.do(StatusApi.stop)
 
 
 def connect_sync(

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from typing import TypeVar
+from collections.abc import Callable, Coroutine
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from ..clock import RealClock
 from ..errors import ClosedError, DisconnectedError, Unauthenticated, Unavailable
@@ -12,10 +12,13 @@ from ..ids import random_fraction
 from ..limits import LIMITS
 from ..rpc.backoff import Backoff
 from ..rpc.blocking import BlockingConnection
+from ..rpc.commands import invoke_blocking
 from ..rpc.handshake import Authenticator
 from .autostart import start_node
 from .credentials import Target
 
+P = ParamSpec("P")
+R = TypeVar("R")
 T = TypeVar("T")
 
 
@@ -52,6 +55,18 @@ class SyncLink:
         if self._connection is None:
             self._connection = self._dial_or_start()
         return self._connection
+
+    def ask(
+        self, question: Callable[Concatenate[Any, P], Coroutine[Any, Any, R]], *args: P.args, **kwargs: P.kwargs
+    ) -> R:
+        """The answer of the node to a command that changes nothing; as :meth:`again`."""
+        return self.again(lambda: invoke_blocking(self.connection(), question, *args, **kwargs))
+
+    def do(
+        self, command: Callable[Concatenate[Any, P], Coroutine[Any, Any, R]], *args: P.args, **kwargs: P.kwargs
+    ) -> R:
+        """The answer of the node to a command; as :meth:`once`."""
+        return self.once(lambda: invoke_blocking(self.connection(), command, *args, **kwargs))
 
     def once(self, ask: Callable[[], T]) -> T:
         """``ask()``; once more only if the token was refused, for then nothing has been done."""

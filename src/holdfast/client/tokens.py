@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from ..rpc.commands import invoke, invoke_blocking
 from ..security.api import TokensApi
 from ..security.identity import Role
 from ..security.model import LoginLink, MintedToken, TokenInfo, TokenSpec
@@ -41,15 +40,15 @@ class Tokens:
         it; a ``reader`` writes nothing.  Raises UsageError, NotFound for the job, PermissionDenied, LimitExceeded.
         """
         spec = _spec(subject, scopes, ttl_s, job, channel, role)
-        return await self._link.once(lambda link: invoke(link, TokensApi.mint, spec))
+        return await self._link.do(TokensApi.mint, spec)
 
     async def list(self) -> list[TokenInfo]:
         """What is known of the tokens, oldest first."""
-        return await self._link.again(lambda link: invoke(link, TokensApi.list))
+        return await self._link.ask(TokensApi.list)
 
     async def revoke(self, token_id: str) -> TokenInfo:
         """Make the token of that id worthless, at once, and close its connections.  Idempotent.  NotFound."""
-        return await self._link.again(lambda link: invoke(link, TokensApi.revoke, token_id))
+        return await self._link.ask(TokensApi.revoke, token_id)
 
     async def link(self, token_id: str, to: str = "") -> LoginLink:
         """Make a link that logs one browser in with the rights of the token of that id: good once, for minutes.
@@ -57,7 +56,7 @@ class Tokens:
         ``to``: the page of the node's own (``serve --http-root``) the browser goes on to.  Raises NotFound,
         UsageError for a token that is good no more and for a node where nobody logs in, LimitExceeded.
         """
-        return await self._link.once(lambda link: invoke(link, TokensApi.link, token_id, to))
+        return await self._link.do(TokensApi.link, token_id, to)
 
 
 class SyncTokens:
@@ -78,16 +77,16 @@ class SyncTokens:
     ) -> MintedToken:
         """As :meth:`Tokens.mint`."""
         spec = _spec(subject, scopes, ttl_s, job, channel, role)
-        return self._node.once(lambda: invoke_blocking(self._node.connection(), TokensApi.mint, spec))
+        return self._node.do(TokensApi.mint, spec)
 
     def list(self) -> list[TokenInfo]:
         """What is known of the tokens, oldest first."""
-        return self._node.again(lambda: invoke_blocking(self._node.connection(), TokensApi.list))
+        return self._node.ask(TokensApi.list)
 
     def revoke(self, token_id: str) -> TokenInfo:
         """As :meth:`Tokens.revoke`."""
-        return self._node.again(lambda: invoke_blocking(self._node.connection(), TokensApi.revoke, token_id))
+        return self._node.ask(TokensApi.revoke, token_id)
 
     def link(self, token_id: str, to: str = "") -> LoginLink:
         """As :meth:`Tokens.link`."""
-        return self._node.once(lambda: invoke_blocking(self._node.connection(), TokensApi.link, token_id, to))
+        return self._node.do(TokensApi.link, token_id, to)

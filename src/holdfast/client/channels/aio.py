@@ -19,7 +19,6 @@ from ...channels.model import (
 from ...channels.packing import EntryType
 from ...channels.unpacking import Entry
 from ...errors import LimitExceeded
-from ...rpc.commands import invoke
 from ..link import Link
 from . import drafts
 from .appending import PATIENCE_S, Appended, BatchAppended
@@ -43,13 +42,13 @@ class Channels:
         TooManyChannels, PermissionDenied, StorageError.  DisconnectedError without ``missing_ok``: the link broke
         meanwhile and it may have been made.
         """
-        ask = self._link.again if options.get("missing_ok") else self._link.once
-        info = await ask(lambda link: invoke(link, ChannelsApi.create, process, name, **options))
+        ask = self._link.ask if options.get("missing_ok") else self._link.do
+        info = await ask(ChannelsApi.create, process, name, **options)
         return self.channel(info.id)
 
     async def get(self, channel: str) -> Channel:
         """The channel ``<process>/<name>``.  ChannelNotFound if there is none, or none for us."""
-        info = await self._link.again(lambda link: invoke(link, ChannelsApi.get, channel))
+        info = await self._link.ask(ChannelsApi.get, channel)
         return self.channel(info.id)
 
     def channel(self, channel: str, *, sender: str = "") -> Channel:
@@ -65,19 +64,19 @@ class Channels:
 
     async def set_executor(self, process: str, executor: str) -> list[ChannelInfo]:
         """Assign the executor of all channels of ``process``; durable on return.  NotFound if it has none."""
-        return await self._link.again(lambda link: invoke(link, ChannelsApi.set_process_executor, process, executor))
+        return await self._link.ask(ChannelsApi.set_process_executor, process, executor)
 
     async def close_process(self, process: str) -> list[ChannelInfo]:
         """The process has ended: make all its channels read-only for good.  NotFound if it has none."""
-        return await self._link.again(lambda link: invoke(link, ChannelsApi.close_process, process))
+        return await self._link.ask(ChannelsApi.close_process, process)
 
     async def cleanup_process(self, process: str, reason: str = "") -> int:
         """Remove all channels of ``process`` with their entries; subscriptions end with ``reason``.  How many."""
-        return await self._link.again(lambda link: invoke(link, ChannelsApi.cleanup_process, process, reason))
+        return await self._link.ask(ChannelsApi.cleanup_process, process, reason)
 
     async def stats(self) -> ChannelStats:
         """The node's channels in figures."""
-        return await self._link.again(lambda link: invoke(link, ChannelsApi.stats))
+        return await self._link.ask(ChannelsApi.stats)
 
     async def list(self, process: str = "") -> list[ChannelInfo]:
         """The channels we may read, of one process or all, by id."""
@@ -87,7 +86,7 @@ class Channels:
         return found
 
     async def _page(self, process: str, after: str) -> Sequence[ChannelInfo]:
-        return await self._link.again(lambda link: invoke(link, ChannelsApi.list, process, after))
+        return await self._link.ask(ChannelsApi.list, process, after)
 
 
 class Channel:
@@ -251,9 +250,7 @@ class Channel:
             await self._read_streaming(paging)
         while not paging.done:
             try:
-                paging.take(
-                    await self._link.again(lambda link: invoke(link, ChannelsApi.read, self.id, *paging.params))
-                )
+                paging.take(await self._link.ask(ChannelsApi.read, self.id, *paging.params))
             except LimitExceeded as error:
                 if not paging.can_stream(error):
                     raise
@@ -298,20 +295,20 @@ class Channel:
 
     async def info(self) -> ChannelInfo:
         """The channel as it stands."""
-        return await self._link.again(lambda link: invoke(link, ChannelsApi.get, self.id))
+        return await self._link.ask(ChannelsApi.get, self.id)
 
     async def senders(self) -> list[SenderInfo]:
         """Who has appended, with each one's last sequence, by name."""
-        return await self._link.again(lambda link: invoke(link, ChannelsApi.senders, self.id))
+        return await self._link.ask(ChannelsApi.senders, self.id)
 
     async def set_executor(self, executor: str) -> ChannelInfo:
         """Assign the executor, or with an empty name none; durable on return."""
-        return await self._link.again(lambda link: invoke(link, ChannelsApi.set_executor, self.id, executor))
+        return await self._link.ask(ChannelsApi.set_executor, self.id, executor)
 
     async def close(self) -> ChannelInfo:
         """Make the channel read-only for good; subscriptions end after its last entry.  Idempotent, durable."""
-        return await self._link.again(lambda link: invoke(link, ChannelsApi.close, self.id))
+        return await self._link.ask(ChannelsApi.close, self.id)
 
     async def remove(self, reason: str = "") -> None:
         """Remove the channel with all its entries; subscriptions end with ``reason``."""
-        await self._link.once(lambda link: invoke(link, ChannelsApi.remove, self.id, reason))
+        await self._link.do(ChannelsApi.remove, self.id, reason)

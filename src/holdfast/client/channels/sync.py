@@ -19,7 +19,6 @@ from ...channels.model import (
 from ...channels.packing import EntryType
 from ...channels.unpacking import Entry
 from ...errors import LimitExceeded
-from ...rpc.commands import invoke_blocking
 from ..sync_link import SyncLink
 from . import drafts
 from .appending import PATIENCE_S, Appended, BatchAppended
@@ -43,13 +42,13 @@ class SyncChannels:
         TooManyChannels, PermissionDenied, StorageError.  DisconnectedError without ``missing_ok``: the link broke
         meanwhile and it may have been made.
         """
-        ask = self._link.again if options.get("missing_ok") else self._link.once
-        info = ask(lambda: invoke_blocking(self._link.connection(), ChannelsApi.create, process, name, **options))
+        ask = self._link.ask if options.get("missing_ok") else self._link.do
+        info = ask(ChannelsApi.create, process, name, **options)
         return self.channel(info.id)
 
     def get(self, channel: str) -> SyncChannel:
         """The channel ``<process>/<name>``.  ChannelNotFound if there is none, or none for us."""
-        info = self._link.again(lambda: invoke_blocking(self._link.connection(), ChannelsApi.get, channel))
+        info = self._link.ask(ChannelsApi.get, channel)
         return self.channel(info.id)
 
     def channel(self, channel: str, *, sender: str = "") -> SyncChannel:
@@ -65,23 +64,19 @@ class SyncChannels:
 
     def set_executor(self, process: str, executor: str) -> list[ChannelInfo]:
         """Assign the executor of all channels of ``process``; durable on return.  NotFound if it has none."""
-        return self._link.again(
-            lambda: invoke_blocking(self._link.connection(), ChannelsApi.set_process_executor, process, executor)
-        )
+        return self._link.ask(ChannelsApi.set_process_executor, process, executor)
 
     def close_process(self, process: str) -> list[ChannelInfo]:
         """The process has ended: make all its channels read-only for good.  NotFound if it has none."""
-        return self._link.again(lambda: invoke_blocking(self._link.connection(), ChannelsApi.close_process, process))
+        return self._link.ask(ChannelsApi.close_process, process)
 
     def cleanup_process(self, process: str, reason: str = "") -> int:
         """Remove all channels of ``process`` with their entries; subscriptions end with ``reason``.  How many."""
-        return self._link.again(
-            lambda: invoke_blocking(self._link.connection(), ChannelsApi.cleanup_process, process, reason)
-        )
+        return self._link.ask(ChannelsApi.cleanup_process, process, reason)
 
     def stats(self) -> ChannelStats:
         """The node's channels in figures."""
-        return self._link.again(lambda: invoke_blocking(self._link.connection(), ChannelsApi.stats))
+        return self._link.ask(ChannelsApi.stats)
 
     def list(self, process: str = "") -> list[ChannelInfo]:
         """The channels we may read, of one process or all, by id."""
@@ -91,7 +86,7 @@ class SyncChannels:
         return found
 
     def _page(self, process: str, after: str) -> Sequence[ChannelInfo]:
-        return self._link.again(lambda: invoke_blocking(self._link.connection(), ChannelsApi.list, process, after))
+        return self._link.ask(ChannelsApi.list, process, after)
 
 
 class SyncChannel:
@@ -255,11 +250,7 @@ class SyncChannel:
             self._read_streaming(paging)
         while not paging.done:
             try:
-                paging.take(
-                    self._link.again(
-                        lambda: invoke_blocking(self._link.connection(), ChannelsApi.read, self.id, *paging.params)
-                    )
-                )
+                paging.take(self._link.ask(ChannelsApi.read, self.id, *paging.params))
             except LimitExceeded as error:
                 if not paging.can_stream(error):
                     raise
@@ -304,22 +295,20 @@ class SyncChannel:
 
     def info(self) -> ChannelInfo:
         """The channel as it stands."""
-        return self._link.again(lambda: invoke_blocking(self._link.connection(), ChannelsApi.get, self.id))
+        return self._link.ask(ChannelsApi.get, self.id)
 
     def senders(self) -> list[SenderInfo]:
         """Who has appended, with each one's last sequence, by name."""
-        return self._link.again(lambda: invoke_blocking(self._link.connection(), ChannelsApi.senders, self.id))
+        return self._link.ask(ChannelsApi.senders, self.id)
 
     def set_executor(self, executor: str) -> ChannelInfo:
         """Assign the executor, or with an empty name none; durable on return."""
-        return self._link.again(
-            lambda: invoke_blocking(self._link.connection(), ChannelsApi.set_executor, self.id, executor)
-        )
+        return self._link.ask(ChannelsApi.set_executor, self.id, executor)
 
     def close(self) -> ChannelInfo:
         """Make the channel read-only for good; subscriptions end after its last entry.  Idempotent, durable."""
-        return self._link.again(lambda: invoke_blocking(self._link.connection(), ChannelsApi.close, self.id))
+        return self._link.ask(ChannelsApi.close, self.id)
 
     def remove(self, reason: str = "") -> None:
         """Remove the channel with all its entries; subscriptions end with ``reason``."""
-        self._link.once(lambda: invoke_blocking(self._link.connection(), ChannelsApi.remove, self.id, reason))
+        self._link.do(ChannelsApi.remove, self.id, reason)

@@ -38,15 +38,15 @@ class Jobs:
         undo a start under way.
         """
         spec = make_spec(command, **options)
-        return self._job(await self._link.once(lambda link: invoke(link, JobsApi.start, spec)))
+        return self._job(await self._link.do(JobsApi.start, spec))
 
     async def get(self, job: str) -> Job:
         """The job of that name, id or unique beginning of an id.  NotFound if there is none."""
-        return self._job(await self._link.again(lambda link: invoke(link, JobsApi.get, job)))
+        return self._job(await self._link.ask(JobsApi.get, job))
 
     async def list(self) -> list[Job]:
         """All jobs the node knows, oldest first."""
-        infos = await self._link.again(lambda link: invoke(link, JobsApi.list))
+        infos = await self._link.ask(JobsApi.list)
         return [self._job(info) for info in infos]
 
     def _job(self, info: JobInfo) -> Job:
@@ -75,7 +75,7 @@ class Job:
 
     async def refresh(self) -> JobInfo:
         """The job as it stands now."""
-        self.info = await self._link.again(lambda link: invoke(link, JobsApi.get, self.id))
+        self.info = await self._link.ask(JobsApi.get, self.id)
         return self.info
 
     def channel(self, name: str) -> Channel:
@@ -101,17 +101,15 @@ class Job:
         body = data.encode() if isinstance(data, str) else data
         self._sequence += 1
         sequence = self._sequence
-        return await self._link.once(
-            lambda link: invoke(link, JobsApi.send, self.id, body, self._session, sequence, eof)
-        )
+        return await self._link.do(JobsApi.send, self.id, body, self._session, sequence, eof)
 
     async def signal(self, signal: str) -> None:
         """Send a signal, by name or number, to the command's process group."""
-        self.info = await self._link.once(lambda link: invoke(link, JobsApi.signal, self.id, signal))
+        self.info = await self._link.do(JobsApi.signal, self.id, signal)
 
     async def resize(self, rows: int, columns: int) -> None:
         """Set the size of the command's terminal.  UsageError if it has none."""
-        await self._link.once(lambda link: invoke(link, JobsApi.resize, self.id, rows, columns))
+        await self._link.do(JobsApi.resize, self.id, rows, columns)
 
     async def wait(self, timeout_s: float | None = None) -> JobInfo:
         """Wait until the job has ended and its output is complete; DeadlineExceeded after ``timeout_s``.
@@ -130,12 +128,12 @@ class Job:
 
     async def stop(self, grace_s: float = 10.0) -> JobInfo:
         """TERM, ``grace_s`` seconds, KILL; the job as it stands when it has ended.  Idempotent."""
-        self.info = await self._link.again(lambda link: invoke(link, JobsApi.stop, self.id, grace_s))
+        self.info = await self._link.ask(JobsApi.stop, self.id, grace_s)
         return self.info
 
     async def remove(self, *, force: bool = False) -> None:
         """Forget the job and its output.  BusyError while it runs, unless ``force``, which kills it first."""
-        await self._link.once(lambda link: invoke(link, JobsApi.remove, self.id, force))
+        await self._link.do(JobsApi.remove, self.id, force)
 
 
 class JobOutput:

@@ -28,16 +28,16 @@ class SyncJobs:
     def start(self, command: Sequence[str], **options: Unpack[JobOptions]) -> SyncJob:
         """As :meth:`holdfast.Jobs.start`; blocks until the command runs."""
         spec = make_spec(command, **options)
-        info = self._link.once(lambda: invoke_blocking(self._link.connection(), JobsApi.start, spec))
+        info = self._link.do(JobsApi.start, spec)
         return self._job(info)
 
     def get(self, job: str) -> SyncJob:
         """The job of that name, id or unique beginning of an id.  NotFound if there is none."""
-        return self._job(self._link.again(lambda: invoke_blocking(self._link.connection(), JobsApi.get, job)))
+        return self._job(self._link.ask(JobsApi.get, job))
 
     def list(self) -> list[SyncJob]:
         """All jobs the node knows, oldest first."""
-        infos = self._link.again(lambda: invoke_blocking(self._link.connection(), JobsApi.list))
+        infos = self._link.ask(JobsApi.list)
         return [self._job(info) for info in infos]
 
     def _job(self, info: JobInfo) -> SyncJob:
@@ -66,7 +66,7 @@ class SyncJob:
 
     def refresh(self) -> JobInfo:
         """The job as it stands now."""
-        self.info = self._link.again(lambda: invoke_blocking(self._link.connection(), JobsApi.get, self.id))
+        self.info = self._link.ask(JobsApi.get, self.id)
         return self.info
 
     def channel(self, name: str) -> SyncChannel:
@@ -87,15 +87,15 @@ class SyncJob:
         body = data.encode() if isinstance(data, str) else data
         self._sequence += 1
         given = (self.id, body, self._session, self._sequence, eof)
-        return self._link.once(lambda: invoke_blocking(self._link.connection(), JobsApi.send, *given))
+        return self._link.do(JobsApi.send, *given)
 
     def signal(self, signal: str) -> None:
         """Send a signal, by name or number, to the command's process group."""
-        self.info = self._link.once(lambda: invoke_blocking(self._link.connection(), JobsApi.signal, self.id, signal))
+        self.info = self._link.do(JobsApi.signal, self.id, signal)
 
     def resize(self, rows: int, columns: int) -> None:
         """Set the size of the command's terminal."""
-        self._link.once(lambda: invoke_blocking(self._link.connection(), JobsApi.resize, self.id, rows, columns))
+        self._link.do(JobsApi.resize, self.id, rows, columns)
 
     def wait(self, timeout_s: float | None = None) -> JobInfo:
         """Block until the job has ended and its output is complete; DeadlineExceeded after ``timeout_s``."""
@@ -110,9 +110,9 @@ class SyncJob:
 
     def stop(self, grace_s: float = 10.0) -> JobInfo:
         """TERM, ``grace_s`` seconds, KILL; blocks until the job has ended.  Idempotent."""
-        self.info = self._link.again(lambda: invoke_blocking(self._link.connection(), JobsApi.stop, self.id, grace_s))
+        self.info = self._link.ask(JobsApi.stop, self.id, grace_s)
         return self.info
 
     def remove(self, *, force: bool = False) -> None:
         """Forget the job and its output.  BusyError while it runs, unless ``force``."""
-        self._link.once(lambda: invoke_blocking(self._link.connection(), JobsApi.remove, self.id, force))
+        self._link.do(JobsApi.remove, self.id, force)

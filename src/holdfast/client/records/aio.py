@@ -23,7 +23,6 @@ from ...records.model import (
     Tag,
     Why,
 )
-from ...rpc.commands import invoke
 from ..link import Link
 from .artifacts import Artifacts
 from .feed import RecordFeed
@@ -161,26 +160,26 @@ class Records:
     async def _page(
         self, after: str, limit: int, name: str, annotations: dict[str, str] | None
     ) -> Sequence[RecordMeta]:
-        return await self._link.again(lambda link: invoke(link, RecordsApi.list, after, limit, name, annotations))
+        return await self._link.ask(RecordsApi.list, after, limit, name, annotations)
 
     async def stats(self) -> RecordStats:
         """The node's records in figures."""
-        return await self._link.again(lambda link: invoke(link, RecordsApi.stats))
+        return await self._link.ask(RecordsApi.stats)
 
     # tags
 
     async def tag(self, name: str, version: str, ref: RefInput) -> Tag:
         """Let ``name`` and ``version`` stand for a record, and no longer for another; durable on return.  NotFound."""
         cid = cid_of(ref)
-        return await self._link.again(lambda link: invoke(link, RecordsApi.tag, name, version, cid))
+        return await self._link.ask(RecordsApi.tag, name, version, cid)
 
     async def untag(self, name: str, version: str) -> bool:
         """Remove a tag; whether there was one.  A link that is cut meanwhile is DisconnectedError."""
-        return await self._link.once(lambda link: invoke(link, RecordsApi.untag, name, version))
+        return await self._link.do(RecordsApi.untag, name, version)
 
     async def resolve(self, name: str, version: str = "") -> Tag:
         """The record a tag stands for; without ``version`` that which was tagged last.  NotFound(kind="tag")."""
-        return await self._link.again(lambda link: invoke(link, RecordsApi.resolve, name, version))
+        return await self._link.ask(RecordsApi.resolve, name, version)
 
     async def tags(self, *, name: str = "", ref: RefInput = "") -> Sequence[Tag]:
         """Tags by name and version: of one name, of one record, or all."""
@@ -192,7 +191,7 @@ class Records:
 
     async def _tags(self, name: str, cid: str, found: Sequence[Tag]) -> Sequence[Tag]:
         after = f"{found[-1].name}:{found[-1].version}" if found else ""
-        return await self._link.again(lambda link: invoke(link, RecordsApi.tags, name, cid, after))
+        return await self._link.ask(RecordsApi.tags, name, cid, after)
 
     # referrers
 
@@ -207,9 +206,7 @@ class Records:
     ) -> Referrer:
         """Attach an object of the type ``type`` to a record; durable on return, safe to repeat.  NotFound."""
         cid, body, notes = cid_of(ref), json.dumps(dict(data or {})).encode(), dict(annotations or {}) or None
-        return await self._link.again(
-            lambda link: invoke(link, RecordsApi.push_referrer, cid, type, body, notes, created_at)
-        )
+        return await self._link.ask(RecordsApi.push_referrer, cid, type, body, notes, created_at)
 
     async def referrers(self, ref: RefInput, *, type: str = "", referrer: str = "") -> Sequence[Referrer]:
         """What is attached to a record: all, of one type, or the one of the CID ``referrer``.  NotFound."""
@@ -222,12 +219,12 @@ class Records:
         return found
 
     async def _referrers(self, cid: str, type: str, referrer: str, after: str) -> Sequence[Referrer]:
-        return await self._link.again(lambda link: invoke(link, RecordsApi.referrers, cid, type, referrer, after))
+        return await self._link.ask(RecordsApi.referrers, cid, type, referrer, after)
 
     async def delete_referrers(self, ref: RefInput, *, type: str = "", referrer: str = "") -> Sequence[str]:
         """Detach all, those of one type, or one; their CIDs.  NotFound if there is no such record."""
         cid = cid_of(ref)
-        return await self._link.once(lambda link: invoke(link, RecordsApi.delete_referrers, cid, type, referrer))
+        return await self._link.do(RecordsApi.delete_referrers, cid, type, referrer)
 
     # changes
 
@@ -246,22 +243,22 @@ class Records:
 
         ``dry_run``: only say what would go.  BusyError if a collection is under way.
         """
-        return await self._link.once(lambda link: invoke(link, RecordsApi.gc, dry_run, grace_s))
+        return await self._link.do(RecordsApi.gc, dry_run, grace_s)
 
     async def why(self, ref: RefInput, *, grace_s: float | None = None) -> Why:
         """What keeps a record.  NotFound."""
         cid = cid_of(ref)
-        return await self._link.again(lambda link: invoke(link, RecordsApi.why, cid, grace_s))
+        return await self._link.ask(RecordsApi.why, cid, grace_s)
 
     # jobs
 
     async def seal(self, job: str) -> Sealed:
         """What was sealed when the job ended, sealing it now if that was not done yet.  Conflict while it runs."""
-        return await self._link.again(lambda link: invoke(link, RecordsApi.seal, job))
+        return await self._link.ask(RecordsApi.seal, job)
 
     async def verify(self, job: str) -> Sealed:
         """Have the job's output read again and compared with what was sealed.  NotFound, CorruptionError, Gone."""
-        return await self._link.again(lambda link: invoke(link, RecordsApi.verify, job))
+        return await self._link.ask(RecordsApi.verify, job)
 
 
 async def _only(results: AsyncGenerator[R, None]) -> R:

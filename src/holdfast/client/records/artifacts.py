@@ -8,7 +8,6 @@ from collections.abc import AsyncIterator, Sequence
 from ...errors import AlreadyExists
 from ...records.api import RecordsApi
 from ...records.model import Artifact, Upload
-from ...rpc.commands import invoke
 from ..link import Link
 from .artifact_files import DownloadFile, OnPart, Source, UploadFile
 from .kinds import RefInput, cid_of
@@ -29,9 +28,7 @@ class Artifacts:
         """
         with UploadFile(source) as file:
             try:
-                upload = await self._link.again(
-                    lambda link: invoke(link, RecordsApi.begin_upload, file.size_bytes, file.cid, media_type)
-                )
+                upload = await self._link.ask(RecordsApi.begin_upload, file.size_bytes, file.cid, media_type)
             except AlreadyExists:
                 return await self.stat(file.cid)
             return await self._send(file, upload, progress)
@@ -43,15 +40,15 @@ class Artifacts:
             if progress is not None:
                 progress(offset, file.size_bytes)
         cid = file.final_cid()
-        return await self._link.again(lambda link: invoke(link, RecordsApi.commit_upload, upload.id, cid))
+        return await self._link.ask(RecordsApi.commit_upload, upload.id, cid)
 
     async def _send_part(self, upload: str, offset: int, part: bytes) -> Upload:
-        return await self._link.again(lambda link: invoke(link, RecordsApi.upload, upload, offset, part))
+        return await self._link.ask(RecordsApi.upload, upload, offset, part)
 
     async def stat(self, ref: RefInput) -> Artifact:
         """What is known of an artifact.  NotFound."""
         cid = cid_of(ref)
-        return await self._link.again(lambda link: invoke(link, RecordsApi.artifact, cid))
+        return await self._link.ask(RecordsApi.artifact, cid)
 
     async def read(self, ref: RefInput, offset: int = 0) -> AsyncIterator[bytes]:
         """The bytes from ``offset`` on, part by part, each verified by the node.  NotFound, CorruptionError."""
@@ -65,7 +62,7 @@ class Artifacts:
             offset += len(part)
 
     async def _read_part(self, cid: str, offset: int) -> bytes:
-        return await self._link.again(lambda link: invoke(link, RecordsApi.read_artifact, cid, offset))
+        return await self._link.ask(RecordsApi.read_artifact, cid, offset)
 
     async def download(
         self, ref: RefInput, path: str | os.PathLike[str], *, progress: OnPart | None = None
@@ -87,12 +84,12 @@ class Artifacts:
     async def delete(self, ref: RefInput) -> bool:
         """Remove an artifact; whether there was one.  A link that is cut meanwhile is DisconnectedError."""
         cid = cid_of(ref)
-        return await self._link.once(lambda link: invoke(link, RecordsApi.delete_artifact, cid))
+        return await self._link.do(RecordsApi.delete_artifact, cid)
 
     async def uploads(self) -> Sequence[Upload]:
         """Uploads that were begun and not ended."""
-        return await self._link.again(lambda link: invoke(link, RecordsApi.uploads))
+        return await self._link.ask(RecordsApi.uploads)
 
     async def abort(self, upload: str) -> bool:
         """Drop an upload; whether there was one."""
-        return await self._link.once(lambda link: invoke(link, RecordsApi.abort_upload, upload))
+        return await self._link.do(RecordsApi.abort_upload, upload)

@@ -23,7 +23,6 @@ from ...records.model import (
     Tag,
     Why,
 )
-from ...rpc.commands import invoke_blocking
 from ..sync_link import SyncLink
 from .kinds import (
     RecordInput,
@@ -167,28 +166,26 @@ class SyncRecords:
                 return
 
     def _page(self, after: str, limit: int, name: str, annotations: dict[str, str] | None) -> Sequence[RecordMeta]:
-        return self._link.again(
-            lambda: invoke_blocking(self._link.connection(), RecordsApi.list, after, limit, name, annotations)
-        )
+        return self._link.ask(RecordsApi.list, after, limit, name, annotations)
 
     def stats(self) -> RecordStats:
         """The node's records in figures."""
-        return self._link.again(lambda: invoke_blocking(self._link.connection(), RecordsApi.stats))
+        return self._link.ask(RecordsApi.stats)
 
     # tags
 
     def tag(self, name: str, version: str, ref: RefInput) -> Tag:
         """Let ``name`` and ``version`` stand for a record, and no longer for another; durable on return.  NotFound."""
         cid = cid_of(ref)
-        return self._link.again(lambda: invoke_blocking(self._link.connection(), RecordsApi.tag, name, version, cid))
+        return self._link.ask(RecordsApi.tag, name, version, cid)
 
     def untag(self, name: str, version: str) -> bool:
         """Remove a tag; whether there was one.  A link that is cut meanwhile is DisconnectedError."""
-        return self._link.once(lambda: invoke_blocking(self._link.connection(), RecordsApi.untag, name, version))
+        return self._link.do(RecordsApi.untag, name, version)
 
     def resolve(self, name: str, version: str = "") -> Tag:
         """The record a tag stands for; without ``version`` that which was tagged last.  NotFound(kind="tag")."""
-        return self._link.again(lambda: invoke_blocking(self._link.connection(), RecordsApi.resolve, name, version))
+        return self._link.ask(RecordsApi.resolve, name, version)
 
     def tags(self, *, name: str = "", ref: RefInput = "") -> Sequence[Tag]:
         """Tags by name and version: of one name, of one record, or all."""
@@ -200,7 +197,7 @@ class SyncRecords:
 
     def _tags(self, name: str, cid: str, found: Sequence[Tag]) -> Sequence[Tag]:
         after = f"{found[-1].name}:{found[-1].version}" if found else ""
-        return self._link.again(lambda: invoke_blocking(self._link.connection(), RecordsApi.tags, name, cid, after))
+        return self._link.ask(RecordsApi.tags, name, cid, after)
 
     # referrers
 
@@ -215,11 +212,7 @@ class SyncRecords:
     ) -> Referrer:
         """Attach an object of the type ``type`` to a record; durable on return, safe to repeat.  NotFound."""
         cid, body, notes = cid_of(ref), json.dumps(dict(data or {})).encode(), dict(annotations or {}) or None
-        return self._link.again(
-            lambda: invoke_blocking(
-                self._link.connection(), RecordsApi.push_referrer, cid, type, body, notes, created_at
-            )
-        )
+        return self._link.ask(RecordsApi.push_referrer, cid, type, body, notes, created_at)
 
     def referrers(self, ref: RefInput, *, type: str = "", referrer: str = "") -> Sequence[Referrer]:
         """What is attached to a record: all, of one type, or the one of the CID ``referrer``.  NotFound."""
@@ -232,16 +225,12 @@ class SyncRecords:
         return found
 
     def _referrers(self, cid: str, type: str, referrer: str, after: str) -> Sequence[Referrer]:
-        return self._link.again(
-            lambda: invoke_blocking(self._link.connection(), RecordsApi.referrers, cid, type, referrer, after)
-        )
+        return self._link.ask(RecordsApi.referrers, cid, type, referrer, after)
 
     def delete_referrers(self, ref: RefInput, *, type: str = "", referrer: str = "") -> Sequence[str]:
         """Detach all, those of one type, or one; their CIDs.  NotFound if there is no such record."""
         cid = cid_of(ref)
-        return self._link.once(
-            lambda: invoke_blocking(self._link.connection(), RecordsApi.delete_referrers, cid, type, referrer)
-        )
+        return self._link.do(RecordsApi.delete_referrers, cid, type, referrer)
 
     # changes
 
@@ -260,22 +249,22 @@ class SyncRecords:
 
         ``dry_run``: only say what would go.  BusyError if a collection is under way.
         """
-        return self._link.once(lambda: invoke_blocking(self._link.connection(), RecordsApi.gc, dry_run, grace_s))
+        return self._link.do(RecordsApi.gc, dry_run, grace_s)
 
     def why(self, ref: RefInput, *, grace_s: float | None = None) -> Why:
         """What keeps a record.  NotFound."""
         cid = cid_of(ref)
-        return self._link.again(lambda: invoke_blocking(self._link.connection(), RecordsApi.why, cid, grace_s))
+        return self._link.ask(RecordsApi.why, cid, grace_s)
 
     # jobs
 
     def seal(self, job: str) -> Sealed:
         """What was sealed when the job ended, sealing it now if that was not done yet.  Conflict while it runs."""
-        return self._link.again(lambda: invoke_blocking(self._link.connection(), RecordsApi.seal, job))
+        return self._link.ask(RecordsApi.seal, job)
 
     def verify(self, job: str) -> Sealed:
         """Have the job's output read again and compared with what was sealed.  NotFound, CorruptionError, Gone."""
-        return self._link.again(lambda: invoke_blocking(self._link.connection(), RecordsApi.verify, job))
+        return self._link.ask(RecordsApi.verify, job)
 
 
 def _only(results: Generator[R, None, None]) -> R:

@@ -8,7 +8,6 @@ from collections.abc import Iterator, Sequence
 from ...errors import AlreadyExists
 from ...records.api import RecordsApi
 from ...records.model import Artifact, Upload
-from ...rpc.commands import invoke_blocking
 from ..sync_link import SyncLink
 from .artifact_files import DownloadFile, OnPart, Source, UploadFile
 from .kinds import RefInput, cid_of
@@ -29,11 +28,7 @@ class SyncArtifacts:
         """
         with UploadFile(source) as file:
             try:
-                upload = self._link.again(
-                    lambda: invoke_blocking(
-                        self._link.connection(), RecordsApi.begin_upload, file.size_bytes, file.cid, media_type
-                    )
-                )
+                upload = self._link.ask(RecordsApi.begin_upload, file.size_bytes, file.cid, media_type)
             except AlreadyExists:
                 return self.stat(file.cid)
             return self._send(file, upload, progress)
@@ -45,19 +40,15 @@ class SyncArtifacts:
             if progress is not None:
                 progress(offset, file.size_bytes)
         cid = file.final_cid()
-        return self._link.again(
-            lambda: invoke_blocking(self._link.connection(), RecordsApi.commit_upload, upload.id, cid)
-        )
+        return self._link.ask(RecordsApi.commit_upload, upload.id, cid)
 
     def _send_part(self, upload: str, offset: int, part: bytes) -> Upload:
-        return self._link.again(
-            lambda: invoke_blocking(self._link.connection(), RecordsApi.upload, upload, offset, part)
-        )
+        return self._link.ask(RecordsApi.upload, upload, offset, part)
 
     def stat(self, ref: RefInput) -> Artifact:
         """What is known of an artifact.  NotFound."""
         cid = cid_of(ref)
-        return self._link.again(lambda: invoke_blocking(self._link.connection(), RecordsApi.artifact, cid))
+        return self._link.ask(RecordsApi.artifact, cid)
 
     def read(self, ref: RefInput, offset: int = 0) -> Iterator[bytes]:
         """The bytes from ``offset`` on, part by part, each verified by the node.  NotFound, CorruptionError."""
@@ -71,7 +62,7 @@ class SyncArtifacts:
             offset += len(part)
 
     def _read_part(self, cid: str, offset: int) -> bytes:
-        return self._link.again(lambda: invoke_blocking(self._link.connection(), RecordsApi.read_artifact, cid, offset))
+        return self._link.ask(RecordsApi.read_artifact, cid, offset)
 
     def download(self, ref: RefInput, path: str | os.PathLike[str], *, progress: OnPart | None = None) -> Artifact:
         """Write an artifact to the file ``path``, which is there when all of it is, and proven.
@@ -91,12 +82,12 @@ class SyncArtifacts:
     def delete(self, ref: RefInput) -> bool:
         """Remove an artifact; whether there was one.  A link that is cut meanwhile is DisconnectedError."""
         cid = cid_of(ref)
-        return self._link.once(lambda: invoke_blocking(self._link.connection(), RecordsApi.delete_artifact, cid))
+        return self._link.do(RecordsApi.delete_artifact, cid)
 
     def uploads(self) -> Sequence[Upload]:
         """Uploads that were begun and not ended."""
-        return self._link.again(lambda: invoke_blocking(self._link.connection(), RecordsApi.uploads))
+        return self._link.ask(RecordsApi.uploads)
 
     def abort(self, upload: str) -> bool:
         """Drop an upload; whether there was one."""
-        return self._link.once(lambda: invoke_blocking(self._link.connection(), RecordsApi.abort_upload, upload))
+        return self._link.do(RecordsApi.abort_upload, upload)

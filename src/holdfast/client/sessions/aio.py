@@ -48,11 +48,11 @@ class Sessions:
     async def new(self, patterns: Iterable[Pattern] = (), *, idle_after: float = DEFAULT_IDLE) -> SessionInfo:
         """Make a session without attaching to it.  Raises as :meth:`SessionsApi.new`."""
         specs = specs_of(patterns)
-        return await self._link.once(lambda link: invoke(link, SessionsApi.new, specs, idle_after))
+        return await self._link.do(SessionsApi.new, specs, idle_after)
 
     async def get(self, session: str) -> SessionInfo:
         """One session, with its cursors.  SessionNotFound."""
-        return await self._link.again(lambda link: invoke(link, SessionsApi.info, session))
+        return await self._link.ask(SessionsApi.info, session)
 
     async def list(self) -> list[SessionInfo]:
         """Our sessions, by id."""
@@ -62,7 +62,7 @@ class Sessions:
         return found
 
     async def _page(self, after: str) -> Iterable[SessionInfo]:
-        return await self._link.again(lambda link: invoke(link, SessionsApi.list, after))
+        return await self._link.ask(SessionsApi.list, after)
 
     async def configure(
         self, session: str, patterns: Iterable[Pattern], *, dry_run: bool = False, expected_version: int = 0
@@ -72,47 +72,43 @@ class Sessions:
         Done twice it changes nothing more, so it is asked again after a cut.
         """
         specs = specs_of(patterns)
-        return await self._link.again(
-            lambda link: invoke(link, SessionsApi.configure, session, specs, dry_run, expected_version)
-        )
+        return await self._link.ask(SessionsApi.configure, session, specs, dry_run, expected_version)
 
     async def detach(self, session: str) -> SessionInfo:
         """Let the session's client go, whoever it is.  ClientNotAttached."""
-        return await self._link.once(lambda link: invoke(link, SessionsApi.detach, session))
+        return await self._link.do(SessionsApi.detach, session)
 
     async def close(self, session: str, reason: str = "") -> None:
         """End a session.  SessionNotFound."""
-        await self._link.once(lambda link: invoke(link, SessionsApi.close, session, reason))
+        await self._link.do(SessionsApi.close, session, reason)
 
     async def stats(self) -> SessionStats:
         """The node's sessions in figures."""
-        return await self._link.again(lambda link: invoke(link, SessionsApi.stats))
+        return await self._link.ask(SessionsApi.stats)
 
     async def subjects(self, pattern: str) -> Iterable[SubjectInfo]:
         """The subjects there are now that match, and that we may read."""
-        return await self._link.again(lambda link: invoke(link, SessionsApi.subjects, pattern))
+        return await self._link.ask(SessionsApi.subjects, pattern)
 
     async def providers(self) -> Iterable[ProviderInfo]:
         """The node's providers, by name."""
-        return await self._link.again(lambda link: invoke(link, SessionsApi.providers))
+        return await self._link.ask(SessionsApi.providers)
 
     async def add_provider(self, name: str, kind: str, options: Mapping[str, str] | None = None) -> ProviderInfo:
         """Make and start a provider; see :meth:`SessionsApi.add_provider`."""
         given = dict(options or {})
-        return await self._link.once(lambda link: invoke(link, SessionsApi.add_provider, name, kind, given))
+        return await self._link.do(SessionsApi.add_provider, name, kind, given)
 
     async def remove_provider(self, name: str, reason: str = "") -> Removal:
         """Stop a provider; the sessions bound to it are told.  NotFound."""
-        return await self._link.once(lambda link: invoke(link, SessionsApi.remove_provider, name, reason))
+        return await self._link.do(SessionsApi.remove_provider, name, reason)
 
     async def publish(
         self, subject: str, payload: Payload = b"", *, headers: Mapping[str, str] | None = None, sequence: int = 0
     ) -> int:
         """Send a message to a subject; its position there, -1 for a feed.  Raises as :meth:`SessionsApi.publish`."""
         data, given = payload_of(payload), headers_of(headers)
-        published = await self._link.once(
-            lambda link: invoke(link, SessionsApi.publish, subject, data, given, sequence)
-        )
+        published = await self._link.do(SessionsApi.publish, subject, data, given, sequence)
         return published.position
 
 

@@ -43,11 +43,11 @@ class SyncSessions:
     def new(self, patterns: Iterable[Pattern] = (), *, idle_after: float = DEFAULT_IDLE) -> SessionInfo:
         """Make a session without attaching to it."""
         specs = specs_of(patterns)
-        return self._link.once(lambda: invoke_blocking(self._link.connection(), SessionsApi.new, specs, idle_after))
+        return self._link.do(SessionsApi.new, specs, idle_after)
 
     def get(self, session: str) -> SessionInfo:
         """One session, with its cursors.  SessionNotFound."""
-        return self._link.again(lambda: invoke_blocking(self._link.connection(), SessionsApi.info, session))
+        return self._link.ask(SessionsApi.info, session)
 
     def list(self) -> list[SessionInfo]:
         """Our sessions, by id."""
@@ -57,60 +57,50 @@ class SyncSessions:
         return found
 
     def _page(self, after: str) -> Iterable[SessionInfo]:
-        return self._link.again(lambda: invoke_blocking(self._link.connection(), SessionsApi.list, after))
+        return self._link.ask(SessionsApi.list, after)
 
     def configure(
         self, session: str, patterns: Iterable[Pattern], *, dry_run: bool = False, expected_version: int = 0
     ) -> Change:
         """Make ``patterns`` the session's whole set, atomically."""
         specs = specs_of(patterns)
-        return self._link.again(
-            lambda: invoke_blocking(
-                self._link.connection(), SessionsApi.configure, session, specs, dry_run, expected_version
-            )
-        )
+        return self._link.ask(SessionsApi.configure, session, specs, dry_run, expected_version)
 
     def detach(self, session: str) -> SessionInfo:
         """Let the session's client go, whoever it is.  ClientNotAttached."""
-        return self._link.once(lambda: invoke_blocking(self._link.connection(), SessionsApi.detach, session))
+        return self._link.do(SessionsApi.detach, session)
 
     def close(self, session: str, reason: str = "") -> None:
         """End a session.  SessionNotFound."""
-        self._link.once(lambda: invoke_blocking(self._link.connection(), SessionsApi.close, session, reason))
+        self._link.do(SessionsApi.close, session, reason)
 
     def stats(self) -> SessionStats:
         """The node's sessions in figures."""
-        return self._link.again(lambda: invoke_blocking(self._link.connection(), SessionsApi.stats))
+        return self._link.ask(SessionsApi.stats)
 
     def subjects(self, pattern: str) -> Iterable[SubjectInfo]:
         """The subjects there are now that match, and that we may read."""
-        return self._link.again(lambda: invoke_blocking(self._link.connection(), SessionsApi.subjects, pattern))
+        return self._link.ask(SessionsApi.subjects, pattern)
 
     def providers(self) -> Iterable[ProviderInfo]:
         """The node's providers, by name."""
-        return self._link.again(lambda: invoke_blocking(self._link.connection(), SessionsApi.providers))
+        return self._link.ask(SessionsApi.providers)
 
     def add_provider(self, name: str, kind: str, options: Mapping[str, str] | None = None) -> ProviderInfo:
         """Make and start a provider."""
         given = dict(options or {})
-        return self._link.once(
-            lambda: invoke_blocking(self._link.connection(), SessionsApi.add_provider, name, kind, given)
-        )
+        return self._link.do(SessionsApi.add_provider, name, kind, given)
 
     def remove_provider(self, name: str, reason: str = "") -> Removal:
         """Stop a provider; the sessions bound to it are told.  NotFound."""
-        return self._link.once(
-            lambda: invoke_blocking(self._link.connection(), SessionsApi.remove_provider, name, reason)
-        )
+        return self._link.do(SessionsApi.remove_provider, name, reason)
 
     def publish(
         self, subject: str, payload: Payload = b"", *, headers: Mapping[str, str] | None = None, sequence: int = 0
     ) -> int:
         """Send a message to a subject; its position there, -1 for a feed."""
         data, given = payload_of(payload), headers_of(headers)
-        published = self._link.once(
-            lambda: invoke_blocking(self._link.connection(), SessionsApi.publish, subject, data, given, sequence)
-        )
+        published = self._link.do(SessionsApi.publish, subject, data, given, sequence)
         return published.position
 
 

@@ -53,12 +53,12 @@ class Streams:
             source,
             at,
         )
-        made = await self._link.again(lambda link: invoke(link, StreamsApi.create, *given))
+        made = await self._link.ask(StreamsApi.create, *given)
         return Stream(self._link, path, made.info, created=made.created)
 
     async def get(self, path: str) -> Stream:
         """The stream at ``path``; also ``jobs/<job>/output`` and ``channels/<process>/<name>``.  NotFound; Gone."""
-        return Stream(self._link, path, await self._link.again(lambda link: invoke(link, StreamsApi.info, path)))
+        return Stream(self._link, path, await self._link.ask(StreamsApi.info, path))
 
     def stream(self, path: str) -> Stream:
         """The stream at ``path``, without asking whether it is there."""
@@ -72,7 +72,7 @@ class Streams:
         return found
 
     async def _page(self, prefix: str, after: str) -> Sequence[StreamInfo]:
-        return await self._link.again(lambda link: invoke(link, StreamsApi.list, prefix, after))
+        return await self._link.ask(StreamsApi.list, prefix, after)
 
 
 class Stream:
@@ -88,7 +88,7 @@ class Stream:
 
     async def info(self) -> StreamInfo:
         """The stream as it stands; not counted as a use of it.  NotFound; Gone once deleted under its forks."""
-        self.last_info = await self._link.again(lambda link: invoke(link, StreamsApi.info, self.path))
+        self.last_info = await self._link.ask(StreamsApi.info, self.path)
         return self.last_info
 
     async def append(
@@ -142,11 +142,11 @@ class Stream:
 
     async def close(self) -> StreamAppended:
         """No more appends; readers that follow end after the last byte.  Idempotent, durable on return."""
-        return await self._link.again(lambda link: invoke(link, StreamsApi.append, self.path, close=True))
+        return await self._link.ask(StreamsApi.append, self.path, close=True)
 
     async def remove(self) -> None:
         """Remove the stream, durable on return; its readers get NotFound.  Under forks its path stays taken."""
-        await self._link.once(lambda link: invoke(link, StreamsApi.remove, self.path))
+        await self._link.do(StreamsApi.remove, self.path)
 
 
 class StreamProducer:

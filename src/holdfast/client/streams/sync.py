@@ -51,12 +51,12 @@ class SyncStreams:
             source,
             at,
         )
-        made = self._link.again(lambda: invoke_blocking(self._link.connection(), StreamsApi.create, *given))
+        made = self._link.ask(StreamsApi.create, *given)
         return SyncStream(self._link, path, made.info, created=made.created)
 
     def get(self, path: str) -> SyncStream:
         """The stream at ``path``; also ``jobs/<job>/output`` and ``channels/<process>/<name>``.  NotFound; Gone."""
-        info = self._link.again(lambda: invoke_blocking(self._link.connection(), StreamsApi.info, path))
+        info = self._link.ask(StreamsApi.info, path)
         return SyncStream(self._link, path, info)
 
     def stream(self, path: str) -> SyncStream:
@@ -72,7 +72,7 @@ class SyncStreams:
 
     def page(self, prefix: str = "", after: str = "") -> Sequence[StreamInfo]:
         """A part of :meth:`list`: the first so many after the path ``after``."""
-        return self._link.again(lambda: invoke_blocking(self._link.connection(), StreamsApi.list, prefix, after))
+        return self._link.ask(StreamsApi.list, prefix, after)
 
 
 class SyncStream:
@@ -88,7 +88,7 @@ class SyncStream:
 
     def info(self) -> StreamInfo:
         """The stream as it stands; not counted as a use of it.  NotFound; Gone once deleted under its forks."""
-        self.last_info = self._link.again(lambda: invoke_blocking(self._link.connection(), StreamsApi.info, self.path))
+        self.last_info = self._link.ask(StreamsApi.info, self.path)
         return self.last_info
 
     def append(
@@ -129,13 +129,11 @@ class SyncStream:
 
     def close(self) -> StreamAppended:
         """No more appends; readers that follow end after the last byte.  Idempotent, durable on return."""
-        return self._link.again(
-            lambda: invoke_blocking(self._link.connection(), StreamsApi.append, self.path, close=True)
-        )
+        return self._link.ask(StreamsApi.append, self.path, close=True)
 
     def remove(self) -> None:
         """Remove the stream, durable on return; its readers get NotFound.  Under forks its path stays taken."""
-        self._link.once(lambda: invoke_blocking(self._link.connection(), StreamsApi.remove, self.path))
+        self._link.do(StreamsApi.remove, self.path)
 
 
 class SyncStreamProducer:
