@@ -160,19 +160,12 @@ class Node:
         await self._open_seals(job_ends)
         await self._open_streams()
         await self._open_sessions()
-        server = await serve_unix(
-            socket_path,
-            make_authenticator=lambda uid: unix_door(self.authority, os.geteuid(), uid),
-            make_handler=self._make_caller,
-            clock=self._clock,
-            limits=self._limits,
-        )
-        self._own(server)
         await self._listen(listen)
         if http is not None:
             await self._open_web(http)
         if grpc is not None:
             await self._open_grpc(grpc)
+        await self._listen_here(socket_path)
         _logger.info("node.ready", url=self._places.url, pid=os.getpid(), jobs=len(self.jobs))
 
     def _make_engine(self) -> Engine:
@@ -234,6 +227,17 @@ class Node:
                 "jobs": JobsProvider(self.jobs, self._engine.log, self._clock),
             }
         )
+
+    async def _listen_here(self, socket_path: str) -> None:
+        """Let the owner in; last of all doors, so that who gets an answer here finds the others open."""
+        server = await serve_unix(
+            socket_path,
+            make_authenticator=lambda uid: unix_door(self.authority, os.geteuid(), uid),
+            make_handler=self._make_caller,
+            clock=self._clock,
+            limits=self._limits,
+        )
+        self._own(server)
 
     async def _listen(self, listen: list[Address]) -> None:
         """Let token bearers in over TCP; each address has its own count of connections, apart from the owner's."""
@@ -328,7 +332,8 @@ class Node:
     @property
     def listening(self) -> list[str]:
         """The addresses besides the unix socket's."""
-        return [*(server.address for server in self._servers[1:]), *(door.url for door in self._doors)]
+        others = [server.address for server in self._servers if "://" in server.address]  # a path has none
+        return others + [door.url for door in self._doors]
 
     @property
     def _doors(self) -> list[Web | GrpcSide]:
