@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Iterator
 from contextlib import asynccontextmanager
+from datetime import datetime
 from hashlib import sha256
 from random import Random
 
+import nats
 import pytest
+from nats.aio.msg import Msg
+from nats.js import JetStreamContext
 
 from holdfast.engine.base import Blob
 from holdfast.engine.blobs import Blobs
 from holdfast.engine.nats import blob_upkeep
 from holdfast.engine.nats.blobs import NatsObjects
 from holdfast.engine.nats.connection import Link, connect
+from holdfast.engine.nats.engine import NatsEngine
 from holdfast.engine.nats.options import NatsOptions
 from holdfast.engine.nats.streams import state_of
 from holdfast.errors import CorruptionError, StorageError
@@ -88,6 +93,44 @@ def test_every_acknowledged_blob_is_there_after_servers_died_under_it() -> None:
 
     with NatsServer.temporary() as server:
         asyncio.run(main(server))
+
+
+def test_a_blob_comes_after_what_was_written_before_it(server: NatsServer) -> None:
+    """Logs, keys and blobs are in streams of their own; what is called first is stored first all the same."""
+
+    async def main() -> None:
+        engine = NatsEngine(NatsOptions(url=server.url, prefix="order"))
+        await engine.start()
+        for number in range(30):
+            await engine.log.create(f"log{number}", mode="entries")
+        for number in range(30):
+            each = blob(b"%d" % number)
+            waits: list[Awaitable[object]] = [engine.log.append(f"log{number}", [each.data] * 9) for _ in range(10)]
+            waits += [asyncio.ensure_future(engine.kv.put("key", each.data))]
+            await asyncio.gather(*waits, engine.blobs.put_many([each]))
+        await engine.stop()
+        async with await nats.connect(server.url) as client:
+            js = client.jetstream()
+            appended: dict[str, datetime] = {}
+            for message in await fetch_all(js, "order_logs", "order.log.*"):
+                appended[message.subject] = message.metadata.timestamp
+            stored = [message.metadata.timestamp for message in await fetch_all(js, "order_blobs", "order.blobs.index")]
+        assert len(appended) == len(stored[1:]) == 30
+        assert all(log < index for log, index in zip(appended.values(), stored[1:], strict=True))
+
+    asyncio.run(main())
+
+
+async def fetch_all(js: JetStreamContext, stream: str, subject: str) -> list[Msg]:
+    """All messages of a subject."""
+    subscription = await js.subscribe(subject, stream=stream, ordered_consumer=True)
+    left = (await subscription.consumer_info()).num_pending or 0
+    found: list[Msg] = []
+    while left or not found:
+        found.append(await subscription.next_msg(60.0))
+        left = found[-1].metadata.num_pending
+    await subscription.unsubscribe()
+    return found
 
 
 def test_a_node_that_was_replaced_writes_no_more(server: NatsServer) -> None:

@@ -54,6 +54,9 @@ class NatsObjects:
         """Of what is on its way, the last about each blob."""
         self._uploads: dict[int, list[tuple[int, int]]] = {}
         self._numbers = count(1)
+        self.after: Sequence[Lane] = ()
+        """Other streams of the engine: what was queued there when a change was called is stored before it."""
+        self._before: list[asyncio.Future[None]] = []
 
     async def start(self, *, epoch: int) -> None:
         """Own the stream, and know what is in it.  StorageError, CorruptionError.
@@ -95,6 +98,11 @@ class NatsObjects:
 
     def submit(self, operation: Control) -> None:
         """Queue it, in line with all others."""
+        for lane in self.after:
+            if lane.queue or lane.chain.flights:
+                stored: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+                lane.submit(Control(None, lambda: None, lambda _: None, stored))
+                self._before.append(stored)
         self._lane.submit(operation)
 
     def storing(self, blobs: Sequence[Blob]) -> Callable[[], list[bool]]:
@@ -195,12 +203,17 @@ class NatsObjects:
     # what the lane asks for
 
     async def pack(self) -> None:
-        """Send off a commit with what is queued."""
+        """Send off a commit with what is queued now, when what it comes after is stored."""
         queue, lane = self._lane.queue, self._lane
+        left = len(queue)
+        if self._before:
+            before, self._before = self._before, []
+            await asyncio.gather(*before, return_exceptions=True)
         commit = self._commit = Commit(self._find, lane.chain.next_sequence, self._limits.blob_part_bytes)
         operations: list[Operation] = []
         size = 0
-        while queue and size < self._limits.commit_bytes_max:
+        while left and size < self._limits.commit_bytes_max:
+            left -= 1
             operation = queue.popleft()
             assert isinstance(operation, Control)
             try:

@@ -114,6 +114,7 @@ class _Parts:
         self._limits = limits
         self._log_lane = Lane(link, link.stream("logs"))
         self._key_lane = Lane(link, link.stream("keys"))
+        self._objects.after = self._log_lane, self._key_lane
         subject = link.subject("log")
         self._direct = Direct(link, link.stream("logs"))
         finder = Finder(self._direct, link.stream("logs"), subject, limits.nats_read_cache_bytes)
