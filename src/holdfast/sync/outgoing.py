@@ -65,6 +65,14 @@ class Outgoing:
         wait = min(wait * 2**sent.attempts, profile.resend_max_s)
         self._due.set(sent.record.message_id, sent.sent_at + wait)
 
+    @property
+    def round_trip_s(self) -> float:
+        """To others and back: what acknowledgements take, without the time in which others gather some.
+
+        0.0 where the profile does not adapt.
+        """
+        return max(0.0, self._ack_s - self._profile.sync_s / 2) if self._profile.adaptive else 0.0
+
     # acknowledgements
 
     def acknowledge(self, message_id: str, now: float) -> bool:

@@ -83,7 +83,7 @@ class Profile(NamedTuple):
     lost_s: float = 300.0
     """How long a message waits for what it depends on before it is delivered without; 0: for ever."""
     adaptive: bool = True
-    """Measured acknowledgement times stretch ``resend_s``."""
+    """Measured acknowledgement times stretch ``resend_s``, ``repair_max_s`` and ``repair_again_s``."""
 
     def replaced(self, **values: float | bool | str) -> Profile:
         """This profile with other values.  UsageError naming the first that is unknown or cannot be."""

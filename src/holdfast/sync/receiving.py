@@ -158,6 +158,8 @@ def _review(channel: Channel, message: Message, ours: list[Record], now: float) 
             acknowledged = [name for name in named if outgoing.acknowledge(name, now)]
         for name in acknowledged:
             channel.shared.events.append(MessageAcknowledged(channel.name, name))
+        if acknowledged:
+            channel.repair.round_trip_s = outgoing.round_trip_s
         if message.bloom and outgoing.items:
             _review_filter(channel, message.bloom, now)
     if message.sender_id:

@@ -10,6 +10,8 @@ from .model import HistoryEntry
 from .profiles import Profile
 
 _WINDOW_GRACE_S = 0.001
+_STRETCH_MAX = 8
+"""How far a measured round trip may stretch T_max: beyond, something else is slow."""
 
 
 def hash_of(text: str) -> int:
@@ -65,11 +67,22 @@ class Response:
 class Repair:
     """Both buffers of one channel."""
 
-    __slots__ = ("_id", "_profile", "overflowed", "requests", "requests_due", "responses", "responses_due")
+    __slots__ = (
+        "_id",
+        "_profile",
+        "overflowed",
+        "requests",
+        "requests_due",
+        "responses",
+        "responses_due",
+        "round_trip_s",
+    )
 
     def __init__(self, participant_id: str, profile: Profile) -> None:
         self._id = participant_id
         self._profile = profile
+        self.round_trip_s = 0.0
+        """As measured; 0.0: unknown, or short."""
         self.requests: dict[str, Request] = {}
         self.responses: dict[str, Response] = {}
         self.requests_due = Deadlines()
@@ -95,9 +108,17 @@ class Repair:
         self.requests[request.entry.message_id] = request
         self.requests_due.set(request.entry.message_id, due)
 
+    @property
+    def max_s(self) -> float:
+        """T_max: the profile's, or the round trip if that is longer.
+
+        Within less nobody could hear that somebody else asked, or answered, and all would.
+        """
+        least = self._profile.repair_max_s
+        return least if self.round_trip_s <= least else min(self.round_trip_s, _STRETCH_MAX * least)
+
     def _request_wait_s(self, message_id: str) -> float:
-        profile = self._profile
-        low, high = round(profile.repair_min_s * 1000), round(profile.repair_max_s * 1000)
+        low, high = round(self._profile.repair_min_s * 1000), round(self.max_s * 1000)
         return request_wait_ms(self._id, message_id, low, high) / 1000
 
     def take_requests(self, now: float, count: int) -> tuple[list[HistoryEntry], list[str]]:
@@ -129,7 +150,8 @@ class Repair:
             self.requests_due.set(message_id, request.since + self._profile.repair_window_s + _WINDOW_GRACE_S)
             request.piece = b""
             return
-        wait = self._profile.repair_again_s * 2 ** min(request.attempts, 3) + self._request_wait_s(message_id)
+        wait = max(self._profile.repair_again_s * 2 ** min(request.attempts, 3), self.round_trip_s)
+        wait += self._request_wait_s(message_id)
         request.attempts += 1
         request.piece = b""
         self.requests_due.set(message_id, now + wait)
@@ -146,7 +168,7 @@ class Repair:
             return False
         if not in_response_group(self._id, sender_id, message_id, profile.repair_groups):
             return False
-        wait_ms = response_wait_ms(self._id, sender_id, message_id, round(profile.repair_max_s * 1000))
+        wait_ms = response_wait_ms(self._id, sender_id, message_id, round(self.max_s * 1000))
         self.restore_response(Response(entry), now + wait_ms / 1000)
         return True
 

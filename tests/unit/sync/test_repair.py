@@ -140,6 +140,36 @@ def test_what_is_here_and_waits_itself_is_not_asked_for() -> None:
     assert alice.status(CHANNEL).repair_requests == 1
 
 
+def after_acknowledgements(taking_s: float, profile: Profile = LAN) -> SyncPeer:
+    """A participant whose messages were acknowledged ``taking_s`` after they were sent."""
+    alice = peer(profile=profile)
+    for number in range(80):
+        alice.wrap(CHANNEL, b"x", NOW_S + number, f"mine{number}")
+        alice.unwrap(message(f"ack{number}", 5, [f"mine{number}"], content=b""), NOW_S + number + taking_s)
+    return alice
+
+
+def test_measured_round_trips_stretch_the_waits() -> None:
+    assert after_acknowledgements(LAN.sync_s)._channels[CHANNEL].repair.max_s == LAN.repair_max_s
+    slow = after_acknowledgements(LAN.sync_s / 2 + 1.5)
+    assert slow._channels[CHANNEL].repair.max_s == pytest.approx(1.5, abs=0.01)
+    start = NOW_S + 10_000
+    slow.unwrap(message("late", 5, [f"wanted{number}" for number in range(40)]), start)
+    requests = [(at, asked(packet.data)) for at, packet in advance(slow, start + 60)]
+    first = {name: at - start for at, names in reversed(requests) for name in names}
+    assert min(first.values()) < 0.5
+    assert 1.2 < max(first.values()) <= 1.6
+    again = sorted(at for at, names in requests if "wanted0" in names)
+    assert again[1] - again[0] >= 1.5
+    endless = after_acknowledgements(90.0, LAN.replaced(resend_s=100.0, resend_max_s=100.0))
+    assert endless._channels[CHANNEL].repair.max_s == 8 * LAN.repair_max_s
+
+
+def test_a_profile_that_does_not_adapt_keeps_its_times() -> None:
+    rigid = LAN.replaced(adaptive=False)
+    assert after_acknowledgements(2.0, rigid)._channels[CHANNEL].repair.max_s == LAN.repair_max_s
+
+
 def test_requests_are_bounded_and_the_rest_is_asked_for_when_there_is_room() -> None:
     alice = peer(profile=LAN.replaced(repair_buffer=10))
     names = [f"w{number}" for number in range(40)]
