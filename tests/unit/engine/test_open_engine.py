@@ -20,7 +20,7 @@ def test_by_kind(tmp_path: Path) -> None:
 
 
 def test_what_cannot_be_opened() -> None:
-    with pytest.raises(UsageError, match="engine: 'paper' is not one of memory, sqlite"):
+    with pytest.raises(UsageError, match="engine: 'paper' is not one of memory, nats, sqlite"):
         open_engine("paper")
     with pytest.raises(UsageError, match="directory"):
         open_engine("sqlite")
