@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from itertools import islice
+from operator import itemgetter
 
 from ..errors import LimitExceeded, ProtocolError
 from .channel import Channel
@@ -12,6 +13,7 @@ from .history import Record
 from .incoming import Waiting
 from .model import HistoryEntry, Message, Unwrapped
 
+_ID_OF = itemgetter(0)
 _new = tuple.__new__  # a NamedTuple's own constructor costs three times as much
 
 
@@ -32,7 +34,8 @@ def receive(channel: Channel, message: Message, kept: bytes, now: float) -> Unwr
     elif own:
         return _new(Unwrapped, (b"", (), channel.name, message_id, sender_id, "sync", True))
     missing, ours = _inspect(channel, message)
-    _check(channel, lamport, missing, now, waits=len(kept) if content else 0)
+    if missing or lamport > channel.lamport:
+        _check(channel, lamport, missing, now, waits=len(kept) if content else 0)
     # From here on nothing fails.
     _take_clock(channel, lamport)
     _take_word(channel, message, ours, now, own=own)
@@ -108,7 +111,8 @@ def _inspect(channel: Channel, message: Message) -> tuple[tuple[HistoryEntry, ..
     """What it refers to: messages we do not have, and messages of ours that we do have."""
     causal, history, refers_to = message.causal, channel.history, message.refers_to
     own = history.own
-    ours = [] if own.keys().isdisjoint(refers_to) else [own[entry[0]] for entry in causal if entry[0] in own]
+    mine = own.keys() & refers_to
+    ours = [own[name] for name in filter(mine.__contains__, map(_ID_OF, causal))] if mine else []
     if history.records.keys() >= refers_to:
         return (), ours
     unknown = refers_to.difference(history.records)

@@ -52,6 +52,9 @@ def tag(field: int, wire_type: int) -> bytes:
 
 def bytes_field(field: int, value: bytes) -> bytes:
     """A field of bytes, an empty one too."""
+    size = len(value)
+    if field < 16 and size < 128:
+        return _SMALL[field << 3 | BYTES] + _SMALL[size] + value
     return tag(field, BYTES) + varint(len(value)) + value
 
 
