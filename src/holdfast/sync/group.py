@@ -12,8 +12,8 @@ from ..clock import RealClock
 from ..errors import ClosedError, DeadlineExceeded, LimitExceeded, NotFound, ProtocolError, UsageError
 from ..ids import new_token
 from ..limits import LIMITS, Limits
-from .events import EphemeralReceived, Event, MessageAcknowledged, MessageReady, MessagesLost, RepairReady, SaveFailed
-from .group_values import GroupCounts, GroupMessage, GroupStatus
+from .events import EphemeralReceived, Event, MessageAcknowledged, MessageReady
+from .group_values import GroupCounts, GroupMessage, GroupStatus, Tally
 from .peer import SyncPeer
 from .persistence.noop import NoPersistence
 from .persistence.saver import Saver
@@ -105,8 +105,7 @@ class Group:
         self._task: asyncio.Task[None] | None = None
         self._failure: BaseException | None = None
         self._closed = False
-        self._sent = self._delivered = self._duplicates = self._acknowledged = self._repaired = self._lost = 0
-        self._malformed = self._refused = self._save_failures = self._namesake = 0
+        self._tally = Tally(me)
         self._window = _WINDOW_MIN
         self._window_until = 0.0
 
@@ -174,7 +173,7 @@ class Group:
         await self._room()
         message_id = new_token(16) if id is None else id
         data = self._peer.wrap(self.name, content, self._clock.now(), message_id)
-        self._sent += 1
+        self._tally.sent += 1
         messages = self._take_events()
         try:
             await self._saver.flush()
@@ -272,18 +271,7 @@ class Group:
         """How the group stands, in figures."""
         return GroupStatus(
             channel=self._peer.status(self.name),
-            counts=GroupCounts(
-                sent=self._sent,
-                delivered=self._delivered,
-                duplicates=self._duplicates,
-                acknowledged=self._acknowledged,
-                repaired=self._repaired,
-                lost=self._lost,
-                malformed=self._malformed,
-                refused=self._refused,
-                save_failures=self._save_failures,
-                namesake=self._namesake,
-            ),
+            counts=self._tally.counts(),
             transport=self._transport.stats,
             waiting=len(self._inbox),
         )
@@ -302,7 +290,7 @@ class Group:
         """Something arrived.  Looked at by our own task, so that a flood leaves room for everything else."""
         room = self._limits.group_inbox_messages_max - len(self._inbox) - len(self._arrived)
         if self._closed or room <= 0:
-            self._refused += 1
+            self._tally.refused += 1
             return
         self._arrived.append(data)
         self._wake.set()
@@ -343,30 +331,21 @@ class Group:
 
     def _unwrap(self, data: bytes, now: float) -> None:
         try:
-            unwrapped = self._peer.unwrap(data, now)
-        except (ProtocolError, LimitExceeded, NotFound):
-            self._malformed += 1
-        else:
-            self._duplicates += unwrapped.duplicate and unwrapped.sender_id != self.me
+            self._tally.received(self._peer.unwrap(data, now))
+        except (ProtocolError, LimitExceeded, NotFound) as error:
+            self._tally.rejected(error)
 
     def _take_events(self) -> list[GroupMessage]:
         messages = []
         for event in self._peer.events():
+            self._tally.happened(event)
             match event:
                 case MessageReady(_, message_id, sender_id, lamport, content, lost):
-                    self._namesake += sender_id == self.me
                     messages.append(GroupMessage(message_id, sender_id, content, lamport, lost))
                 case EphemeralReceived(_, message_id, sender_id, content):
                     messages.append(GroupMessage(message_id, sender_id, content, 0, ephemeral=True))
                 case MessageAcknowledged():
-                    self._acknowledged += 1
                     self._settled.set()
-                case RepairReady():
-                    self._repaired += 1
-                case MessagesLost(_, message_ids):
-                    self._lost += len(message_ids)
-                case SaveFailed():
-                    self._save_failures += 1
             if self._on_event is not None:
                 self._call(self._on_event, event)
         return messages
@@ -379,7 +358,7 @@ class Group:
 
     def _deliver(self, messages: list[GroupMessage]) -> None:
         if messages:
-            self._delivered += len(messages)
+            self._tally.delivered += len(messages)
             self._inbox.extend(messages)
             self._readable.set()
 

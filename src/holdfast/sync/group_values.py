@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from .model import ChannelStatus
+from ..errors import HoldfastError, LimitExceeded
+from .events import Event, MessageAcknowledged, MessageReady, MessagesLost, RepairReady, SaveFailed
+from .model import ChannelStatus, Unwrapped
 from .transports.base import TransportStats
 
 
@@ -40,11 +42,55 @@ class GroupCounts(NamedTuple):
     malformed: int = 0
     """Packets that were no messages of this group."""
     refused: int = 0
-    """Packets not looked at because too many messages waited to be read; they come again."""
+    """Packets not taken because too many messages waited, to be read or for others; they come again."""
     save_failures: int = 0
     namesake: int = 0
     """Messages under our own name that we did not have: of an earlier life that kept no state, or of somebody else
     who has our name."""
+
+
+_ROOM = frozenset({"group_incoming_max", "group_incoming_bytes_max", "group_missing_max"})
+"""Limits of ours that a packet met, which may be a good one."""
+
+
+class Tally:
+    """The counts of a group while it is open."""
+
+    __slots__ = ("_me", *GroupCounts._fields)
+
+    def __init__(self, me: str) -> None:
+        self._me = me
+        self.sent = self.delivered = self.duplicates = self.acknowledged = self.repaired = self.lost = 0
+        self.malformed = self.refused = self.save_failures = self.namesake = 0
+
+    def counts(self) -> GroupCounts:
+        """As they stand."""
+        return GroupCounts(*[getattr(self, name) for name in GroupCounts._fields])
+
+    def received(self, unwrapped: Unwrapped) -> None:
+        """A packet was taken."""
+        self.duplicates += unwrapped.duplicate and unwrapped.sender_id != self._me
+
+    def rejected(self, error: HoldfastError) -> None:
+        """A packet was not."""
+        if isinstance(error, LimitExceeded) and error.name in _ROOM:
+            self.refused += 1
+        else:
+            self.malformed += 1
+
+    def happened(self, event: Event) -> None:
+        """The protocol tells something."""
+        match event:
+            case MessageReady(_, _, sender_id):
+                self.namesake += sender_id == self._me
+            case MessageAcknowledged():
+                self.acknowledged += 1
+            case RepairReady():
+                self.repaired += 1
+            case MessagesLost(_, message_ids):
+                self.lost += len(message_ids)
+            case SaveFailed():
+                self.save_failures += 1
 
 
 class GroupStatus(NamedTuple):

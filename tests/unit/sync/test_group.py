@@ -361,6 +361,26 @@ def test_messages_under_our_own_name_that_are_not_ours_are_counted() -> None:
     run(story)
 
 
+def test_the_limits_that_were_given_are_those_in_force() -> None:
+    async def story() -> None:
+        network = MemoryNetwork()
+        limits = LIMITS._replace(group_outgoing_max=2, group_missing_max=1)
+        async with Group("ops", me="alice", transport=network.transport(), limits=limits) as alice:
+            await alice.send(b"one")
+            await alice.send(b"two")
+            with pytest.raises(LimitExceeded, match="group_outgoing_max"):
+                await alice.send(b"three")
+            other = network.transport()
+            other.connect(lambda message: None)
+            for number in range(3):
+                other.send(testkit.message(f"m{number}", 5, [f"gone{number}"], channel="ops"))
+            while (counts := alice.status().counts).refused < 2:
+                await asyncio.sleep(0)
+            assert counts.malformed == 0
+
+    run(story)
+
+
 def test_what_cannot_be_sent_is_named() -> None:
     async def story() -> None:
         group = Group("ops", me="alice", transport=MemoryNetwork().transport())
