@@ -15,7 +15,8 @@ from urllib.parse import quote
 import pytest
 from playwright.sync_api import BrowserContext, Page, sync_playwright
 
-from holdfast.client.sync import SyncJob, SyncNode, connect_sync
+from holdfast.client.jobs.sync import SyncJob
+from holdfast.client.sync import SyncNode, connect_sync
 from holdfast.testing import PATIENCE_S, NodeBox, wait_until
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
