@@ -10,8 +10,8 @@ from holdfast.simulation.sync_many import Worlds
 
 SMOKE_SEEDS = 250
 SMOKE_FULL = 200
-FULL_AT_ONCE = 20
-"""Full worlds of one test: it takes seconds, and shows how far they are."""
+FULL_AT_ONCE = 50
+"""Full worlds of one test: long enough that no core waits, short enough to show how far they are."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
