@@ -21,7 +21,7 @@ from ..errors import (
     Unavailable,
     UsageError,
 )
-from ..ids import check_name, new_token
+from ..ids import new_token
 from ..subjects import word_of
 from ..sync.groups import (
     GROUPS_PROCESS,
@@ -33,6 +33,7 @@ from ..sync.groups import (
     LoggedMessage,
     group_channel,
 )
+from .group_network import address_of, check_spec, udp_of
 from .group_store import GroupRecord, GroupStore
 
 if TYPE_CHECKING:
@@ -44,7 +45,6 @@ if TYPE_CHECKING:
     from ..limits import Limits
     from ..sync.persistence.base import Persistence
     from ..sync.transports.base import Transport
-    from ..sync.transports.udp import Udp
     from .group_mirror import GroupMirror
 
 _logger = structlog.get_logger("holdfast.groups")
@@ -293,7 +293,7 @@ class NodeGroups:
 
     async def _keep_address(self, member: _Member) -> None:
         """The free port that was found is the group's from now on: the others were told of it."""
-        listen = _address_of(member)
+        listen = address_of(member.transport)
         if listen and listen != member.record.spec.listen and member.record.spec.listen:
             await self._change(member, spec=replace(member.record.spec, listen=listen))
 
@@ -307,7 +307,7 @@ class NodeGroups:
             from ..sync.transports.bus import BusTransport
 
             return BusTransport(self._engine.bus, f"groups.{word_of(spec.name)}", limits=self._limits)
-        return _udp(spec, self._limits, key)
+        return udp_of(spec, self._limits, key)
 
     def _persistence(self, spec: GroupSpec) -> Persistence:
         from ..sync.persistence.engine import EnginePersistence
@@ -351,7 +351,7 @@ class NodeGroups:
             info,
             state="active" if failed is None else "failed",
             error="" if failed is None else str(failed) or type(failed).__name__,
-            address=_address_of(member),
+            address=address_of(member.transport),
             sync=channel.state,
             lamport=channel.lamport,
             history=channel.history,
@@ -385,44 +385,3 @@ class NodeGroups:
                 for peer in channel.peers
             ],
         )
-
-
-def check_spec(spec: GroupSpec, limits: Limits, key: bytes = b"") -> GroupSpec:
-    """``spec`` itself; UsageError naming the field that cannot be."""
-    check_name(spec.name, "spec.name")
-    check_name(spec.me, "spec.me")
-    if sum(map(bool, (spec.multicast, spec.listen, spec.bus))) != 1:
-        raise UsageError("spec: give one of multicast, listen and bus", field="spec")
-    if spec.peers and not spec.listen:
-        raise UsageError("spec.peers: only with listen", field="spec.peers")
-    from ..sync.profiles import profile_named
-
-    profile_named(spec.profile)
-    if not spec.bus:
-        _udp(spec, limits, key)
-    elif key:
-        raise UsageError("key: only over UDP; who may use the engine's bus is for the engine to say", field="key")
-    return spec
-
-
-def _address_of(member: _Member) -> str:
-    """Where it listens; empty if it does not."""
-    address = getattr(member.transport, "address", None)
-    if address is None:
-        return ""
-    host, port = address
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-
-
-def _udp(spec: GroupSpec, limits: Limits, key: bytes) -> Udp:
-    from ..sync.transports.udp import Udp
-
-    return Udp(
-        multicast=spec.multicast,
-        listen=spec.listen,
-        peers=spec.peers,
-        interface=spec.interface,
-        ttl=spec.ttl,
-        key=key or None,
-        limits=limits,
-    )
