@@ -141,7 +141,7 @@ class _Parts:
         key_last = await self._claim_keys(own_keys)
         self.lease.on_lost = self._lost
         await self._direct.open()
-        await self._load(own_logs)
+        await self._load(own_logs, key_last)
         await self._objects.start(epoch=self.lease.epoch)
         await self.bus.start()
         stack.push_async_callback(self._keys.stop)
@@ -160,18 +160,15 @@ class _Parts:
             if sequence is not None:
                 return sequence
 
-    async def _load(self, own_logs: str) -> None:
-        link = self.link
-        found = await scan(
-            link, link.stream("logs"), [link.subject("log", "*"), own_logs], newest_only=True, headers_only=True
-        )
-        if not found or max(message.sequence for message in found) < self.lease.epoch:
-            raise StorageError(f"NATS at {link.url}: a server lags behind; try again")
+    async def _load(self, own_logs: str, key_last: int) -> None:
+        link, stream = self.link, self.link.stream("logs")
+        found = await scan(link, stream, [link.subject("log", "*"), own_logs], self.lease.epoch)
         logs = [message for message in found if message.subject != own_logs]
-        shelves = await Recovery(self._finder, link.stream("logs")).shelves(logs)
+        shelves = await Recovery(self._finder, stream).shelves(logs)
         self._journal.shelves = {shelf.id: shelf for shelf in shelves}
-        subjects = [link.subject("key", "*"), link.subject("part", "*", "*")]
-        self._keys.load(await scan(link, link.stream("keys"), subjects, newest_only=False, headers_only=False))
+        keys = Direct(link, link.stream("keys"))
+        await keys.open()
+        self._keys.load(await keys.read_all(link.subject(">"), key_last))
         store = NatsStore(self._log_lane, self._journal, self._finder, self._reclaimer)
         self._journal.logs = self.logs = Logs(store, states_of(shelves), limits=self._limits)
         self.values = Values(self._keys, self._keys.revision)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from typing import Any, NamedTuple, TypeVar
 
 from msgspec.json import encode
@@ -22,7 +22,11 @@ T = TypeVar("T")
 _BATCH_END = "204"
 _NOTHING = "404"
 _NOBODY = "503"
-_STALLED = 64 << 20
+_CONTROL = "100"
+_INACTIVE_S = 60.0
+"""After so long the server forgets that somebody was reading."""
+_MESSAGES = 1_024
+_BYTES = 4 << 20
 _TRIES = 20
 _FIRST_TRIES = 4
 """For the first question, which a server without JetStream never answers."""
@@ -163,43 +167,52 @@ async def remove(link: Link, stream: str, sequence: int) -> None:
         raise failure(link, stream, error) from error
 
 
-async def scan(link: Link, stream: str, subjects: list[str], *, newest_only: bool, headers_only: bool) -> list[Stored]:
-    """All messages of some subjects, or the newest of each, in order, as of now.  StorageError."""
-    return [
-        stored
-        async for part in _scan(link, stream, subjects, newest_only=newest_only, headers_only=headers_only)
-        for stored in part
-    ]
+async def scan(link: Link, stream: str, subjects: list[str], reach: int) -> list[Stored]:
+    """The newest message of each of some subjects without its data, in order, as of the sequence ``reach`` or later.
+
+    That is one of them, and newer than all before it.  StorageError, also if the server that answers is behind.
+    """
+    found: list[Stored] = []
+    for _ in range(_TRIES):
+        found = await _scan(link, stream, subjects)
+        if found and found[-1].sequence >= reach:
+            return found
+        await asyncio.sleep(_AGAIN_S)
+    raise StorageError(f"NATS at {link.url}: stream {stream}: the server that answers is behind the others")
 
 
-async def _scan(
-    link: Link, stream: str, subjects: list[str], *, newest_only: bool, headers_only: bool
-) -> AsyncIterator[list[Stored]]:
+async def _scan(link: Link, stream: str, subjects: list[str]) -> list[Stored]:
     inbox = f"_INBOX.{new_token()}"
     arrived: asyncio.Queue[Msg] = asyncio.Queue()
     subscription = await link.nc.subscribe(inbox, future=Sink(arrived.put_nowait))
     config = api.ConsumerConfig(
         deliver_subject=inbox,
-        deliver_policy=api.DeliverPolicy.LAST_PER_SUBJECT if newest_only else api.DeliverPolicy.ALL,
+        deliver_policy=api.DeliverPolicy.LAST_PER_SUBJECT,
         ack_policy=api.AckPolicy.NONE,
-        filter_subjects=subjects if len(subjects) > 1 else None,
-        filter_subject=subjects[0] if len(subjects) == 1 else None,
-        headers_only=headers_only,
+        filter_subjects=subjects,
+        headers_only=True,
+        flow_control=True,
+        idle_heartbeat=link.limits.nats_request_s / 2,
         mem_storage=True,
         num_replicas=1,
-        inactive_threshold=60.0,
+        inactive_threshold=_INACTIVE_S,
     )
     consumer = ""
+    found: list[Stored] = []
     try:
-        info = await link.js.add_consumer(stream, config)
+        info = await insist(lambda: link.js.add_consumer(stream, config))
         consumer = info.name
-        left = (info.num_pending or 0) + info.delivered.consumer_seq if info.delivered else info.num_pending or 0
+        left = (info.num_pending or 0) + (info.delivered.consumer_seq if info.delivered else 0)
         while left:
-            part = [await asyncio.wait_for(arrived.get(), link.limits.nats_request_s)]
-            while not arrived.empty():
-                part.append(arrived.get_nowait())
-            left = int(part[-1].reply.rsplit(".", 1)[1])
-            yield [_delivered(message) for message in part]
+            message = await asyncio.wait_for(arrived.get(), link.limits.nats_request_s)
+            headers = message.headers or {}
+            if headers.get("Status") == _CONTROL:  # it waits for us to say that we are through with what came before
+                asks = message.reply or headers.get("Nats-Consumer-Stalled", "")
+                if asks:
+                    await link.nc.publish(asks)
+                continue
+            found.append(_delivered(message))
+            left = int(message.reply.rsplit(".", 1)[1])
     except (errors.Error, OSError) as error:
         raise failure(link, stream, error) from error
     finally:
@@ -207,6 +220,7 @@ async def _scan(
             await subscription.unsubscribe()
             if consumer:
                 await _end(link, stream, consumer)
+    return found
 
 
 async def _end(link: Link, stream: str, consumer: str) -> None:
@@ -251,6 +265,22 @@ class Direct:
             return await insist(lambda: self._ask(encode(question), single=messages == 1))
         except (errors.Error, OSError) as error:
             raise failure(self._link, self._stream, error) from error
+
+    async def read_all(self, subject: str, last: int) -> list[Stored]:
+        """All messages of ``subject`` up to the sequence ``last``, which is one of them.  StorageError."""
+        found: list[Stored] = []
+        at, tries = 1, _TRIES
+        while at <= last:
+            part = await self.read(subject, at, messages=_MESSAGES, max_bytes=_BYTES)
+            found += part
+            if part:
+                at = part[-1].sequence + 1
+            elif tries:
+                tries -= 1
+                await asyncio.sleep(_AGAIN_S)  # the server that answered is behind the others
+            else:
+                raise StorageError(f"NATS at {self._link.url}: stream {self._stream}: message {last} is not there")
+        return found
 
     async def _ask(self, question: bytes, *, single: bool) -> list[Stored]:
         self._link.check()
