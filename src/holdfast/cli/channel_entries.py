@@ -11,7 +11,7 @@ from ..channels.packing import TYPES
 from ..errors import EXIT_LINK_LOST, DisconnectedError, Unavailable, UsageError
 from .channel_common import AFTER, CHANNEL, RECONNECT_S, SEQUENCE, opened
 from .common import DURATION, Whole, format_option, payload_of
-from .entries import EntryPrinter, lines_of, print_appended, print_batch, source_of
+from .entries import EntryPrinter, lines_of, print_appended, print_batch, read_whole, source_of
 from .screen import leave_with_reader, say
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def append(
         if lines and source is not None:
             _append_lines(found, source, form)
             return
-        payload = payload_of(text) if source is None else source.read()
+        payload = payload_of(text) if source is None else read_whole(source)
         print_appended(
             form,
             found.append(

@@ -9,7 +9,8 @@ from typing import IO, TYPE_CHECKING, Any
 
 import click
 
-from ..errors import UsageError
+from ..errors import MessageTooLarge, UsageError
+from ..limits import LIMITS
 from .common import print_json, print_json_lines
 
 if TYPE_CHECKING:
@@ -113,16 +114,36 @@ def source_of(words: tuple[str, ...], file: IO[bytes] | None) -> IO[bytes] | Non
     return file or sys.stdin.buffer
 
 
+def read_whole(source: IO[bytes]) -> bytes:
+    """All of it.  MessageTooLarge if that is more than any append can be; then no more than that was read."""
+    data = source.read(LIMITS.append_bytes_max + 1)
+    _check_size(len(data))
+    return data
+
+
 def lines_of(source: IO[bytes]) -> Iterator[list[bytes]]:
-    """The lines there are, without their ends, as soon as they are there; a last one without an end too."""
-    rest = b""
+    """The lines there are, without their ends, as soon as they are there; a last one without an end too.
+
+    MessageTooLarge for one that is larger than any append can be, before all of it is read.
+    """
+    begun: list[bytes] = []
     read = getattr(source, "read1", source.read)
     while data := read(_LINES_BYTES):
-        *lines, rest = (rest + data).split(b"\n")
-        if lines:
-            yield lines
-    if rest:
+        first, *others = data.split(b"\n")
+        begun.append(first)
+        if others:
+            yield [b"".join(begun), *others[:-1]]
+            begun = others[-1:]
+        else:
+            _check_size(sum(map(len, begun)))
+    if rest := b"".join(begun):
         yield [rest]
+
+
+def _check_size(size: int) -> None:
+    limit = LIMITS.append_bytes_max
+    if size > limit:
+        raise MessageTooLarge(name="append_bytes_max", limit=limit, value=size)
 
 
 def print_appended(form: str, done: Appended) -> None:

@@ -11,7 +11,7 @@ from ..errors import EXIT_LINK_LOST, DisconnectedError, HoldfastError, Unavailab
 from ..sync.groups import GROUPS_PROCESS, group_channel
 from .channel_common import RECONNECT_S, as_dict
 from .common import age_text, format_option, payload_of, print_json, print_json_lines, print_table, reach_node
-from .entries import EntryPrinter, lines_of, source_of
+from .entries import EntryPrinter, lines_of, read_whole, source_of
 from .screen import say
 
 if TYPE_CHECKING:
@@ -177,7 +177,7 @@ def send(
         if source is None:
             contents = [payload_of(text)]
         elif not lines:
-            contents = [source.read()]
+            contents = [read_whole(source)]
         else:
             for some in lines_of(source):
                 for line in some:

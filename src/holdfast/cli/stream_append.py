@@ -14,7 +14,7 @@ import click
 from ..errors import EXIT_LINK_LOST, DisconnectedError, UsageError
 from ..limits import LIMITS
 from .common import format_option, payload_of, print_json_lines, reach_node
-from .entries import lines_of, source_of
+from .entries import lines_of, read_whole, source_of
 from .screen import say
 from .stream_common import PATH, RECONNECT_S
 from .stream_read import is_json
@@ -114,7 +114,7 @@ def _append(
     if source is None:
         return _whole(stream, text, wishes)
     if is_json(stream.info()):
-        return _lines(stream, source, wishes) if lines else _whole(stream, source.read(), wishes)
+        return _lines(stream, source, wishes) if lines else _whole(stream, read_whole(source), wishes)
     if lines:
         raise UsageError(
             f"lines: {stream.path} holds no messages; bytes are appended as they come anyway", field="lines"
@@ -155,7 +155,7 @@ def _bytes(stream: SyncStream, source: IO[bytes], wishes: _Wishes) -> StreamAppe
         producer = stream.producer(mark.id, epoch=mark.epoch, sequence=mark.sequence)
         return _parts(stream, producer, even_parts(source), size, wishes)
     if 0 < size <= LIMITS.stream_append_bytes_max:
-        return _whole(stream, source.read(), wishes)
+        return _whole(stream, read_whole(source), wishes)
     producer = stream.producer(_own_id())
     return _parts(stream, producer, even_parts(source) if size else _parts_as_they_come(source), size, wishes)
 

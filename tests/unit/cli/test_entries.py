@@ -6,7 +6,10 @@ import json
 import pytest
 
 from holdfast.channels.unpacking import Entry
+from holdfast.cli import entries
 from holdfast.cli.entries import EntryPrinter, about, entry_as_dict, lines_of
+from holdfast.errors import MessageTooLarge
+from holdfast.limits import LIMITS
 
 PLAIN = Entry(3, "ann", 2, 0, 1.5, "data", b"hello")
 
@@ -35,6 +38,19 @@ class Slow(io.RawIOBase):
 )
 def test_lines_come_as_soon_as_they_are_whole(pieces: tuple[bytes, ...], lines: list[list[bytes]]) -> None:
     assert list(lines_of(Slow(*pieces))) == lines  # type: ignore[arg-type]
+
+
+def test_what_no_append_can_be_is_not_read_to_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(entries, "LIMITS", LIMITS._replace(append_bytes_max=10))
+    left = Slow(b"a\n", b"b" * 6, b"b" * 5, b"b" * 5)
+    found = lines_of(left)  # type: ignore[arg-type]
+    assert next(found) == [b"a"]
+    with pytest.raises(MessageTooLarge) as caught:
+        next(found)
+    assert (caught.value.name, caught.value.value, left.read1()) == ("append_bytes_max", 11, b"b" * 5)
+    assert entries.read_whole(io.BytesIO(b"x" * 10)) == b"x" * 10
+    with pytest.raises(MessageTooLarge):
+        entries.read_whole(io.BytesIO(b"x" * 11))
 
 
 def test_an_entry_as_json_leaves_out_what_is_empty() -> None:
