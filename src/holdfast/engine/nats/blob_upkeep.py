@@ -19,6 +19,8 @@ _WINDOW: Final = 64
 _SLACK_BYTES: Final = 1 << 20
 _SLACK_MESSAGES: Final = 4_096
 """How far the index may grow beyond twice what it has to say before it is written anew."""
+_BLOBS_PER_MESSAGE: Final = 16
+"""Or beyond one message for so many blobs: more make a start slow, fewer have all written anew too often."""
 
 Submit = Callable[[Callable[[Commit], Any]], "asyncio.Future[Any]"]
 """Have a change made in line with all others; gives what it returns, once stored."""
@@ -102,10 +104,11 @@ class Upkeep:
                     commit.move(digest, data[place.offset : place.offset + place.size])
 
     def _is_long(self) -> bool:
-        live = self._index.live_bytes
+        index = self._index
         return (
-            self.index_bytes > 2 * live + _SLACK_BYTES
-            or self.index_messages > 2 * live // INDEX_BYTES + _SLACK_MESSAGES
+            self.index_bytes > 2 * index.live_bytes + _SLACK_BYTES
+            or self.index_messages
+            > index.live_bytes // INDEX_BYTES + index.count // _BLOBS_PER_MESSAGE + _SLACK_MESSAGES
         )
 
     async def _rewrite(self) -> None:
