@@ -119,13 +119,12 @@ def _inspect(channel: Channel, message: Message) -> tuple[tuple[HistoryEntry, ..
     absent, sent, past = channel.absent, channel.outgoing.items, history.past
     missing: dict[str, HistoryEntry] = {}
     gone = []
-    for entry in causal:
+    for entry in [entry for entry in causal if entry[0] in unknown]:
         name = entry[0]
-        if name in unknown:
-            if name in sent:
-                gone.append(sent[name].record)
-            elif name not in past and name not in absent and name != message.message_id:
-                missing[name] = entry
+        if name in sent:
+            gone.append(sent[name].record)
+        elif name not in past and name not in absent and name != message.message_id:
+            missing[name] = entry
     return tuple(missing.values()), gone + ours
 
 
@@ -208,8 +207,10 @@ def _expect(channel: Channel, message: Message, kept: bytes, missing: tuple[Hist
     elif channel.shared.participant:  # without repair nothing would ever end the wait
         for entry in new:
             incoming.expect(entry)
+    requests = channel.repair.requests
     for entry in absent:
-        channel.repair.want(entry, now)
+        if entry[0] not in requests:
+            channel.repair.want(entry, now)
     if absent and (message.content or new):
         channel.shared.events.append(DependenciesMissing(channel.name, message.message_id, absent))
 
