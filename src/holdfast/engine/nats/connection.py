@@ -15,8 +15,8 @@ from ...ids import new_token
 from ...limits import LIMITS, Limits
 from .options import NatsOptions, check_options, secret, shown, tls_context, urls_of
 
-_REFUSED = ("authorization", "authentication", "user credentials", "account")
-"""In the errors of a server that knows us and does not want us; trying again soon is of no use."""
+_REFUSED = ("authorization", "authentication", "user credentials", "account", "certificate")
+"""In the errors of a server that does not want us, or that we do not trust; trying again soon is of no use."""
 _PENDING_BYTES = 8 << 20
 
 
@@ -63,6 +63,12 @@ class Link:
     def stream(self, name: str) -> str:
         """The name of one of the deployment's streams."""
         return f"{self.prefix}_{name}"
+
+    @property
+    def forbidden(self) -> str:
+        """What the servers said last that we may not do; empty if they let us."""
+        text = "" if self._last_error is None else _reason(self._last_error)
+        return text if "permissions violation" in text.lower() else ""
 
     def subject(self, *tokens: str) -> str:
         """One of the deployment's subjects."""
@@ -143,6 +149,7 @@ class Link:
             refused.set_result(None)
 
     async def _reconnected(self) -> None:
+        self._last_error = None
         for call in self.on_reconnected:
             call()
 

@@ -103,6 +103,8 @@ def failure(link: Link, stream: str, error: Exception) -> StorageError:
     """``error`` of the client's, as ours."""
     if not link.connected:
         return link.away()
+    if link.forbidden:
+        return StorageError(f"NATS at {link.url}: {link.forbidden}")
     if isinstance(error, APIError):
         return StorageError(f"NATS at {link.url}: stream {stream}: {error.description}")
     if isinstance(error, errors.NoRespondersError):
