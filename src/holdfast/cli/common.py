@@ -88,7 +88,7 @@ class Key(click.ParamType[str]):
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
         """The names of keys."""
-        from .keys import KEY_NAMES
+        from .jobs.keys import KEY_NAMES
 
         return _completions(KEY_NAMES, incomplete)
 

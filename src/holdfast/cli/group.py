@@ -9,10 +9,10 @@ import click
 
 from ..errors import EXIT_LINK_LOST, DisconnectedError, HoldfastError, Unavailable
 from ..sync.groups import GROUPS_PROCESS, group_channel
-from .channel_common import RECONNECT_S, as_dict
+from .channel.common import RECONNECT_S, as_dict
 from .common import age_text, format_option, payload_of, print_json, print_json_lines, print_table, reach_node
 from .entries import EntryPrinter, lines_of, read_whole, source_of
-from .screen import say
+from .jobs.screen import say
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem

@@ -7,8 +7,8 @@ import sys
 import click
 
 from .common import format_option, payload_of, print_json, print_table, reach_node
-from .session import as_dict
-from .session_common import pairs_of
+from .session.commands import as_dict
+from .session.common import pairs_of
 
 _HEAD = ("PROVIDER", "KIND", "STATE", "FEEDS", "SESSIONS", "OPTIONS")
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..errors import HoldfastError, UsageError
-from .channel_common import CHANNEL_NAME, resolve
+from .channel.common import CHANNEL_NAME, resolve
 from .common import DURATION, JOB, age_text, format_option, print_json, print_json_lines, print_table, reach_node
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ from holdfast.cli.common import (
     print_table,
     state_text,
 )
-from holdfast.cli.keys import KEY_NAMES, key_bytes
+from holdfast.cli.jobs.keys import KEY_NAMES, key_bytes
 from holdfast.jobs.model import DoneReason, JobInfo
 
 

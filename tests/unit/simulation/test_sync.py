@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from holdfast.cli.main import cli
-from holdfast.cli.sim import sim
+from holdfast.cli.sim.commands import sim
 from holdfast.errors import UsageError
 from holdfast.simulation.sync import replay_command, run_sync
 from holdfast.simulation.sync_options import HARD, SyncOptions, check_options, draw_options
@@ -64,7 +64,7 @@ def test_the_command_that_replays_a_world_runs_just_that() -> None:
     assert words[:3] == ["holdfast", "sim", "sync"]
     command = sim.commands["sync"]
     chosen: dict[str, Any] = command.make_context("sync", words[3:]).params
-    from holdfast.cli.sim_sync import _options
+    from holdfast.cli.sim.sync import _options
 
     for name in ("as_json", "plot"):
         del chosen[name]
