@@ -36,7 +36,7 @@ _CACHED_ENTRIES_MAX = 8_192
 _CACHED_ENTRY_BYTES_MAX = 256
 _CACHED_TEXTS_MAX = 1_024
 """Senders and channels known by their bytes."""
-_CACHED_PACKETS_BYTES_MAX = 2 * 1024 * 1024
+_CACHED_PACKETS_BYTES_MAX = 512 * 1024
 """Packets known by their bytes: what the network doubles, what is sent again and answers come just as before."""
 _CACHED_PACKET_BYTES_MAX = 4_096
 _CACHED_PACKET_MORE_BYTES = 1_024
