@@ -8,26 +8,23 @@ so that what else the machine does hits both: the ratios are what counts.
 
 from __future__ import annotations
 
-import asyncio
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 import uvloop
 
 import holdfast
+from bench.listeners import child, line_of, median_arrival_ms
 from bench.peers import NATS, REDIS, NatsPeer, RedisPeer, connected_nats, listening_redis
 from holdfast.testing import NodeBox
 
 Figure = dict[str, Any]
 
-ROOT = Path(__file__).resolve().parent.parent
 PAYLOAD = b"x" * 100
 BATCH = 1_000
 WIDE: Any = {"entries_max": 10**9, "rate_per_s": 1e9, "burst": 10**9}
@@ -219,35 +216,3 @@ async def fan_out(ours: Ours, sizes: Sizes) -> Figure:
 
 
 # other processes
-
-
-@asynccontextmanager
-async def child(role: str, arguments: list[str]) -> AsyncIterator[asyncio.subprocess.Process]:
-    """Another client process in ``role``; ready when this is entered, ended when it is left."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "bench.channels_listener", role, *arguments, stdout=subprocess.PIPE, cwd=ROOT
-    )
-    try:
-        assert await line_of(process) == "ready"
-        yield process
-    finally:
-        if process.returncode is None:
-            process.kill()
-        await process.wait()
-
-
-async def line_of(process: asyncio.subprocess.Process) -> str:
-    """Its next line."""
-    assert process.stdout is not None
-    return (await process.stdout.readline()).decode().strip()
-
-
-async def median_arrival_ms(role: str, arguments: list[str], send: Callable[[], Awaitable[None]], count: int) -> float:
-    """From the call of ``send`` here to the arrival that another process writes down; one at a time."""
-    times = []
-    async with child(role, arguments) as process:
-        for _ in range(count):
-            started = time.monotonic_ns()
-            await send()
-            times.append(int(await line_of(process)) - started)
-    return statistics.median(times) / 1e6

@@ -14,17 +14,17 @@ import asyncio
 import gc
 import statistics
 import subprocess
-import sys
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import uvloop
 
 import holdfast
-from bench.channels_peers import ROOT, WIDE, line_of
+from bench.channels_peers import WIDE
+from bench.listeners import child, line_of
 from holdfast.testing import NodeBox
 
 Figure = dict[str, Any]
@@ -227,17 +227,8 @@ async def wake(process: asyncio.subprocess.Process, last: int) -> None:
     assert told == "done", told
 
 
-@asynccontextmanager
-async def sleeper(policy: str, address: str, channel: str, after: int) -> AsyncIterator[asyncio.subprocess.Process]:
+def sleeper(
+    policy: str, address: str, channel: str, after: int
+) -> AbstractAsyncContextManager[asyncio.subprocess.Process]:
     """A process that has subscribed and does nothing until it is told, on its standard input, up to where to read."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "bench.channels_listener", "sleep", policy, address, channel, str(after),
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=ROOT,
-    )  # fmt: skip
-    try:
-        assert await line_of(process) == "ready"
-        yield process
-    finally:
-        if process.returncode is None:
-            process.kill()
-        await process.wait()
+    return child("sleep", [policy, address, channel, str(after)], stdin=subprocess.PIPE)

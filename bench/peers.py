@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import importlib.util
 import itertools
+import os
 import shutil
 import socket
 import subprocess
@@ -15,6 +16,7 @@ from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
+from bench.listeners import median_arrival_ms
 from holdfast.natsbox import NatsServer, nats_server_program
 
 REDIS = "Redis Streams"
@@ -125,8 +127,6 @@ class NatsPeer:
 
     async def latency(self, count: int) -> float:
         """Milliseconds from the publish to another process's push subscription; the median."""
-        from bench.channels_peers import median_arrival_ms
-
         name = await self._fresh()
 
         async def send() -> None:
@@ -136,8 +136,6 @@ class NatsPeer:
 
     async def core_latency(self, count: int) -> float:
         """The same without a stream."""
-        from bench.channels_peers import median_arrival_ms
-
         name = f"core{next(self._names)}"
 
         async def send() -> None:
@@ -155,7 +153,7 @@ async def connected_nats(directory: Path, sync: str = "") -> AsyncIterator[NatsP
         return
     import nats
 
-    directory.mkdir(exist_ok=True)
+    os.makedirs(directory, exist_ok=True)
     with NatsServer.temporary(within=directory, sync=sync) as server:
         client = await nats.connect(server.url)
         try:
