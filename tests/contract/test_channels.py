@@ -631,6 +631,27 @@ class TestControl:
 
         run(main())
 
+    def test_a_question_that_is_due_before_it_is_stored_keeps_its_default(self, run: Run, room: ChannelRoom) -> None:
+        async def main() -> None:
+            async with room:
+                await room.router.create(room.owner, "p1", "chat")
+                control = {"policy": "default", "expires_s": 1e-9, "default": "blue"}
+                asking = draft(b"?", type="needs_input", sequence=1, extras=Extras(control=control))
+                appending = asyncio.create_task(room.router.append(room.owner, CHANNEL, asking, sender="bob"))
+                await asyncio.sleep(0)  # on its way to the disk
+                room.clock.advance(1)
+                await room.router.upkeep()
+                await appending
+                await room.router.upkeep()
+                entries = await room.entries(CHANNEL)
+                assert [(e.type, e.payload) for e in entries] == [
+                    ("needs_input", b"?"),
+                    ("receipt", b""),
+                    ("answer", b"blue"),
+                ]
+
+        run(main())
+
 
 class TestLimits:
     def test_long_lists_come_in_pages(self, run: Run, make_room: MakeRoom) -> None:

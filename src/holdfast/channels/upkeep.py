@@ -106,8 +106,13 @@ class Upkeep:
             _logger.error(event, channel=channel.id, error=str(error))
 
     async def _expire(self, channel: Channel, question: Question) -> None:
-        """Give the node's answer to a question, unless somebody has answered meanwhile."""
+        """Give the node's answer to a question, unless somebody has answered meanwhile.
+
+        One that is due before it is stored is looked at again a little later: its default is in its entry.
+        """
         default = await self._default_of(channel, question) if question.policy == "default" else ""
+        if default is None:
+            return
         if channel.senders is None:
             await self._appender.load(channel)
         open_questions = channel.record.questions
@@ -122,8 +127,11 @@ class Upkeep:
         await self._appender.store(channel, Admission(blob, 1, index, index, record=channel.record), "disk")
         _logger.info("channel.question_expired", channel=channel.id, index=question.index, policy=question.policy)
 
-    async def _default_of(self, channel: Channel, question: Question) -> str:
+    async def _default_of(self, channel: Channel, question: Question) -> str | None:
+        """None: it is not stored yet."""
         pieces = await self._store.read(channel, question.index, 1)
+        if not pieces:
+            return None
         data = b"".join(cut_runs(piece.data, question.index, question.index + 1) for piece in pieces[:1])
         return "".join(str(entry.control.get("default", "")) for entry in iter_entries(data))
 
