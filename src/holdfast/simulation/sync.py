@@ -55,6 +55,8 @@ class SyncWorld:
         self.judge = Judge(options.peers)
         self._wire = Wire(options.dialect)
         """Shared by all: a packet is read once, however many receive it."""
+        least_s, width_s = options.delay_s - options.skew_s, 2 * options.skew_s
+        self._odds = (options.loss, options.duplicate, least_s, width_s, world.random.random)
         self.network = MemoryNetwork(call_later=world.after, fate=self._fate)
         self.packets: dict[PacketKind | Literal["content"], int] = dict.fromkeys(
             ("content", "resend", "repair", "sync"), 0
@@ -188,16 +190,15 @@ class SyncWorld:
     # the network
 
     def _fate(self, sender: MemoryTransport, receiver: MemoryTransport, message: bytes) -> Sequence[float]:
-        options, chance = self.options, self.world.random.random
+        loss, duplicate, least_s, width_s, chance = self._odds
         divided = self._part_at <= self.world.clock.now() < self._heals_at and self._divided(sender.name, receiver.name)
-        if divided or (options.loss and chance() < options.loss):
+        if divided or (loss and chance() < loss):
             self.copies_lost += 1
             return ()
-        least_s, skew_s = options.delay_s - options.skew_s, 2 * options.skew_s
-        delay_s = max(0.0, least_s + skew_s * chance())
-        if options.duplicate and chance() < options.duplicate:
+        delay_s = max(0.0, least_s + width_s * chance())
+        if duplicate and chance() < duplicate:
             self.copies_duplicated += 1
-            return delay_s, max(0.0, least_s + skew_s * chance())
+            return delay_s, max(0.0, least_s + width_s * chance())
         return (delay_s,)
 
     def _divided(self, sender: str, receiver: str) -> bool:
