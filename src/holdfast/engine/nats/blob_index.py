@@ -83,8 +83,10 @@ def _place_length(held: bytes) -> int:
 
 def stat_of(digest: bytes, held: bytes) -> BlobStat:
     """What is known of it, by what is kept of it."""
-    fields = _SMALL.unpack_from(held)
-    return BlobStat(digest, fields[3] if held[0] == SMALL else fields[1], held[_place_length(held) :])
+    kind, number, _, last = _SMALL.unpack_from(held)
+    if kind == SMALL:
+        return BlobStat(digest, last, held[_SMALL.size :])
+    return BlobStat(digest, number, held[_place_length(held) :])
 
 
 def with_meta(held: bytes, meta: bytes) -> bytes:
@@ -128,10 +130,13 @@ def entries(data: bytes) -> Iterator[tuple[bytes, bytes]]:
 class Pack:
     """A message that small blobs share."""
 
-    __slots__ = ("extent", "live", "members")
+    __slots__ = ("count", "extent", "live", "members")
 
     def __init__(self) -> None:
-        self.members: set[bytes] = set()
+        self.members: list[bytes] = []
+        """Whoever was in it; ask the index who still is."""
+        self.count = 0
+        """How many still are."""
         self.live = 0
         """Bytes of those that are still there."""
         self.extent = 0
@@ -170,7 +175,7 @@ class Index:
             self._account(before, -1)
             length = _place_length(before)
             if before[:length] != held[:length]:
-                self._leave(digest, before)
+                self._leave(before)
                 self._enter(digest, held)
         self._account(held, 1)
 
@@ -186,7 +191,7 @@ class Index:
         if held is not None:
             self.count -= 1
             self._account(held, -1)
-            self._leave(digest, held)
+            self._leave(held)
 
     def read(self, data: bytes) -> None:
         """Follow entries as they were stored.  ValueError if they are none."""
@@ -243,19 +248,20 @@ class Index:
             pack = self.packs.get(sequence)
             if pack is None:
                 pack = self.packs[sequence] = Pack()
-            pack.members.add(digest)
+            pack.members.append(digest)
+            pack.count += 1
             pack.live += size
             pack.extent = max(pack.extent, offset + size)
 
-    def _leave(self, digest: bytes, held: bytes) -> None:
+    def _leave(self, held: bytes) -> None:
         place = place_of(held)
         if isinstance(place, Parts):
             self.freed += [sequence for sequence, _ in place.parts]
             return
         pack = self.packs[place.sequence]
-        pack.members.discard(digest)
+        pack.count -= 1
         pack.live -= place.size
-        if not pack.members:
+        if not pack.count:
             del self.packs[place.sequence]
             self.sparse.discard(place.sequence)
             self.freed.append(place.sequence)

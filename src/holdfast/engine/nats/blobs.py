@@ -1,6 +1,6 @@
 """Blobs on one JetStream stream: :class:`~holdfast.engine.blobs.BlobKeeper` over NATS.
 
-Where each blob is, and its meta, is in memory, some 200 bytes and the meta for each; only the node that owns the
+Where each blob is, and its meta, is in memory, some 300 bytes and the meta for each; only the node that owns the
 deployment changes blobs, so what it knows is so.  :mod:`.blob_commit` says what is stored.
 """
 
