@@ -218,3 +218,22 @@ def test_what_was_dropped_is_gone_with_the_oldest_offset_kept(web: Web) -> None:
     kept = wait_until(lambda: kept_after_gone(web), "the oldest have gone, and no more are going")
     assert kept[-1]["payload"] == "19"
     assert web.ask("GET", "p/short").messages[0]["index"] >= kept[0]["index"] > 1
+
+
+def test_an_event_stream_that_nobody_reads_misses_nothing_and_holds_nobody_up(web: Web) -> None:
+    batches, size = 50, 1000
+    with holdfast.connect_sync(web.box.url, autostart=False) as node:
+        channel = node.channels.create(
+            "p", "fast", submitter="ann", rate_per_s=1e9, burst=10**9, entries_max=batches * size
+        )
+        with web.open("GET", "p/fast?offset=0&live=sse", web.admin) as asleep:
+            for _ in range(batches):  # more than the sockets hold
+                channel.append_batch([b"x" * 500] * size)
+            assert channel.info().subscribers == 1
+            assert channel.info().lag_entries > 0
+            channel.close()
+            found: list[int] = []
+            for line in asleep:
+                if line.startswith(b"data:["):
+                    found += [each["index"] for each in json.loads(line.removeprefix(b"data:"))]
+            assert found == list(range(1, batches * size + 1))
