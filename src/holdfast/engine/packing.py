@@ -122,6 +122,30 @@ def pack_pieces(payloads: Sequence[bytes], tags: bytes | bytearray) -> bytes:
     return b"".join([_COUNT.pack(len(payloads)), _u32(map(len, payloads)), tags, *payloads])
 
 
+def pack_loose(mode: LogMode, extents: Sequence[Extent]) -> tuple[Row, list[bytes]] | None:
+    """The one row that :func:`pack` makes of adjoining ``extents``, without its data, and the parts of that.
+
+    None if it makes several, or one that is not as simple as most are.
+    """
+    first, last = extents[0], extents[-1]
+    parts: list[bytes] = []
+    size = 0
+    for extent in extents:
+        if extent.tag != first.tag or extent.data is None:
+            return None
+        if mode == "entries":
+            assert isinstance(extent.data, tuple)
+            parts += extent.data
+        elif mode == "bytes":
+            parts.append(_bytes_of(extent))
+        else:
+            return None
+        size += extent.size
+    if mode == "entries":
+        parts[:0] = (_COUNT.pack(len(parts)), _u32(map(len, parts)))
+    return Row(first.position, last.end - first.position, size, first.tag, None), parts
+
+
 def _u32(values: Iterable[int]) -> bytes:
     packed = array("I", values)
     if sys.byteorder == "big":

@@ -19,6 +19,7 @@ class Message(NamedTuple):
 
     subject: str
     stamp: str
+    """For its header; empty if it is in the data."""
     data: bytes
     rollup: bool = False
     """Whether it takes the place of all earlier ones of its subject."""

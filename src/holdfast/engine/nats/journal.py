@@ -8,7 +8,6 @@ from inspect import isawaitable
 
 from ...errors import HoldfastError, StorageError
 from ...limits import Limits
-from .. import packing
 from ..base import LogMode, Producer
 from ..logs import Logs
 from ..state import Append, Control, LogState, Operation
@@ -21,14 +20,17 @@ from .wire import (
     CHANGE,
     CHANGED,
     IN_DATA,
+    NOTHING,
     PART,
     WHOLE,
     Changed,
+    Payload,
     Stamp,
     encode_changed,
     encode_data,
     encode_stamp,
     encode_whole,
+    payload_of,
 )
 
 _HEADERS_BYTES = 1_024
@@ -36,7 +38,6 @@ _HEADERS_BYTES = 1_024
 _EXTENT_BYTES = 48
 """For what an append takes besides its payload, at most."""
 _ENTRY_BYTES = 5
-_ANY = 1 << 62
 
 
 class Journal:
@@ -150,7 +151,7 @@ class Journal:
             for append in appends:
                 self._lane.attach(append)
             return
-        rows = packing.pack(shelf.mode, extents, _ANY) if extents else []
+        payload = payload_of(shelf.mode, extents)
         before = shelf.packed
         book = before._replace(
             end=extents[-1].end if extents else before.end,
@@ -171,11 +172,11 @@ class Journal:
             shelf.overlay |= producers
             changes = changes._replace(closed=book.closed, producers=list(producers.values()))
         changed = bool(changes.producers) or changes.meta is not None or book.closed != before.closed
-        flight = self._flight(shelf, book, rows, changes if changed else None)
+        flight = self._flight(shelf, book, payload, changes if changed else None)
         flight.operations += appends
         await self._lane.send(flight)
 
-    def _flight(self, shelf: Shelf, book: Book, rows: list[packing.Row], changes: Changed | None) -> Flight:
+    def _flight(self, shelf: Shelf, book: Book, payload: Payload, changes: Changed | None) -> Flight:
         """The messages that bring a log to ``book``."""
         before, flags = shelf.packed, 0
         shelf.packed = book
@@ -188,7 +189,7 @@ class Journal:
             book = book._replace(base=0 if flags & WHOLE else book.base, debt=debt)
         identity = self._lane.next_identity
         stamp = Stamp(flags, *identity, before.end, book.end, book.paid, book.holes, book.base, 0)
-        data = encode_data(state if flags & IN_DATA else None, rows)
+        data = encode_data(state if flags & IN_DATA else None, payload)
         messages = self._messages(shelf, before, stamp, b"" if flags & IN_DATA else state, data)
         if flags & WHOLE:
             book = book._replace(base=sequence + len(messages) - 1)
@@ -290,7 +291,7 @@ class Journal:
         whole = encode_whole(shelf.whole(book))
         inline = len(whole) <= 2 * INLINE_BYTES
         stamp = Stamp(WHOLE if inline else WHOLE | IN_DATA, *identity, book.end, book.end, book.paid, book.holes, 0, 0)
-        data = encode_data(None if inline else whole, [])
+        data = encode_data(None if inline else whole, NOTHING)
         messages = self._messages(shelf, before, stamp, whole if inline else b"", data)
         shelf.packed = book = book._replace(base=self._lane.chain.next_sequence + len(messages) - 1, debt=0)
         self.emitted = self._lane.flight(messages)

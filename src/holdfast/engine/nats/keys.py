@@ -16,7 +16,7 @@ from .lane import Lane
 from .room import Room
 from .streams import Stored, purge, remove
 from .tasks import Background
-from .wire import GONE, HEADER, KeyStamp, decode_key, encode_identity, encode_key
+from .wire import GONE, KeyStamp, decode_key, encode_identity, encode_key
 
 _SAFE = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_/")
 _SPELLED = {byte: f"={byte:02X}" for byte in range(256) if byte not in _SAFE}
@@ -24,7 +24,7 @@ _AT_ONCE = 64
 """Changes packed before the answers to earlier ones are looked at again."""
 _TOKEN_MAX = 180
 _HEADERS_BYTES = 4_096
-"""For what a message's headers take: the key is in one of them."""
+"""For what a message has besides its value: the key above all."""
 
 
 def token_of(key: str) -> str:
@@ -87,12 +87,12 @@ class Keys:
 
     def _load(self, stored: Stored, parts: dict[str, list[Stored]]) -> None:
         where = f"{self._lane.stream}, message {stored.sequence}"
-        stamp, key = decode_key(stored.headers.get(HEADER), where)
-        data, subject = stored.data, ""
+        stamp, key, data = decode_key(stored.data, where)
+        subject = ""
         if stamp.parts:
             subject = self._parts(stamp.epoch, stamp.number)
             some = parts.pop(subject, [])
-            data = b"".join([*(part.data for part in some), stored.data])
+            data = b"".join([*(part.data for part in some), data])
         if len(data) != stamp.size:
             raise CorruptionError(where=where, expected=f"{stamp.size} bytes", got=f"{len(data)} bytes")
         deleted = bool(stamp.flags & GONE)
@@ -166,12 +166,13 @@ class Keys:
         subject = self._link.subject("key", token_of(key))
         size, flags = len(data), GONE if deleted else 0
         if size <= self._payload:
-            return [Message(subject, encode_key(KeyStamp(flags, epoch, number, revision, 0, size), key), data)], ""
+            stamp = KeyStamp(flags, epoch, number, revision, 0, size)
+            return [Message(subject, "", encode_key(stamp, key, data))], ""
         chunks = [data[at : at + self._payload] for at in range(0, size, self._payload)]
         parts, mark = self._parts(epoch, number), encode_identity(identity)
         messages = [Message(f"{parts}.{place:06}", mark, chunk) for place, chunk in enumerate(chunks[:-1])]
         stamp = KeyStamp(flags, epoch, number, revision, len(messages), size)
-        return [*messages, Message(subject, encode_key(stamp, key), chunks[-1])], parts
+        return [*messages, Message(subject, "", encode_key(stamp, key, chunks[-1]))], parts
 
     def _landed(self, key: str, value: _Value) -> None:
         before = self._values.pop(key, None)

@@ -150,7 +150,9 @@ class Lane:
     # -- sending ----------------------------------------------------------------------------------------------
 
     async def _publish(self, sequence: int, message: Message) -> None:
-        headers = {_EXPECTED: str(sequence - 1), HEADER: message.stamp}
+        headers = {_EXPECTED: str(sequence - 1)}
+        if message.stamp:
+            headers[HEADER] = message.stamp
         if message.rollup:
             headers["Nats-Rollup"] = "sub"
         try:
@@ -335,7 +337,8 @@ class Lane:
 
     async def _check_ours(self, last: int) -> None:
         found = await self._link.js.get_msg(self.stream, seq=last)
-        epoch, number = decode_identity((found.headers or {}).get(HEADER), f"{self.stream}, message {last}")
+        stamp = (found.headers or {}).get(HEADER)
+        epoch, number = decode_identity(stamp, found.data or b"", f"{self.stream}, message {last}")
         flight = self.chain.holding(last)
         if epoch != self.epoch:
             self._break(taken_over(self._link.url, self._link.prefix))

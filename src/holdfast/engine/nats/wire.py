@@ -16,8 +16,9 @@ from typing import NamedTuple
 import msgspec
 
 from ...errors import CorruptionError
-from ..base import Producer
-from ..packing import HOLE, Row
+from ..base import LogMode, Producer
+from ..extents import Extent
+from ..packing import HOLE, Row, pack, pack_loose
 from ..state import Share
 
 HEADER = "Hf"
@@ -37,9 +38,10 @@ GONE = 32
 
 _IDENTITY = struct.Struct("<BBQQ")
 _STAMP = struct.Struct("<BBQQQQQQQI")
-_KEY = struct.Struct("<BBQQQII")
+_KEY = struct.Struct("<BBQQQIIH")
 _ROW = struct.Struct("<bQQI")
 _SIZE = struct.Struct("<I")
+_ANY = 1 << 62
 
 
 class Identity(NamedTuple):
@@ -70,7 +72,7 @@ class Stamp(NamedTuple):
 
 
 class KeyStamp(NamedTuple):
-    """What a key's message says of it; the key follows."""
+    """What a key's message says of it; the key follows, and the value or its last part."""
 
     flags: int
     epoch: int
@@ -126,15 +128,19 @@ def decode_stamp(text: str | None, where: str) -> tuple[Stamp, bytes]:
     return Stamp(*_STAMP.unpack_from(raw)[1:]), raw[_STAMP.size :]
 
 
-def encode_key(stamp: KeyStamp, key: str) -> str:
-    """A header's value."""
-    return b2a_base64(_KEY.pack(VERSION, *stamp) + key.encode(), newline=False).decode()
+def encode_key(stamp: KeyStamp, key: str, value: bytes) -> bytes:
+    """A message's data; headers cost more."""
+    raw = key.encode()
+    return b"".join((_KEY.pack(VERSION, *stamp, len(raw)), raw, value))
 
 
-def decode_key(text: str | None, where: str) -> tuple[KeyStamp, str]:
+def decode_key(data: bytes, where: str) -> tuple[KeyStamp, str, bytes]:
     """What :func:`encode_key` made; CorruptionError if it cannot have been."""
-    raw = _raw(text, _KEY.size, where)
-    return KeyStamp(*_KEY.unpack_from(raw)[1:]), raw[_KEY.size :].decode()
+    if len(data) < _KEY.size or data[0] != VERSION:
+        raise CorruptionError(where=where, expected=f"a key of version {VERSION}", got=repr(data[:20]))
+    *stamp, length = _KEY.unpack_from(data)[1:]
+    end = _KEY.size + length
+    return KeyStamp(*stamp), data[_KEY.size : end].decode(), data[end:]
 
 
 def encode_identity(identity: Identity) -> str:
@@ -142,9 +148,12 @@ def encode_identity(identity: Identity) -> str:
     return b2a_base64(_IDENTITY.pack(VERSION, 0, *identity), newline=False).decode()
 
 
-def decode_identity(text: str | None, where: str) -> Identity:
-    """Whose message it is; works for each kind.  CorruptionError if it is none of ours."""
-    _, _, epoch, number = _IDENTITY.unpack_from(_raw(text, _IDENTITY.size, where))
+def decode_identity(text: str | None, data: bytes, where: str) -> Identity:
+    """Whose message it is, from its header, or from its data if it has none; CorruptionError if it is none of ours."""
+    raw = data if text is None else _raw(text, _IDENTITY.size, where)
+    if len(raw) < _IDENTITY.size or raw[0] != VERSION:
+        raise CorruptionError(where=where, expected=f"a message of version {VERSION}", got=repr(raw[:20]))
+    _, _, epoch, number = _IDENTITY.unpack_from(raw)
     return Identity(epoch, number)
 
 
@@ -195,15 +204,40 @@ def shares_of(rows: Iterable[tuple[int, int, int]]) -> tuple[Share, ...]:
     return tuple(Share(*row) for row in rows)
 
 
-def encode_data(state: bytes | None, rows: Sequence[Row]) -> bytes:
+class Payload(NamedTuple):
+    """What a message appends: rows without their data, how long that is of each, and all of it in parts."""
+
+    rows: Sequence[Row]
+    sizes: Sequence[int]
+    parts: Sequence[bytes | memoryview]
+
+
+NOTHING = Payload((), (), ())
+
+
+def payload_of(mode: LogMode, extents: Sequence[Extent]) -> Payload:
+    """What adjoining ``extents`` are as a message's payload."""
+    if not extents:
+        return NOTHING
+    loose = pack_loose(mode, extents)
+    if loose is not None:
+        row, parts = loose
+        return Payload((row,), (sum(map(len, parts[:2])) + row.size if mode == "entries" else row.size,), parts)
+    rows = pack(mode, extents, _ANY)
+    data = [row.data for row in rows if row.data is not None]
+    return Payload(rows, [len(row.data or b"") for row in rows], data)
+
+
+def encode_data(state: bytes | None, payload: Payload) -> bytes:
     """A message's data: ``state`` if it is not in the stamp, then rows."""
     chunks: list[bytes | memoryview] = []
     if state is not None:
         chunks += (_SIZE.pack(len(state)), state)
-    if rows:
-        chunks.append(_SIZE.pack(len(rows)))
-        chunks += [_ROW.pack(row.form, row.length, row.size, len(row.data or b"")) for row in rows]
-        chunks += [row.data for row in rows if row.data is not None]
+    if payload.rows:
+        chunks.append(_SIZE.pack(len(payload.rows)))
+        for row, size in zip(payload.rows, payload.sizes, strict=True):
+            chunks.append(_ROW.pack(row.form, row.length, row.size, size))
+        chunks += payload.parts
     return b"".join(chunks)
 
 

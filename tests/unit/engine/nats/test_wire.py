@@ -25,6 +25,7 @@ from holdfast.engine.nats.wire import (
     encode_key,
     encode_stamp,
     encode_whole,
+    payload_of,
     split_data,
 )
 from holdfast.engine.packing import pack
@@ -41,21 +42,28 @@ def test_stamps(stamp: Stamp, state: bytes) -> None:
     text = encode_stamp(stamp, state)
     assert text.isascii() and "\n" not in text
     assert decode_stamp(text, "here") == (stamp, state)
-    assert decode_identity(text, "here") == Identity(stamp.epoch, stamp.number)
+    assert decode_identity(text, b"", "here") == Identity(stamp.epoch, stamp.number)
 
 
-@given(st.builds(KeyStamp, st.integers(0, 63), U64, U64, U64, st.integers(0, 99), st.integers(0, 2**31)), TEXT)
-def test_keys(stamp: KeyStamp, key: str) -> None:
-    text = encode_key(stamp, key)
-    assert decode_key(text, "here") == (stamp, key)
-    assert decode_identity(text, "here") == Identity(stamp.epoch, stamp.number)
+@given(
+    st.builds(KeyStamp, st.integers(0, 63), U64, U64, U64, st.integers(0, 99), st.integers(0, 2**31)),
+    TEXT,
+    st.binary(max_size=50),
+)
+def test_keys(stamp: KeyStamp, key: str, value: bytes) -> None:
+    data = encode_key(stamp, key, value)
+    assert decode_key(data, "here") == (stamp, key, value)
+    assert decode_identity(None, data, "here") == Identity(stamp.epoch, stamp.number)
 
 
 @pytest.mark.parametrize("text", [None, "", "?", "AAAA", encode_identity(Identity(1, 2))[:8], "/" * 120])
 def test_what_is_no_stamp(text: str | None) -> None:
-    for decode in (decode_stamp, decode_key, decode_identity):
-        with pytest.raises(CorruptionError, match="here: expected a stamp"):
-            decode(text, "here")
+    with pytest.raises(CorruptionError, match="here: expected a stamp"):
+        decode_stamp(text, "here")
+    with pytest.raises(CorruptionError, match="here: expected a"):
+        decode_identity(text, b"\2" * 50, "here")
+    with pytest.raises(CorruptionError, match="here: expected a key"):
+        decode_key((text or "").encode(), "here")
 
 
 @given(
@@ -103,7 +111,7 @@ def test_rows(mode: LogMode, parts: list[tuple[list[bytes], int]], state: bytes 
             extents.append(extent)
             position = extent.end
     rows = pack(mode, extents, 1 << 62) if extents else []
-    raw = encode_data(state, rows)
+    raw = encode_data(state, payload_of(mode, extents))
     flags = 0 if state is None else IN_DATA
     stamp = Stamp(flags, 1, 1, first_position(mode), position, 0, 0, 0, 0)
     assert split_data(stamp, raw, "here") == (state or b"", rows)
