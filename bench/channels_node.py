@@ -17,9 +17,9 @@ from holdfast.channels.api import ChannelsApi
 from holdfast.channels.model import Ack
 from holdfast.channels.packing import encode_batch, encode_draft, encode_run
 from holdfast.channels.unpacking import RunReader, entries_of, split_runs
-from holdfast.rpc.aio import AsyncConnection
-from holdfast.rpc.aio_dial import dial_unix
-from holdfast.rpc.aio_streams import AsyncReader
+from holdfast.rpc.aio.connection import AsyncConnection
+from holdfast.rpc.aio.dial import dial_unix
+from holdfast.rpc.aio.streams import AsyncReader
 from holdfast.rpc.commands import invoke
 from holdfast.rpc.handshake import LocalClient
 from holdfast.streams import Chunk

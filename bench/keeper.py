@@ -22,8 +22,8 @@ from holdfast.jobs.birth import Midwife
 from holdfast.jobs.keeper.certificate import Certificate
 from holdfast.jobs.keeper.records import BirthReceipt
 from holdfast.procinfo import process_alive
-from holdfast.rpc.aio import AsyncConnection
-from holdfast.rpc.aio_dial import dial_unix
+from holdfast.rpc.aio.connection import AsyncConnection
+from holdfast.rpc.aio.dial import dial_unix
 from holdfast.rpc.handshake import JobLinkNode
 from holdfast.streams import End
 

@@ -23,11 +23,11 @@ from typing import Any, cast
 import uvloop
 
 from holdfast.limits import LIMITS
-from holdfast.rpc.aio import AsyncConnection
-from holdfast.rpc.aio_dial import dial_unix
+from holdfast.rpc.aio.connection import AsyncConnection
+from holdfast.rpc.aio.dial import dial_unix
+from holdfast.rpc.aio.server import serve_unix
 from holdfast.rpc.events import EventReceived, Reply, RequestReceived
 from holdfast.rpc.handshake import LocalClient, LocalOwner
-from holdfast.rpc.server import serve_unix
 from holdfast.streams import Chunk, Writer
 
 Figure = dict[str, Any]

@@ -15,8 +15,8 @@ from typing import Any
 
 import uvloop
 
-from holdfast.rpc.aio import AsyncConnection
-from holdfast.rpc.aio_dial import dial_unix
+from holdfast.rpc.aio.connection import AsyncConnection
+from holdfast.rpc.aio.dial import dial_unix
 from holdfast.rpc.commands import invoke
 from holdfast.rpc.handshake import LocalClient
 from holdfast.sessions.api import SessionsApi

@@ -33,9 +33,9 @@ from holdfast.errors import (
 )
 from holdfast.jobs.api import JobsApi
 from holdfast.jobs.model import JobSpec
-from holdfast.rpc.aio import AsyncConnection
-from holdfast.rpc.aio_dial import dial_unix
-from holdfast.rpc.aio_streams import AsyncReader
+from holdfast.rpc.aio.connection import AsyncConnection
+from holdfast.rpc.aio.dial import dial_unix
+from holdfast.rpc.aio.streams import AsyncReader
 from holdfast.rpc.commands import invoke
 from holdfast.rpc.failures import decode_failure
 from holdfast.rpc.handshake import Authenticator, BearerClient, LocalClient

@@ -29,13 +29,13 @@ from holdfast.errors import (
     UsageError,
 )
 from holdfast.limits import LIMITS, Limits
-from holdfast.rpc.aio import AsyncConnection
-from holdfast.rpc.aio_dial import dial_unix
+from holdfast.rpc.aio.connection import AsyncConnection
+from holdfast.rpc.aio.dial import dial_unix
+from holdfast.rpc.aio.server import Server, serve_unix
 from holdfast.rpc.commands import Commands, invoke, within
 from holdfast.rpc.dispatch import Dispatcher
 from holdfast.rpc.events import EventReceived, Reply, RequestReceived
 from holdfast.rpc.handshake import JobLinkKeeper, JobLinkNode, LocalClient, LocalOwner
-from holdfast.rpc.server import Server, serve_unix
 
 Run = Callable[[Coroutine[Any, Any, Any]], Any]
 

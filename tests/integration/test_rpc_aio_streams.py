@@ -14,12 +14,12 @@ import pytest
 
 from holdfast.errors import ClosedError, DisconnectedError, StorageError, UsageError
 from holdfast.limits import GIB, LIMITS, MIB
-from holdfast.rpc.aio import AsyncConnection
-from holdfast.rpc.aio_dial import dial_unix
-from holdfast.rpc.aio_streams import AsyncReader, AsyncWriter
+from holdfast.rpc.aio.connection import AsyncConnection
+from holdfast.rpc.aio.dial import dial_unix
+from holdfast.rpc.aio.server import serve_unix
+from holdfast.rpc.aio.streams import AsyncReader, AsyncWriter
 from holdfast.rpc.events import Reply, RequestReceived
 from holdfast.rpc.handshake import LocalClient, LocalOwner
-from holdfast.rpc.server import serve_unix
 from holdfast.streams import Chunk, End, Failed, Gap, OutputSender, RingBuffer
 
 Run = Callable[[Coroutine[Any, Any, Any]], Any]

@@ -28,8 +28,9 @@ from holdfast.errors import (
     from_wire,
 )
 from holdfast.limits import LIMITS, Limits
-from holdfast.rpc.aio import AsyncConnection
-from holdfast.rpc.aio_dial import dial_unix
+from holdfast.rpc.aio.connection import AsyncConnection
+from holdfast.rpc.aio.dial import dial_unix
+from holdfast.rpc.aio.server import Server, UidOf, serve_unix
 from holdfast.rpc.codec import JsonCodec
 from holdfast.rpc.events import Reply, RequestReceived
 from holdfast.rpc.frames import PREAMBLE, FrameReader, FrameType, encode_frame
@@ -37,7 +38,6 @@ from holdfast.rpc.handshake import LocalClient, LocalOwner
 from holdfast.rpc.hello import our_hello
 from holdfast.rpc.listening import listen_unix
 from holdfast.rpc.peer import peer_uid
-from holdfast.rpc.server import Server, UidOf, serve_unix
 
 Run = Callable[[Coroutine[Any, Any, Any]], Any]
 
@@ -249,7 +249,7 @@ def test_a_real_foreign_user_is_refused(run: Run, socket_dir: Path) -> None:
 def _dial_as_nobody(path: str) -> int:
     """Exit status of a child that says hello as user nobody: the exit code of the error it got."""
     script = (
-        "import os, sys; from holdfast.rpc.blocking import BlockingConnection;"
+        "import os, sys; from holdfast.rpc.blocking.connection import BlockingConnection;"
         "from holdfast.rpc.handshake import LocalClient; from holdfast.errors import HoldfastError, exit_code_of\n"
         f"os.setgid({pwd.getpwnam('nobody').pw_gid}); os.setuid({pwd.getpwnam('nobody').pw_uid})\n"
         "try: BlockingConnection.dial_unix(sys.argv[1], LocalClient())\n"

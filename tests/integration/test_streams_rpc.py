@@ -32,14 +32,14 @@ from holdfast.errors import (
     UsageError,
 )
 from holdfast.limits import LIMITS
-from holdfast.rpc.aio import AsyncConnection
-from holdfast.rpc.aio_dial import dial_unix
+from holdfast.rpc.aio.connection import AsyncConnection
+from holdfast.rpc.aio.dial import dial_unix
+from holdfast.rpc.aio.server import serve_unix
 from holdfast.rpc.commands import invoke
 from holdfast.rpc.dispatch import Dispatcher
 from holdfast.rpc.events import Reply, RequestReceived
 from holdfast.rpc.failures import decode_failure
 from holdfast.rpc.handshake import LocalClient, LocalOwner
-from holdfast.rpc.server import serve_unix
 from holdfast.streams import Chunk, End, Failed
 
 Run = Callable[[Coroutine[Any, Any, Any]], Any]

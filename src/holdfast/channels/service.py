@@ -20,7 +20,7 @@ from .model import (
 
 if TYPE_CHECKING:
     from ..limits import Limits
-    from ..rpc.aio import AsyncConnection
+    from ..rpc.aio.connection import AsyncConnection
     from .access import Caller
     from .router import ChannelRouter
 

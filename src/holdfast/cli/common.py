@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from ..client.jobs.sync import SyncJob
     from ..client.sync import SyncNode
     from ..jobs.model import JobInfo
-    from ..rpc.blocking import BlockingConnection
+    from ..rpc.blocking.connection import BlockingConnection
     from ..status.model import NodeInfo
 
 F = TypeVar("F", bound=Callable[..., Any])

@@ -10,8 +10,8 @@ from typing import Any, ClassVar, Generic, Self, TypeVar
 
 from ..errors import ClosedError, DisconnectedError, HoldfastError
 from ..limits import LIMITS
-from ..rpc.aio import AsyncConnection
-from ..rpc.aio_streams import AsyncReader
+from ..rpc.aio.connection import AsyncConnection
+from ..rpc.aio.streams import AsyncReader
 from ..streams import Item
 from .link import Link
 

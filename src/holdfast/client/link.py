@@ -11,8 +11,8 @@ from ..clock import RealClock
 from ..errors import ClosedError, DisconnectedError, Unauthenticated, Unavailable
 from ..ids import random_fraction
 from ..limits import LIMITS
-from ..rpc.aio import AsyncConnection
-from ..rpc.aio_dial import dial_unix
+from ..rpc.aio.connection import AsyncConnection
+from ..rpc.aio.dial import dial_unix
 from ..rpc.backoff import Backoff
 from ..rpc.commands import invoke
 from ..rpc.handshake import Authenticator
@@ -137,7 +137,7 @@ class Link:
         address = self._target.address
         if address.scheme == "unix":
             return await dial_unix(address.path, authenticator, clock=self._clock, limits=LIMITS)
-        from ..rpc.tcp import dial_tcp
+        from ..rpc.aio.tcp import dial_tcp
         from ..rpc.tls import client_context
 
         tls = client_context(self._target.ca_file) if address.scheme == "tls" else None

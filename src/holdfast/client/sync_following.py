@@ -8,8 +8,8 @@ from typing import Any, ClassVar, Generic, Self, TypeVar
 
 from ..errors import ClosedError, DeadlineExceeded, DisconnectedError, HoldfastError
 from ..limits import LIMITS
-from ..rpc.blocking import BlockingConnection
-from ..rpc.blocking_streams import BlockingReader
+from ..rpc.blocking.connection import BlockingConnection
+from ..rpc.blocking.streams import BlockingReader
 from ..streams.reader import Item
 from .sync_link import SyncLink
 

@@ -11,7 +11,7 @@ from ..errors import ClosedError, DisconnectedError, Unauthenticated, Unavailabl
 from ..ids import random_fraction
 from ..limits import LIMITS
 from ..rpc.backoff import Backoff
-from ..rpc.blocking import BlockingConnection
+from ..rpc.blocking.connection import BlockingConnection
 from ..rpc.commands import invoke_blocking
 from ..rpc.handshake import Authenticator
 from .autostart import start_node
@@ -130,6 +130,6 @@ class SyncLink:
         address = self._target.address
         if address.scheme == "unix":
             return BlockingConnection.dial_unix(address.path, authenticator, clock=self._clock, limits=LIMITS)
-        from ..rpc.blocking_tcp import dial_tcp
+        from ..rpc.blocking.tcp import dial_tcp
 
         return dial_tcp(address, authenticator, ca_file=self._target.ca_file, clock=self._clock, limits=LIMITS)

@@ -13,7 +13,7 @@ from ..rpc.failures import encode_failure
 
 if TYPE_CHECKING:
     from ..limits import Limits
-    from ..rpc.aio_streams import AsyncWriter
+    from ..rpc.aio.streams import AsyncWriter
     from .model import Page, StreamInfo
     from .store import LiveReader
 

@@ -26,7 +26,7 @@ from .values import check_content_type, check_lifetime
 
 if TYPE_CHECKING:
     from ..limits import Limits
-    from ..rpc.aio import AsyncConnection
+    from ..rpc.aio.connection import AsyncConnection
     from .readers import Readers
     from .store import Mounts, StreamStore
     from .streams import DurableStreams

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ..engine.base import LogStat
-    from ..rpc.aio import AsyncConnection
+    from ..rpc.aio.connection import AsyncConnection
     from .record import JobRecord
 
 _LINK_STATES: dict[Link, LinkState] = {

@@ -26,8 +26,8 @@ from ..errors import (
 )
 from ..ids import random_fraction
 from ..procinfo import process_alive
-from ..rpc.aio import AsyncConnection
-from ..rpc.aio_dial import dial_unix
+from ..rpc.aio.connection import AsyncConnection
+from ..rpc.aio.dial import dial_unix
 from ..rpc.backoff import Backoff
 from ..rpc.events import EventReceived
 from ..rpc.handshake import JobLinkNode
@@ -40,7 +40,7 @@ from .salvage import salvage
 if TYPE_CHECKING:
     from ..clock import Clock
     from ..limits import Limits
-    from ..rpc.aio_streams import AsyncReader
+    from ..rpc.aio.streams import AsyncReader
     from ..rpc.events import Reply
     from .job import Job
     from .record import JobStore

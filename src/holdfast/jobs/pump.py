@@ -12,7 +12,7 @@ from .record import log_name
 if TYPE_CHECKING:
     from ..engine.base import Log
     from ..limits import Limits
-    from ..rpc.aio_streams import AsyncReader
+    from ..rpc.aio.streams import AsyncReader
     from .job import Job
 
 READ_BYTES = 1 << 20

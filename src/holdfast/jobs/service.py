@@ -10,7 +10,7 @@ from .model import InputReceipt, JobInfo, JobSpec, OutputStart
 from .viewer import Viewer, open_output
 
 if TYPE_CHECKING:
-    from ..rpc.aio import AsyncConnection
+    from ..rpc.aio.connection import AsyncConnection
     from .controller import JobController
 
 

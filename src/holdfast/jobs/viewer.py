@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from ..engine.base import Log, Piece
-    from ..rpc.aio_streams import AsyncWriter
+    from ..rpc.aio.streams import AsyncWriter
     from .job import Job
 
 _logger = structlog.get_logger("holdfast.jobs")

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from ..limits import Limits
-    from ..rpc.aio import AsyncConnection
+    from ..rpc.aio.connection import AsyncConnection
     from ..rpc.events import Reply, RequestReceived
     from ..security.authority import Authority
     from ..security.identity import Identity

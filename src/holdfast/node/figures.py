@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ..engine.base import Engine
     from ..jobs.controller import JobController
     from ..records.domain import RecordDomain
-    from ..rpc.server import Server
+    from ..rpc.aio.server import Server
     from ..security.authority import Authority
     from ..sessions.actor import Sessions
     from .groups import NodeGroups

@@ -29,8 +29,8 @@ from ..paths import Address, Places, make_private_dir
 from ..records import api as records_api
 from ..records.domain import RecordDomain
 from ..records.service import RecordsService
-from ..rpc.server import Server, serve_unix
-from ..rpc.tcp import serve_tcp
+from ..rpc.aio.server import Server, serve_unix
+from ..rpc.aio.tcp import serve_tcp
 from ..security import api as tokens_api
 from ..security.authority import Authority
 from ..security.door import tcp_door, unix_door
@@ -62,7 +62,7 @@ if TYPE_CHECKING:
     from ..grpc.settings import GrpcSettings
     from ..http.settings import HttpSettings
     from ..limits import Limits
-    from ..rpc.aio import AsyncConnection
+    from ..rpc.aio.connection import AsyncConnection
     from .grpc_door import GrpcSide
     from .web import Web
 

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from ..jobs.controller import JobController
     from ..limits import Limits
     from ..records.domain import RecordDomain
-    from ..rpc.server import Server
+    from ..rpc.aio.server import Server
     from ..security.authority import Authority
     from ..sessions.actor import Sessions
     from .groups import NodeGroups

@@ -33,8 +33,8 @@ from .wire import zstd
 
 if TYPE_CHECKING:
     from ..limits import Limits
-    from ..rpc.aio import AsyncConnection
-    from ..rpc.aio_streams import AsyncWriter
+    from ..rpc.aio.connection import AsyncConnection
+    from ..rpc.aio.streams import AsyncWriter
     from .domain import RecordDomain, Seals
 
 _encode = msgspec.json.Encoder().encode

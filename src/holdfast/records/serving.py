@@ -16,7 +16,7 @@ from .wire import ERROR, EXISTED, OK, Batch, BatchDecoder, Compressor, encode_ba
 
 if TYPE_CHECKING:
     from ..limits import Limits
-    from ..rpc.aio_streams import AsyncReader, AsyncWriter
+    from ..rpc.aio.streams import AsyncReader, AsyncWriter
     from .store import Pushed, RecordStore
 
 _logger = structlog.get_logger("holdfast.records")

@@ -22,7 +22,7 @@ from .outflow import Carrier
 
 if TYPE_CHECKING:
     from ..limits import Limits
-    from ..rpc.aio import AsyncConnection
+    from ..rpc.aio.connection import AsyncConnection
     from .access import Caller
     from .actor import Sessions
 

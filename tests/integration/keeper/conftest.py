@@ -19,9 +19,9 @@ from holdfast.jobs.birth import Midwife
 from holdfast.jobs.keeper.certificate import Certificate
 from holdfast.jobs.keeper.records import BirthReceipt, read_birth
 from holdfast.procinfo import process_alive
-from holdfast.rpc.aio import AsyncConnection
-from holdfast.rpc.aio_dial import dial_unix
-from holdfast.rpc.aio_streams import AsyncReader
+from holdfast.rpc.aio.connection import AsyncConnection
+from holdfast.rpc.aio.dial import dial_unix
+from holdfast.rpc.aio.streams import AsyncReader
 from holdfast.rpc.events import EventReceived, Reply
 from holdfast.rpc.handshake import JobLinkNode
 from holdfast.streams import Chunk, End, Gap

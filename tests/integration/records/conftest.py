@@ -17,11 +17,11 @@ from holdfast.client.aio import Node, connect
 from holdfast.errors import ClosedError, DisconnectedError, HoldfastError, NotFound
 from holdfast.records.cid import cid_of_digest
 from holdfast.records.wire import ERROR, EXISTED, OK, BatchDecoder, encode_batch, zstd
-from holdfast.rpc.aio import AsyncConnection
+from holdfast.rpc.aio.connection import AsyncConnection
+from holdfast.rpc.aio.server import Server, serve_unix
 from holdfast.rpc.events import Reply, RequestReceived
 from holdfast.rpc.failures import encode_error, encode_failure
 from holdfast.rpc.handshake import LocalOwner
-from holdfast.rpc.server import Server, serve_unix
 from holdfast.streams import Chunk
 
 

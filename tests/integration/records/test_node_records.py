@@ -28,8 +28,8 @@ from holdfast.records.canonical import canonical_json
 from holdfast.records.cid import RAW, cid_of_digest, record_cid
 from holdfast.records.model import FeedPage, Sealed, StreamStart
 from holdfast.records.wire import ERROR, EXISTED, OK, BatchDecoder, encode_batch, zstd
-from holdfast.rpc.aio import AsyncConnection
-from holdfast.rpc.aio_streams import AsyncReader, AsyncWriter
+from holdfast.rpc.aio.connection import AsyncConnection
+from holdfast.rpc.aio.streams import AsyncReader, AsyncWriter
 from holdfast.rpc.commands import invoke
 from holdfast.rpc.failures import decode_error, decode_failure
 from holdfast.streams import Chunk, End, Failed

@@ -18,7 +18,7 @@ from .screen import say
 
 if TYPE_CHECKING:
     from ...client.jobs.sync import SyncJob
-    from ...rpc.blocking import BlockingConnection
+    from ...rpc.blocking.connection import BlockingConnection
 
 _PART_BYTES = 32 * 1024
 _RETRY_S = 0.05

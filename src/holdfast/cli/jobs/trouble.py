@@ -11,7 +11,7 @@ from .screen import say
 
 if TYPE_CHECKING:
     from ...client.jobs.sync import SyncJob
-    from ...rpc.blocking import BlockingConnection
+    from ...rpc.blocking.connection import BlockingConnection
 
 LOOK_S = 2.0
 """How often the node is asked how the job is."""

@@ -22,7 +22,7 @@ from .trouble import LOOK_S, TroubleNotice
 if TYPE_CHECKING:
     from ...client.jobs.sync import SyncJob
     from ...client.sync import SyncNode
-    from ...rpc.blocking import BlockingConnection
+    from ...rpc.blocking.connection import BlockingConnection
     from ...streams import Item
 
 REPLAY_BYTES = 64 * 1024

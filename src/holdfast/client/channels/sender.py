@@ -19,8 +19,8 @@ from ...errors import (
     Unavailable,
 )
 from ...ids import random_fraction
-from ...rpc.aio import AsyncConnection
-from ...rpc.aio_streams import AsyncWriter
+from ...rpc.aio.connection import AsyncConnection
+from ...rpc.aio.streams import AsyncWriter
 from ...rpc.commands import invoke
 from ..link import Link
 from .appending import (

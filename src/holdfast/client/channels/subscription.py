@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Iterator
 from ...channels.api import ChannelsApi
 from ...channels.model import SubscribeStart
 from ...channels.unpacking import Entry
-from ...rpc.aio import AsyncConnection
+from ...rpc.aio.connection import AsyncConnection
 from ...rpc.commands import invoke
 from ...streams import Item
 from ..following import Following

@@ -10,7 +10,7 @@ from ...channels.api import ChannelsApi
 from ...channels.model import Ack, AppendResult
 from ...errors import ChannelFull, DisconnectedError, MessageTooLarge, RateLimited, SequenceConflict
 from ...ids import random_fraction
-from ...rpc.blocking import BlockingConnection
+from ...rpc.blocking.connection import BlockingConnection
 from ...rpc.commands import Method, command_of, invoke_blocking
 from ...rpc.events import Reply
 from ..sync_link import SyncLink

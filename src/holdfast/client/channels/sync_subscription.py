@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from ...channels.api import ChannelsApi
 from ...channels.model import SubscribeStart
 from ...channels.unpacking import Entry
-from ...rpc.blocking import BlockingConnection
+from ...rpc.blocking.connection import BlockingConnection
 from ...rpc.commands import invoke_blocking
 from ...streams.reader import Item
 from ..sync_following import SyncFollowing

@@ -13,8 +13,8 @@ from ...ids import new_token
 from ...jobs.api import JobsApi
 from ...jobs.model import InputReceipt, JobInfo
 from ...limits import LIMITS
-from ...rpc.aio import AsyncConnection
-from ...rpc.aio_streams import AsyncReader
+from ...rpc.aio.connection import AsyncConnection
+from ...rpc.aio.streams import AsyncReader
 from ...rpc.commands import invoke
 from ..channels.aio import Channel, Channels
 from ..link import Link

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from ...errors import DeadlineExceeded, DisconnectedError, HoldfastError
 from ...jobs.api import JobsApi
 from ...limits import LIMITS
-from ...rpc.blocking_streams import BlockingReader
+from ...rpc.blocking.streams import BlockingReader
 from ...rpc.commands import invoke_blocking
 from .output import READ_BYTES, OutputChunk, chunk_of
 

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 
 from ...records.api import RecordsApi
 from ...records.model import FeedEntry, FeedPage
-from ...rpc.aio import AsyncConnection
+from ...rpc.aio.connection import AsyncConnection
 from ...rpc.commands import invoke
 from ...streams import Item
 from ..following import Following

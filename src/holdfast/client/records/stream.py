@@ -25,8 +25,8 @@ from ...errors import ClosedError, DisconnectedError, HoldfastError, UsageError
 from ...limits import LIMITS
 from ...records.model import RecordMeta
 from ...records.streaming.metrics import Ticker
-from ...rpc.aio import AsyncConnection
-from ...rpc.aio_streams import AsyncReader, AsyncWriter
+from ...rpc.aio.connection import AsyncConnection
+from ...rpc.aio.streams import AsyncReader, AsyncWriter
 from ...rpc.commands import invoke
 from ..link import Link
 from .carrier import Carrier, compressor_for

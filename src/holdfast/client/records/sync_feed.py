@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from ...records.api import RecordsApi
 from ...records.model import FeedEntry, FeedPage
-from ...rpc.blocking import BlockingConnection
+from ...rpc.blocking.connection import BlockingConnection
 from ...rpc.commands import invoke_blocking
 from ...streams import Item
 from ..sync_following import SyncFollowing

@@ -12,10 +12,10 @@ from ...clock import RealClock
 from ...errors import ClosedError, DisconnectedError, HoldfastError, RecordStreamError, UsageError
 from ...limits import LIMITS
 from ...records.streaming.metrics import StreamMetrics, Ticker
-from ...rpc.blocking import BlockingConnection
-from ...rpc.blocking_streams import BlockingReader, BlockingWriter
+from ...rpc.blocking.connection import BlockingConnection
+from ...rpc.blocking.streams import BlockingReader, BlockingWriter
+from ...rpc.blocking.waiting import wait_ready
 from ...rpc.commands import invoke_blocking
-from ...rpc.waiting import wait_ready
 from ..sync_link import SyncLink
 from .carrier import Carrier, compressor_for
 from .kinds import Kind

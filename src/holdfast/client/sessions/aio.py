@@ -16,7 +16,7 @@ from ...errors import (
     Unavailable,
 )
 from ...limits import LIMITS
-from ...rpc.aio import AsyncConnection
+from ...rpc.aio.connection import AsyncConnection
 from ...rpc.commands import invoke
 from ...sessions.api import DEFAULT_IDLE, SessionsApi
 from ...sessions.model import (

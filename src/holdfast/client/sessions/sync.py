@@ -15,7 +15,7 @@ from ...errors import (
     Unavailable,
 )
 from ...limits import LIMITS
-from ...rpc.blocking import BlockingConnection
+from ...rpc.blocking.connection import BlockingConnection
 from ...rpc.commands import invoke_blocking, within_blocking
 from ...sessions.api import DEFAULT_IDLE, SessionsApi
 from ...sessions.model import (

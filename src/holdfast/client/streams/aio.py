@@ -9,8 +9,8 @@ from typing import Unpack
 from ...durable.api import StreamsApi
 from ...durable.model import ProducerMark, StreamAppended, StreamInfo, Where
 from ...errors import DisconnectedError, HoldfastError, Unavailable
-from ...rpc.aio import AsyncConnection
-from ...rpc.aio_streams import AsyncWriter
+from ...rpc.aio.connection import AsyncConnection
+from ...rpc.aio.streams import AsyncWriter
 from ...rpc.commands import invoke
 from ..channels.drafts import Payload, bytes_of
 from ..link import Link

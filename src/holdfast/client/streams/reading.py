@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 
 from ...durable.api import StreamsApi
 from ...durable.model import StreamInfo, StreamStart, Where
-from ...rpc.aio import AsyncConnection
+from ...rpc.aio.connection import AsyncConnection
 from ...rpc.commands import invoke
 from ...streams import Item
 from ..following import Following

@@ -8,7 +8,7 @@ from typing import Unpack
 from ...durable.api import StreamsApi
 from ...durable.model import ProducerMark, StreamAppended, StreamInfo, Where
 from ...errors import DisconnectedError, HoldfastError, Unavailable
-from ...rpc.blocking import BlockingConnection
+from ...rpc.blocking.connection import BlockingConnection
 from ...rpc.commands import command_of, invoke_blocking
 from ..channels.drafts import Payload, bytes_of
 from ..sync_link import SyncLink

@@ -8,7 +8,7 @@ from contextlib import suppress
 from ...durable.api import StreamsApi
 from ...durable.model import StreamInfo, StreamStart, Where
 from ...errors import HoldfastError
-from ...rpc.blocking import BlockingConnection
+from ...rpc.blocking.connection import BlockingConnection
 from ...rpc.commands import invoke_blocking
 from ...streams import Item
 from ..sync_following import SyncFollowing

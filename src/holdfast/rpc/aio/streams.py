@@ -9,14 +9,14 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from ..errors import ClosedError, HoldfastError, UsageError
-from ..limits import LIMITS
-from ..streams import Item, Reader, Writer
+from ...errors import ClosedError, HoldfastError, UsageError
+from ...limits import LIMITS
+from ...streams import Item, Reader, Writer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from .aio import AsyncConnection
+    from .connection import AsyncConnection
 
 
 class _Hint:

@@ -11,14 +11,11 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
-from ..clock import Clock
-from ..errors import ClosedError, DisconnectedError, HoldfastError, NotFound
-from ..limits import LIMITS
-from .aio_answers import Answers, Handler
-from .aio_streams import AsyncReader, AsyncWriter
-from .aio_wire import Wire
-from .connection import Connection
-from .events import (
+from ...clock import Clock
+from ...errors import ClosedError, DisconnectedError, HoldfastError, NotFound
+from ...limits import LIMITS
+from ..connection import Connection
+from ..events import (
     CallCancelled,
     ClosedByPeer,
     ErrorReceived,
@@ -32,10 +29,13 @@ from .events import (
     StreamReadable,
     StreamWritable,
 )
-from .states import Link
+from ..states import Link
+from .answers import Answers, Handler
+from .streams import AsyncReader, AsyncWriter
+from .wire import Wire
 
 if TYPE_CHECKING:
-    from ..streams import OutputSender
+    from ...streams import OutputSender
 
 __all__ = ["AsyncConnection", "MakeHandler", "OnEvent", "Reply"]
 

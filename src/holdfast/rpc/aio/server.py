@@ -10,16 +10,16 @@ from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import Protocol, Self, cast
 
-from ..clock import Clock, RealClock
-from ..errors import HoldfastError, LimitExceeded
-from ..limits import LIMITS, Limits
-from .aio import AsyncConnection, MakeHandler
-from .connection import Connection
-from .handshake import Authenticator
-from .listening import BACKLOG, listen_unix
-from .msgspec_codec import MsgspecCodec
-from .peer import peer_uid
-from .states import Role
+from ...clock import Clock, RealClock
+from ...errors import HoldfastError, LimitExceeded
+from ...limits import LIMITS, Limits
+from ..connection import Connection
+from ..handshake import Authenticator
+from ..listening import BACKLOG, listen_unix
+from ..msgspec_codec import MsgspecCodec
+from ..peer import peer_uid
+from ..states import Role
+from .connection import AsyncConnection, MakeHandler
 
 MakeAuthenticator = Callable[[int | None], Authenticator]
 UidOf = Callable[[socket.socket], int | None]

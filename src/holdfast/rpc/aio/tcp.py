@@ -7,17 +7,17 @@ import socket
 import ssl
 from collections.abc import Callable, Iterable
 
-from ..clock import Clock, RealClock
-from ..errors import DeadlineExceeded, HoldfastError, Unavailable, UsageError
-from ..limits import LIMITS, Limits
-from ..paths import Address
-from .aio import AsyncConnection, MakeHandler
-from .aio_dial import open_on
-from .handshake import Authenticator
-from .inet import tune
-from .listening import BACKLOG
+from ...clock import Clock, RealClock
+from ...errors import DeadlineExceeded, HoldfastError, Unavailable, UsageError
+from ...limits import LIMITS, Limits
+from ...paths import Address
+from ..handshake import Authenticator
+from ..inet import tune
+from ..listening import BACKLOG
+from ..tls import tls_error
+from .connection import AsyncConnection, MakeHandler
+from .dial import open_on
 from .server import Server
-from .tls import tls_error
 
 
 class TcpListening:
@@ -98,7 +98,7 @@ async def dial_tcp(
 ) -> AsyncConnection:
     """Connect to ``where``, under ``tls`` if it is a ``tls`` address, and wait until both ends are proven.
 
-    Raises as :func:`~holdfast.rpc.aio.dial_unix` does, and ProtocolError("certificate" or "tls") if the node's
+    Raises as :func:`~holdfast.rpc.aio.dial.dial_unix` does, and ProtocolError("certificate" or "tls") if the node's
     certificate is not trusted or it speaks no TLS.  Cancel-safe: nothing is left open.
     """
     assert (where.scheme == "tls") == (tls is not None), "tls:// comes with a context, tcp:// without"

@@ -5,13 +5,13 @@ from __future__ import annotations
 import socket
 from typing import TYPE_CHECKING
 
-from ..clock import Clock
-from ..errors import Unavailable
-from ..limits import LIMITS, Limits
-from ..paths import Address
-from .blocking import BlockingConnection
-from .handshake import Authenticator
-from .inet import tune
+from ...clock import Clock
+from ...errors import Unavailable
+from ...limits import LIMITS, Limits
+from ...paths import Address
+from ..handshake import Authenticator
+from ..inet import tune
+from .connection import BlockingConnection
 
 if TYPE_CHECKING:
     from .sending import StreamSocket
@@ -28,7 +28,7 @@ def dial_tcp(
     """Connect to a ``tcp`` or ``tls`` address and wait until both ends are proven.
 
     ``ca_file``: whom to trust, for TLS; empty: the system's authorities.  Raises as
-    :meth:`~holdfast.rpc.blocking.BlockingConnection.dial_unix` does, and ProtocolError("certificate" or "tls").
+    :meth:`BlockingConnection.dial_unix` does, and ProtocolError("certificate" or "tls").
     """
     sock = _connect(where, limits)
     carrier = sock if where.scheme == "tcp" else _under_tls(sock, where, ca_file)
@@ -46,7 +46,7 @@ def _connect(where: Address, limits: Limits) -> socket.socket:
 
 
 def _under_tls(sock: socket.socket, where: Address, ca_file: str) -> StreamSocket:
-    from .tls import TlsSocket, client_context, tls_error
+    from ..tls import TlsSocket, client_context, tls_error
 
     try:
         sock.settimeout(LIMITS.handshake_s)

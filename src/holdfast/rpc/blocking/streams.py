@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..errors import ClosedError, UsageError
-from ..limits import LIMITS
-from ..streams.reader import Item, Reader
-from ..streams.writer import Writer
+from ...errors import ClosedError, UsageError
+from ...limits import LIMITS
+from ...streams.reader import Item, Reader
+from ...streams.writer import Writer
 
 if TYPE_CHECKING:
-    from .blocking import BlockingConnection
+    from .connection import BlockingConnection
 
 
 class BlockingReader:

@@ -7,8 +7,8 @@ from typing import Protocol
 
 import structlog
 
-from ..errors import DeadlineExceeded, HoldfastError, InternalError
-from .events import Reply, RequestReceived
+from ...errors import DeadlineExceeded, HoldfastError, InternalError
+from ..events import Reply, RequestReceived
 
 _log = structlog.get_logger("holdfast.rpc")
 

@@ -7,15 +7,15 @@ import socket
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from ..clock import Clock, RealClock
-from ..errors import HoldfastError, PermissionDenied, Unavailable
-from ..limits import LIMITS, Limits
-from .aio import AsyncConnection, MakeHandler
-from .connection import Connection
-from .handshake import Authenticator
-from .listening import checked_path
-from .msgspec_codec import MsgspecCodec
-from .states import Role
+from ...clock import Clock, RealClock
+from ...errors import HoldfastError, PermissionDenied, Unavailable
+from ...limits import LIMITS, Limits
+from ..connection import Connection
+from ..handshake import Authenticator
+from ..listening import checked_path
+from ..msgspec_codec import MsgspecCodec
+from ..states import Role
+from .connection import AsyncConnection, MakeHandler
 
 if TYPE_CHECKING:
     import ssl

@@ -13,9 +13,9 @@ import socket
 from collections.abc import Callable
 from typing import TYPE_CHECKING, cast
 
-from ..clock import Clock
-from .connection import Connection
-from .events import Event
+from ...clock import Clock
+from ..connection import Connection
+from ..events import Event
 
 if TYPE_CHECKING:
     import ssl

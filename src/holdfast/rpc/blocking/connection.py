@@ -11,12 +11,12 @@ from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from ..clock import Clock, RealClock
-from ..errors import ClosedError, DisconnectedError, HoldfastError, Unavailable, UsageError
-from ..limits import LIMITS, Limits
-from .codec import Codec
-from .connection import Connection
-from .events import (
+from ...clock import Clock, RealClock
+from ...errors import ClosedError, DisconnectedError, HoldfastError, Unavailable, UsageError
+from ...limits import LIMITS, Limits
+from ..codec import Codec
+from ..connection import Connection
+from ..events import (
     ClosedByPeer,
     ErrorReceived,
     Event,
@@ -26,14 +26,14 @@ from .events import (
     RequestReceived,
     ResponseReceived,
 )
-from .handshake import Authenticator
-from .listening import checked_path
+from ..handshake import Authenticator
+from ..listening import checked_path
+from ..states import Link, Role, State
 from .sending import SendQueue, StreamSocket
-from .states import Link, Role, State
 from .waiting import wait_ready
 
 if TYPE_CHECKING:
-    from .blocking_streams import BlockingReader, BlockingWriter
+    from .streams import BlockingReader, BlockingWriter
 
 _RECEIVE_BYTES = 256 * 1024
 _WAKE_S = 3600.0
@@ -198,7 +198,7 @@ class BlockingConnection:
         self, stream_id: int | None = None, *, window_bytes: int = LIMITS.viewer_window_bytes, manual_ack: bool = False
     ) -> BlockingReader:
         """A reader of the stream that the next call will name by ``reader.stream_id``; it reads once started."""
-        from .blocking_streams import BlockingReader  # most short commands open no stream
+        from .streams import BlockingReader  # most short commands open no stream
 
         self.check_usable()
         number = self.core.next_stream_id() if stream_id is None else stream_id
@@ -206,7 +206,7 @@ class BlockingConnection:
 
     def open_writer(self, stream_id: int | None = None) -> BlockingWriter:
         """A writer of the stream that the next call will name by ``writer.stream_id``."""
-        from .blocking_streams import BlockingWriter
+        from .streams import BlockingWriter
 
         self.check_usable()
         return BlockingWriter(self, self.core.next_stream_id() if stream_id is None else stream_id)
