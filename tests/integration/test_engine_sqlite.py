@@ -59,6 +59,28 @@ async def nothing(_engine: SqliteEngine) -> None:
     """Start and stop only."""
 
 
+# what nobody waits for
+
+
+def test_what_nobody_waits_for_is_stored_all_the_same(tmp_path: Path) -> None:
+    async def test(engine: SqliteEngine) -> None:
+        await engine.log.create("log", mode="entries")
+        await engine.quiesce()
+        for turn in range(1, 4):  # each finds the thread asleep
+            for _ in range(5):
+                await engine.log.append("log", b"x", ack="memory")
+            while stored() < 5 * turn:
+                await asyncio.sleep(0.001)
+        await engine.log.append("log", b"y", ack="memory")
+        await engine.log.append("log", b"z")
+        assert stored() == 17
+
+    def stored() -> int:
+        return sum(length for _, length, _ in rows_in(tmp_path))
+
+    on_engine(SqliteEngine(tmp_path), test)
+
+
 # the directory
 
 
