@@ -68,11 +68,11 @@ def test_what_nobody_waits_for_is_stored_all_the_same(tmp_path: Path) -> None:
         await engine.quiesce()
         for turn in range(1, 4):  # each finds the thread asleep
             for _ in range(5):
-                await engine.log.append("log", b"x", ack="memory")
+                await engine.log.append("log", [b"x"], ack="memory")
             while stored() < 5 * turn:
                 await asyncio.sleep(0.001)
-        await engine.log.append("log", b"y", ack="memory")
-        await engine.log.append("log", b"z")
+        await engine.log.append("log", [b"y"], ack="memory")
+        await engine.log.append("log", [b"z"])
         assert stored() == 17
 
     def stored() -> int:
