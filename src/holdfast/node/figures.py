@@ -117,6 +117,9 @@ def group_figures(groups: NodeGroups) -> Iterator[Figure]:
         "malformed",
         "refused",
         "dropped",
+        "skipped",
+        "namesake",
+        "unverified",
     )
     text = "Messages of the groups that the node takes part in now, by what became of them."
     counted = [((name,), float(sum(getattr(info, name) for info in infos))) for name in outcomes]

@@ -132,7 +132,8 @@ class GroupMirror:
         self._check_whole()
         self._enqueue(self.group.receive_now())  # all that comes before it is here by now
         done = asyncio.get_running_loop().create_future()
-        self._queue.append((GroupMessage(message_id, self.group.me, content, 0), done))
+        lamport = self.group.lamport_of(message_id)
+        self._queue.append((GroupMessage(message_id, self.group.me, content, lamport), done))
         self._wake.set()
         index: int = await done
         return index

@@ -276,6 +276,10 @@ class Group:
             waiting=len(self._inbox),
         )
 
+    def lamport_of(self, message_id: str) -> int:
+        """The Lamport time of a message that is kept; 0: there is none of that id."""
+        return self._peer.lamport_of(self.name, message_id)
+
     def log(self) -> list[Message]:
         """The messages kept, ours too, in the order that all peers agree on.  Costs its length."""
         return self._peer.log(self.name)

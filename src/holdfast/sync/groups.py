@@ -18,7 +18,8 @@ SyncState = Literal["", "synced", "missing", "lost"]
 GROUPS_PROCESS = "groups"
 """The channels of groups are those of this process."""
 ID_HEADER = "group-id"
-"""Header of a channel's entry that came from the group: the message's id."""
+"""Header of a channel's entry that came from the group: the message's id.  Entries appended to the channel directly
+have none of these headers."""
 LAMPORT_HEADER = "group-time"
 """The message's Lamport time; with the id, the order that all peers agree on."""
 SENDER_HEADER = "group-sender"

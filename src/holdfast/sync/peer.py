@@ -298,6 +298,11 @@ class SyncPeer:
         """How many messages of ours nobody has acknowledged yet.  NotFound."""
         return len(self._find(channel).outgoing.items)
 
+    def lamport_of(self, channel: str, message_id: str) -> int:
+        """The Lamport time of a message that can be sent again; 0: there is none of that id.  NotFound."""
+        record = self._find(channel).record_of(message_id)
+        return 0 if record is None else record.lamport
+
     def log(self, channel: str) -> list[Message]:
         """The history in the order all peers agree on: Lamport time, then message id.  Costs its length."""
         decode = self._shared.wire.decode

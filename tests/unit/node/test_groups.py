@@ -29,7 +29,7 @@ from holdfast.limits import LIMITS, Limits
 from holdfast.node.figures import group_figures
 from holdfast.node.groups import NodeGroups
 from holdfast.sync.group import Group
-from holdfast.sync.groups import ID_HEADER, SENDER_HEADER, GroupSpec
+from holdfast.sync.groups import ID_HEADER, LAMPORT_HEADER, SENDER_HEADER, GroupSpec
 from holdfast.sync.transports.bus import BusTransport
 from holdfast.sync.transports.udp import Udp
 
@@ -97,6 +97,10 @@ def test_what_the_group_delivers_is_in_the_channel_and_the_other_way_round() -> 
             entries = await host.entries()
             assert [entry.sender for entry in entries] == ["alice", "bob", "local:0", "local:0"]
             assert [ID_HEADER in entry.headers for entry in entries] == [True, True, False, False]
+            logged = (await host.groups.snapshot("ops")).log
+            assert [entry.headers.get(LAMPORT_HEADER) for entry in entries[:2]] == [
+                str(one.lamport) for one in logged[:2]
+            ]
             log = [one.id for one in (await host.groups.snapshot("ops")).log]
             assert log == [one.message_id for one in bob.log()]
 
