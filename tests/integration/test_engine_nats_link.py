@@ -13,6 +13,7 @@ import pytest
 from holdfast.engine.base import Entry
 from holdfast.engine.nats.engine import NatsEngine
 from holdfast.engine.nats.options import NatsOptions
+from holdfast.errors import StorageError
 from holdfast.limits import LIMITS
 from holdfast.natsbox import NatsServer
 
@@ -32,6 +33,9 @@ class Wire:
     def __init__(self, port: int, random: Random) -> None:
         self.breaks = 0
         self.failing = False
+        self.clear = asyncio.Event()
+        """Nothing passes in either direction while this is not set."""
+        self.clear.set()
         self._port = port
         self._random = random
         self._open: set[asyncio.Task[None]] = set()
@@ -73,6 +77,7 @@ class Wire:
                     while await reader.read(4096):
                         pass
                 return
+            await self.clear.wait()
             writer.write(data)
             await writer.drain()
 
@@ -150,3 +155,54 @@ def test_a_link_that_breaks_at_any_byte(server: NatsServer, seed: int) -> None:
     asyncio.run(main())
     assert min(counts.values()) > 0
     asyncio.run(check())
+
+
+@pytest.mark.timeout(GUARD_S)
+def test_what_a_replaced_node_still_has_on_its_way_is_stored_nowhere(server: NatsServer) -> None:
+    """A node whose link stalls with writes of each kind in it; it comes back when another one has taken over."""
+    limits = PATIENT._replace(nats_ping_s=60.0, nats_request_s=60.0, nats_lease_s=0.1)
+    old_blobs, new_blobs = ([b"%s %d" % (who, number) for number in range(20)] for who in (b"old", b"new"))
+
+    async def write(engine: NatsEngine, who: bytes, blobs: list[bytes]) -> list[object]:
+        """Each write by itself, so that many are on their way."""
+        tasks = []
+        for number, data in enumerate(blobs):
+            tasks.append(asyncio.ensure_future(engine.log.append("log", [b"%s %d" % (who, number)])))
+            tasks.append(asyncio.ensure_future(engine.kv.put(f"{who.decode()}/{number}", who)))
+            tasks.append(asyncio.ensure_future(engine.blobs.put(sha256(data).digest(), data)))
+            await asyncio.sleep(0.005)  # each goes off before the next; how many do is not what this is about
+        return await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def main() -> None:
+        async with wire(server, 1) as (carrier, url):
+            old = NatsEngine(NatsOptions(url=url, prefix="replaced"), limits=limits)
+            await old.start()
+            await old.log.create("log", mode="entries")
+            await old.log.append("log", [b"first"])
+            carrier.clear.clear()
+            lost = asyncio.create_task(write(old, b"old", old_blobs))
+            new = NatsEngine(NatsOptions(url=server.url, prefix="replaced"), limits=limits)
+            await new.start()
+            assert not lost.done()
+            await write(new, b"new", new_blobs[:1])
+            carrier.clear.set()
+            done = await write(new, b"new", new_blobs[1:])
+            assert not [error for error in done if isinstance(error, Exception)]
+            for error in await lost:
+                assert isinstance(error, StorageError)
+                assert "another node" in str(error)
+            await check(new)
+            await old.stop()
+            await new.stop()
+            again = NatsEngine(NatsOptions(url=server.url, prefix="replaced"))
+            await again.start()
+            await check(again)
+            await again.stop()
+
+    async def check(engine: NatsEngine) -> None:
+        found = [piece.data for piece in await engine.log.read("log", 1) if isinstance(piece, Entry)]
+        assert found == [b"first", b"new 0", *[b"new %d" % number for number in range(19)]]
+        assert {item.value for item in await engine.kv.list()} == {b"new"}
+        assert {stat.digest for stat in await engine.blobs.list()} == {sha256(data).digest() for data in new_blobs}
+
+    asyncio.run(main())

@@ -101,6 +101,7 @@ class NatsObjects:
         for lane in self.after:
             if lane.queue or lane.chain.flights:
                 stored: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+                stored.add_done_callback(_unheard)
                 lane.submit(Control(None, lambda: None, lambda _: None, stored))
                 self._before.append(stored)
         self._lane.submit(operation)
@@ -286,3 +287,9 @@ class NatsObjects:
         future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         self.submit(Control(None, lambda: work(self._commit), lambda result: result, future))
         return future
+
+
+def _unheard(future: asyncio.Future[None]) -> None:
+    """What was not stored need not be waited for."""
+    if not future.cancelled():
+        future.exception()
