@@ -107,7 +107,20 @@ class Places:
 class Shelf:
     """One log in the stream."""
 
-    __slots__ = ("flying", "id", "mode", "name", "overlay", "packed", "pins", "places", "purged", "state", "stored")
+    __slots__ = (
+        "flying",
+        "id",
+        "mode",
+        "name",
+        "overlay",
+        "packed",
+        "pins",
+        "places",
+        "purged",
+        "read_up_to",
+        "state",
+        "stored",
+    )
 
     def __init__(self, log_id: int, name: str, mode: LogMode, book: Book) -> None:
         self.id = log_id
@@ -126,6 +139,8 @@ class Shelf:
         self.pins: dict[int, int] = {}
         """Forks that have a share in it, and from which position on."""
         self.places = Places()
+        self.read_up_to = 1
+        """The sequence after the last message that was read back."""
         self.purged = first_position(mode)
         """What lies below is removed."""
 

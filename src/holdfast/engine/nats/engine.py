@@ -146,6 +146,7 @@ class _Parts:
         await self.bus.start()
         stack.push_async_callback(self._keys.stop)
         stack.push_async_callback(self._reclaimer.stop)
+        stack.push_async_callback(self._finder.stop)
         await self._log_lane.start(self._journal, settled=log_last, epoch=self.lease.epoch)
         await self._key_lane.start(self._keys, settled=key_last, epoch=self.lease.epoch)
         self._log_lane.discard = self._reclaimer.discard

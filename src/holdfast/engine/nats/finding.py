@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 from collections import OrderedDict
 from typing import NamedTuple
@@ -18,6 +19,9 @@ _NEAR = 64
 """So many messages of the stream are read rather than halved."""
 _MESSAGES = 256
 _BYTES = 256 << 10
+_AHEAD_BYTES = 2 << 20
+_AHEAD_MAX = 16
+"""Logs that are read ahead at once."""
 
 
 class Found(NamedTuple):
@@ -43,6 +47,13 @@ class Weight(NamedTuple):
     """Whether the position is inside a blob of a runs-mode log."""
 
 
+class _Ahead(NamedTuple):
+    """What is being read before it is asked for: messages from the sequence ``low`` on."""
+
+    low: int
+    task: asyncio.Task[list[Found]]
+
+
 class Finder:
     """Finds what is stored of logs, and keeps what was read last."""
 
@@ -53,6 +64,7 @@ class Finder:
         self._subject = subject
         self._room = cache_bytes
         self._recent: OrderedDict[tuple[int, int], Found] = OrderedDict()
+        self._ahead: OrderedDict[int, _Ahead] = OrderedDict()
 
     def subject(self, log_id: int) -> str:
         """Where a log's messages are."""
@@ -135,7 +147,11 @@ class Finder:
 
     async def _look(self, shelf: Shelf, position: int, low: int, max_bytes: int) -> tuple[Found | None, int]:
         """The message if it is among the next ones from ``low`` on; where to look next: ``low`` if there is no use."""
-        batch = await self.read(shelf.id, low, max_bytes=max_bytes)
+        batch = await self._next(shelf.id, low, max_bytes)
+        if batch:
+            if shelf.read_up_to == low:
+                self._read_ahead(shelf.id, batch[-1].last + 1)
+            shelf.read_up_to = batch[-1].last + 1
         hit = None
         for found in batch:
             self._keep(shelf, found)
@@ -144,6 +160,33 @@ class Finder:
         if not batch or (hit is None and batch[0].stamp.position > position):
             return None, low
         return hit, batch[-1].last + 1
+
+    async def _next(self, log_id: int, low: int, max_bytes: int) -> list[Found]:
+        """:meth:`read`, or what was read ahead."""
+        ahead = self._ahead.pop(log_id, None)
+        if ahead is not None and ahead.low == low:
+            batch = await ahead.task
+            if batch:
+                return batch
+        elif ahead is not None:
+            ahead.task.cancel()
+        return await self.read(log_id, low, max_bytes=max_bytes)
+
+    def _read_ahead(self, log_id: int, low: int) -> None:
+        """Somebody reads on and on: have what comes next when it is asked for."""
+        task = asyncio.get_running_loop().create_task(self.read(log_id, low, max_bytes=_AHEAD_BYTES))
+        task.add_done_callback(_consume)
+        self._ahead[log_id] = _Ahead(low, task)
+        if len(self._ahead) > _AHEAD_MAX:
+            self._ahead.popitem(last=False)[1].task.cancel()
+
+    async def stop(self) -> None:
+        """Read no more ahead."""
+        tasks = [ahead.task for ahead in self._ahead.values()]
+        self._ahead.clear()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     def _keep(self, shelf: Shelf, found: Found) -> None:
         start, end = found.stamp.position, found.stamp.end
@@ -215,6 +258,12 @@ class Finder:
             if inside:
                 return Weight(paid, holes, inside=True)
         return Weight(paid, holes, inside=False)
+
+
+def _consume(task: asyncio.Task[list[Found]]) -> None:
+    """Nobody may come for it; whoever does reads again."""
+    if not task.cancelled():
+        task.exception()
 
 
 def _add(out: list[Piece], mode: LogMode, row: Row, at: int, limit: int, left: int) -> int:
