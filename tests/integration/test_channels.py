@@ -445,7 +445,7 @@ import asyncio, os
 from holdfast.channels.api import ChannelsApi
 from holdfast.channels.packing import encode_draft
 from holdfast.errors import HoldfastError
-from holdfast.rpc.aio_dial import dial_unix
+from holdfast.rpc.aio.dial import dial_unix
 from holdfast.rpc.commands import invoke
 from holdfast.rpc.handshake import BearerClient
 

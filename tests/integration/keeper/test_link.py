@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 DIALLER = """
 import asyncio, os, sys
-from holdfast.rpc.aio_dial import dial_unix
+from holdfast.rpc.aio.dial import dial_unix
 from holdfast.rpc.handshake import JobLinkNode
 
 async def main():
