@@ -334,6 +334,73 @@ def test_a_stream_that_is_lost_is_an_error(options: NatsOptions) -> None:
     asyncio.run(main())
 
 
+# servers that are full
+
+
+async def bound(engine: NatsEngine, name: str, max_bytes: int) -> None:
+    """Have the server take no more than so much."""
+    link = engine._parts.link
+    info = await link.js.stream_info(link.stream(name))
+    info.config.max_bytes = max_bytes
+    await link.js.update_stream(info.config)
+
+
+def test_what_the_server_refuses_fails_and_nothing_else_does(options: NatsOptions) -> None:
+    async def main() -> None:
+        async with running(options) as engine:
+            for name in ("a", "b", "c"):
+                await engine.log.create(name, meta=b"before")
+            await engine.log.append("a", bytes(300_000))
+            await bound(engine, "logs", 700_000)
+            waits = [
+                engine.log.append("a", bytes(200_000), producer=Producer("p", 0, 0)),
+                engine.log.append("b", bytes(900_000), meta=b"after", close=True),
+                engine.log.append("c", b"small"),
+                engine.log.append("a", b"more", producer=Producer("p", 0, 1)),
+            ]
+            annotated = asyncio.create_task(engine.log.annotate("c", b"after"))
+            first, refused, small, more = await asyncio.gather(*waits, return_exceptions=True)
+            await annotated
+            assert (first, small, more) == (500_000, 5, 500_004)
+            assert isinstance(refused, StorageError) and "maximum bytes" in str(refused)
+            stat = await engine.log.stat("b")
+            assert (stat.tail, stat.closed, stat.meta) == (0, False, b"before")
+            for _ in range(2):
+                with pytest.raises(StorageError, match="maximum bytes"):
+                    await engine.log.append("b", bytes(3 * MIB))  # in parts, the first of which may be stored
+            assert await engine.log.append("b", b"fits") == 4
+            await bound(engine, "logs", -1)
+            assert await engine.log.append("b", bytes(3 * MIB), expected_tail=4) == 3 * MIB + 4
+            await engine.quiesce()
+        async with running(options) as engine:
+            assert payload(await read_all(engine.log, "b", 0)) == b"fits" + bytes(3 * MIB)
+            assert [(stat.name, stat.tail, stat.meta) for stat in await engine.log.list()] == [
+                ("a", 500_004, b"before"),
+                ("b", 3 * MIB + 4, b"before"),
+                ("c", 5, b"after"),
+            ]
+            assert await engine.log.producer("a", "p") == Producer("p", 0, 1)
+
+    asyncio.run(main())
+
+
+def test_keys_the_server_refuses(options: NatsOptions) -> None:
+    async def main() -> None:
+        async with running(options) as engine:
+            await engine.kv.put("k", b"kept")
+            await bound(engine, "keys", 400_000)
+            puts = [engine.kv.put("k", bytes(900_000)), engine.kv.put("j", b"small"), engine.kv.put_if("k", b"new", 1)]
+            refused, small, changed = await asyncio.gather(*puts, return_exceptions=True)
+            assert isinstance(refused, StorageError)
+            assert (small, changed) == (2, 3)  # what was decided because of what was refused is decided again
+            with pytest.raises(StorageError):
+                await engine.kv.put("large", bytes(3 * MIB))
+        async with running(options) as engine:
+            assert [(item.key, item.value) for item in await engine.kv.list()] == [("j", b"small"), ("k", b"new")]
+
+    asyncio.run(main())
+
+
 # large and many
 
 
