@@ -1,7 +1,7 @@
 """The asyncio shell of a connection, for the node and the async SDK: events of the core become results of awaits.
 
-The protocol lives in ``connection``, the transport in ``aio_wire``, tasks that answer the peer in ``aio_answers``,
-streams in ``aio_streams``; a connection is made by ``aio_dial`` or by a server.
+The protocol lives in :mod:`holdfast.rpc.connection`, the transport in ``wire``, tasks that answer the peer in ``answers``,
+streams in ``streams``; a connection is made by ``dial`` or by a server.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ OnEvent = Callable[[EventReceived], None]
 class AsyncConnection:
     """One connection on the running event loop.
 
-    Made by ``aio_dial`` or by a server; use it as an async context manager, or :meth:`close` it and
+    Made by ``dial`` or by a server; use it as an async context manager, or :meth:`close` it and
     :meth:`wait_closed`.  All methods must be called on its loop.
     """
 

@@ -45,7 +45,7 @@ OnEvent = Callable[[EventReceived], None]
 class BlockingConnection:
     """One open connection to a node: a context manager, or :meth:`close` it.
 
-    Made by :meth:`dial_unix` or ``blocking_tcp.dial_tcp``.
+    Made by :meth:`dial_unix` or ``tcp.dial_tcp``.
     """
 
     def __init__(self, sock: StreamSocket, core: Connection, clock: Clock) -> None:
