@@ -1,6 +1,6 @@
 """The asyncio shell of a connection, for the node and the async SDK: events of the core become results of awaits.
 
-The protocol lives in :mod:`holdfast.rpc.connection`, the transport in ``wire``, tasks that answer the peer in ``answers``,
+The protocol lives in the core, ``rpc.connection``, the transport in ``wire``, what answers the peer in ``answers``,
 streams in ``streams``; a connection is made by ``dial`` or by a server.
 """
 
