@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 import subprocess
@@ -10,6 +11,7 @@ import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from itertools import count
+from pathlib import Path
 from random import Random
 
 import pytest
@@ -20,7 +22,8 @@ from holdfast.engine.nats.engine import NatsEngine
 from holdfast.engine.nats.options import NatsOptions
 from holdfast.errors import BusyError, ClosedError, Duplicate, StorageError
 from holdfast.limits import LIMITS, MIB, Limits
-from holdfast.natsbox import NatsServer
+from holdfast.natsbox import NatsServer, nats_server_program
+from holdfast.testing import wait_until
 
 TINY = LIMITS._replace(log_cache_bytes=5_000, engine_cache_bytes=10_000, commit_bytes_max=20_000)
 QUICK = LIMITS._replace(nats_request_s=0.5, nats_reconnect_s=0.05, nats_lease_s=0.3, nats_ping_s=0.5)
@@ -316,6 +319,21 @@ def test_nobody_there(server: NatsServer) -> None:
     quick = LIMITS._replace(nats_connect_s=0.2)
     with pytest.raises(StorageError, match=r"nats://127\.0\.0\.1:1: cannot connect"):
         asyncio.run(NatsEngine("nats://u:secret@127.0.0.1:1", limits=quick).start())
+
+
+def test_a_server_without_jetstream(tmp_path: Path) -> None:
+    config = tmp_path / "plain.conf"
+    config.write_text(f'listen: "127.0.0.1:-1"\nports_file_dir: "{tmp_path}"')
+    program = nats_server_program()
+    assert program is not None
+    with subprocess.Popen([program, "-c", str(config)], stderr=subprocess.DEVNULL) as process:
+        try:
+            (ports,) = wait_until(lambda: list(tmp_path.glob("*.ports")), "the server listens")
+            (url,) = json.loads(wait_until(ports.read_text, "it says where"))["nats"]
+            with pytest.raises(StorageError, match="is it enabled"):
+                asyncio.run(NatsEngine(url, limits=QUICK).start())
+        finally:
+            process.kill()
 
 
 def test_a_stream_that_is_lost_is_an_error(options: NatsOptions) -> None:

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from ..engine.sqlite import SqliteEngine
+from ..engine.histogram import Histogram
 from ..http.metrics import Distribution, Figure
 
 if TYPE_CHECKING:
@@ -153,9 +153,9 @@ def rpc_figures(servers: Iterable[Server]) -> Iterator[Figure]:
 
 
 def engine_figures(engine: Engine) -> Iterator[Distribution]:
-    """How long commits take; an engine without a disk has none."""
-    if isinstance(engine, SqliteEngine):
-        taken = engine.commit_s
+    """How long commits take; an engine without a store has none."""
+    taken = getattr(engine, "commit_s", None)
+    if isinstance(taken, Histogram):
         text = "How long commits took to be on disk; an append waits for one at least, and at most for two."
         yield Distribution("holdfast_commit_seconds", text, taken.cumulated(), taken.sum)
 

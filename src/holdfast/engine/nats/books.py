@@ -17,7 +17,8 @@ INLINE_BYTES = 1024
 _THIN = 8
 """A message that changes nothing repeats all that is known if that is so many times smaller than its payload: then
 the log's newest message is enough to know it at the next start."""
-_PLACES_MAX = 4_096
+_PLACES_MAX = 256
+"""Some messages further on is near enough, and ten thousand logs have as many of these."""
 
 
 class Book(NamedTuple):

@@ -33,7 +33,7 @@ class Message(NamedTuple):
 class Flight:
     """Messages that belong together, the last of which makes them count."""
 
-    __slots__ = ("first", "last", "messages", "number", "operations", "sends", "settle", "size", "undo")
+    __slots__ = ("first", "last", "messages", "number", "operations", "sends", "sent_at", "settle", "size", "undo")
 
     def __init__(self, first: int, number: int, messages: list[Message]) -> None:
         self.first = first
@@ -47,6 +47,7 @@ class Flight:
         self.undo: Callable[[], None] | None = None
         """Called when it is not and will not be as it is."""
         self.sends = 0
+        self.sent_at = 0.0
 
 
 class Chain:

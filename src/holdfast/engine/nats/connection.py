@@ -18,6 +18,8 @@ from .options import NatsOptions, check_options, secret, shown, tls_context, url
 _REFUSED = ("authorization", "authentication", "user credentials", "account", "certificate")
 """In the errors of a server that does not want us, or that we do not trust; trying again soon is of no use."""
 _PENDING_BYTES = 8 << 20
+_VERSION_MIN = (2, 11)
+"""The first that gives many messages for one question."""
 
 
 class Link:
@@ -111,6 +113,10 @@ class Link:
             raise
         finally:
             self._refused = None
+        version = self.nc.connected_server_version
+        if (version.major, version.minor) < _VERSION_MIN:
+            await self.close()
+            raise StorageError(f"NATS at {self.url}: the server's version is {version}; 2.11 or newer is needed")
         self.js = self.nc.jetstream(timeout=self.limits.nats_request_s)
 
     def _arguments(self) -> dict[str, Any]:

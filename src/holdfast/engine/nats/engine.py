@@ -10,6 +10,7 @@ from ...errors import ClosedError, StorageError
 from ...limits import LIMITS, Limits
 from ..blobs import Blobs
 from ..faces import Faces
+from ..histogram import Histogram
 from ..logs import Logs
 from ..state import Control, Operation
 from ..values import Values
@@ -79,6 +80,11 @@ class NatsEngine(Faces):
             self._show(parts.logs, parts.values, parts.blobs, parts.bus)
             self._stack = stack.pop_all()
 
+    @property
+    def commit_s(self) -> Histogram:
+        """How long messages of logs took to be stored, since :meth:`start`; ClosedError while it does not run."""
+        return self._parts.commit_s
+
     async def stop(self) -> None:
         """Have all stored and let go; idempotent.  Waiting appends finish first, if the servers answer."""
         parts, self._running = self._running, None
@@ -142,6 +148,7 @@ class _Parts:
         self.lease.on_lost = self._lost
         await self._direct.open()
         await self._load(own_logs, key_last)
+        stack.push_async_callback(self._objects.stop, 0.0)
         await self._objects.start(epoch=self.lease.epoch)
         await self.bus.start()
         stack.push_async_callback(self._keys.stop)
@@ -188,6 +195,11 @@ class _Parts:
             await asyncio.wait_for(future, self._limits.nats_request_s)
         except TimeoutError:
             raise self._log_lane.refusal(f"no answer in {self._limits.nats_request_s:g} s (nats_request_s)") from None
+
+    @property
+    def commit_s(self) -> Histogram:
+        """See :meth:`NatsEngine.commit_s`."""
+        return self._log_lane.commit_s
 
     async def quiesce(self) -> None:
         """See :meth:`NatsEngine.quiesce`."""

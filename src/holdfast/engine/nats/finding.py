@@ -19,6 +19,7 @@ _NEAR = 64
 """So many messages of the stream are read rather than halved."""
 _MESSAGES = 256
 _BYTES = 256 << 10
+_RECENT_MAX = 1_024
 _AHEAD_BYTES = 2 << 20
 _AHEAD_MAX = 16
 """Logs that are read ahead at once."""
@@ -196,7 +197,7 @@ class Finder:
         if key not in self._recent:
             self._recent[key] = found
             self._room -= found.size
-        while self._room < 0 and len(self._recent) > 1:
+        while (self._room < 0 and len(self._recent) > 1) or len(self._recent) > _RECENT_MAX:
             self._room += self._recent.popitem(last=False)[1].size
         shelf.places.add(end, found.last + 1)
 

@@ -19,6 +19,7 @@ from nats.js.errors import NotFoundError
 
 from ...errors import HoldfastError, StorageError
 from ...ids import new_token
+from ..histogram import COMMIT_S, Histogram
 from ..state import Operation
 from .chain import Chain, Flight, Message
 from .connection import Link
@@ -67,6 +68,8 @@ class Lane:
         """Pack nothing until all that is on its way is stored."""
         self.discard: Callable[[range], None] = lambda sequences: None
         """Told of parts that were stored of what then was not."""
+        self.commit_s = Histogram(COMMIT_S)
+        """How long what was sent took to be stored."""
         self._link = link
         self._packer: Packer
         self._inbox = f"_INBOX.{new_token()}"
@@ -113,6 +116,7 @@ class Lane:
         """Send it off."""
         self.chain.add(flight)
         flight.sends = 1
+        flight.sent_at = self._loop.time()
         for number, message in enumerate(flight.messages):
             await self._publish(flight.first + number, message)
 
@@ -232,7 +236,9 @@ class Lane:
 
     def _settle(self, sequence: int) -> None:
         self._tries = 0
+        now = self._loop.time()
         for flight in self.chain.receive_stored(sequence):
+            self.commit_s.observe(now - flight.sent_at)
             if flight.settle is not None:
                 flight.settle()
             self._packer.settled(flight.operations)

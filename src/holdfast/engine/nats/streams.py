@@ -105,9 +105,9 @@ def failure(link: Link, stream: str, error: Exception) -> StorageError:
         return link.away()
     if link.forbidden:
         return StorageError(f"NATS at {link.url}: {link.forbidden}")
-    if isinstance(error, APIError):
+    if isinstance(error, APIError) and error.description:
         return StorageError(f"NATS at {link.url}: stream {stream}: {error.description}")
-    if isinstance(error, errors.NoRespondersError):
+    if isinstance(error, (errors.NoRespondersError, ServiceUnavailableError)):
         return StorageError(f"NATS at {link.url}: JetStream does not answer; is it enabled on the server?")
     if isinstance(error, errors.TimeoutError):
         return StorageError(f"NATS at {link.url}: stream {stream}: no answer in time (nats_request_s)")
