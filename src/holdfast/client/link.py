@@ -40,9 +40,14 @@ class Link:
         self._refused = False
         self._clock = RealClock()
         self._backoff = Backoff(random_fraction, LIMITS)
+        self._again_at = 0.0
+        """When whoever lost the link tries again: all together, for they share it."""
+        self._vain_dials = 0
+        self._vain_reason = ""
 
     async def connection(self) -> AsyncConnection:
         """The open connection.  Unavailable if there is none to be had; ClosedError after :meth:`close`."""
+        vain_dials = self._vain_dials
         async with self._lock:
             if self._closed:
                 raise ClosedError("this client was closed")
@@ -50,6 +55,8 @@ class Link:
                 self._refused = self._refused or isinstance(self._connection.closed_by, Unauthenticated)
                 self._connection = None
             if self._connection is None:
+                if self._vain_dials != vain_dials:  # somebody tried while we waited
+                    raise Unavailable(self._vain_reason)
                 self._connection = await self._dial_or_start()
             return self._connection
 
@@ -87,10 +94,11 @@ class Link:
                 result = await self.once(ask)
             except (DisconnectedError, Unavailable):
                 now = self._clock.now()
-                delay_s = self._backoff.next_delay_s(now)
-                if now + delay_s > until:
+                if now >= until:
                     raise
-                await asyncio.sleep(delay_s)
+                if now >= self._again_at:
+                    self._again_at = now + self._backoff.next_delay_s(now)
+                await asyncio.sleep(min(self._again_at, until) - now)
             else:
                 self._backoff.data_flowed()
                 return result
@@ -105,8 +113,10 @@ class Link:
     async def _dial_or_start(self) -> AsyncConnection:
         try:
             return await self._dial()
-        except Unavailable:
+        except Unavailable as error:
             if not self._autostart:
+                self._vain_dials += 1
+                self._vain_reason = error.message
                 raise
         # Forks, so not in a thread; blocks the loop for the fraction of a second a node needs to be ready.
         start_node(self._target.places)

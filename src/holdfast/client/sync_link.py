@@ -97,10 +97,9 @@ class SyncLink:
                 result = self.once(ask)
             except (DisconnectedError, Unavailable):
                 now = self._clock.now()
-                delay_s = self._backoff.next_delay_s(now)
-                if now + delay_s > until:
+                if now >= until:
                     raise
-                time.sleep(delay_s)
+                time.sleep(min(self._backoff.next_delay_s(now), until - now))
             else:
                 self._backoff.data_flowed()
                 return result
