@@ -29,6 +29,8 @@ Spawn = Callable[[Coroutine[Any, Any, None], str], asyncio.Task[None]]
 
 FOLLOW_BYTES = 256 * 1024
 """Most that is handed on at once; small beside a subscriber's buffer."""
+_NEAR_ENTRIES = 50_000
+"""Who is further behind does not look whether there is more: there is, and the look would go to the disk."""
 _TURN = 64
 """Subscribers served before the loop gets its turn."""
 
@@ -93,7 +95,9 @@ class Feed:
             if self.over or subscription.next_index < self.next_index:
                 return False
         else:
-            ahead = await self.store.read(self.channel, subscription.next_index, 1)  # waits only if there is some
+            if self.channel.next_index - subscription.next_index > _NEAR_ENTRIES:
+                return False
+            ahead = await self.store.read(self.channel, subscription.next_index, 1)
             if self.over or ahead or self._live:
                 return False
             self._follower, self.next_index = follower, subscription.next_index
