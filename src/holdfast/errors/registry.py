@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 from .classes import (
     AlreadyExists,
@@ -49,16 +49,21 @@ from .classes import (
 )
 
 
-class ErrorEntry(NamedTuple):
-    """One line of the registry."""
+class ErrorEntry:
+    """One line of the registry.  No NamedTuple: making that class costs as much as importing all of the errors."""
 
-    code: str
-    cls: type[HoldfastError]
-    rpc: str
-    http: int
-    grpc: str
-    exit: int
-    retry: str
+    __slots__ = ("cls", "code", "exit", "grpc", "http", "retry", "rpc")
+
+    def __init__(
+        self, code: str, cls: type[HoldfastError], rpc: str, http: int, grpc: str, exit: int, retry: str
+    ) -> None:
+        self.code = code
+        self.cls = cls
+        self.rpc = rpc
+        self.http = http
+        self.grpc = grpc
+        self.exit = exit
+        self.retry = retry
 
 
 EXIT_TIMED_OUT = 124
