@@ -128,6 +128,23 @@ def test_a_node_that_is_killed_while_both_send_has_everything_once_and_in_order(
         assert set(ids) <= set(first)
 
 
+def test_lines_are_sent_once_each_though_the_node_is_killed_meanwhile(two: Two) -> None:
+    lines = [f"line {number}" for number in range(150)]
+    sender = two.alice.spawn(
+        "group", "send", "ops", "--lines", "-f", "-", stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    assert sender.stdin is not None and sender.stdout is not None
+    sender.stdin.write("\n".join(lines).encode() + b"\n")
+    sender.stdin.close()
+    printed = [sender.stdout.readline() for _ in range(30)]
+    two.alice.kill_node()  # the sender starts the next one
+    printed += sender.stdout.readlines()
+    assert sender.wait() == 0
+    assert [int(index) for index in printed] == list(range(1, len(lines) + 1))
+    assert payloads(two.alice) == lines
+    wait_until(lambda: payloads(two.bob) == lines, "bob has all")
+
+
 def test_leaving_and_joining_again_loses_nothing(two: Two) -> None:
     two.alice.run("group", "send", "ops", "one")
     wait_until(lambda: payloads(two.bob) == ["one"], "bob has it")

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Literal, TypedDict, Unpack
 
 from ..errors import LimitExceeded
+from ..ids import new_token
 from ..limits import LIMITS
 from ..sync.api import GroupsApi
 from ..sync.groups import GroupInfo, GroupSent, GroupSnapshot, GroupSpec, group_channel
@@ -100,11 +101,14 @@ class NodeGroup:
     async def send(self, content: bytes | str, *, ephemeral: bool = False) -> GroupSent:
         """Send a message: on disk, in the channel and on its way on return.
 
-        Raises NotFound, ClosedError for a group that was left, UsageError for empty content, LimitExceeded.
-        DisconnectedError: the link broke meanwhile and it may have been sent.
+        Goes on over cut links and a node that is started again, for ``reconnect_s``, and is sent once all the same; not
+        so an ephemeral one.  Raises NotFound, ClosedError for a group that was left, UsageError for empty content,
+        LimitExceeded.  DisconnectedError, Unavailable: no node was to be had in time, and it may have been sent.
         """
         body = _body(content)
-        return await self._link.do(GroupsApi.send, self.name, body, ephemeral)
+        if ephemeral:
+            return await self._link.do(GroupsApi.send, self.name, body, ephemeral)
+        return await self._link.ask(GroupsApi.send, self.name, body, message_id=new_token(16))
 
     async def join(self) -> GroupInfo:
         """Take part again, from where it was left.  Idempotent."""
@@ -178,7 +182,9 @@ class SyncNodeGroup:
     def send(self, content: bytes | str, *, ephemeral: bool = False) -> GroupSent:
         """As :meth:`NodeGroup.send`."""
         body = _body(content)
-        return self._node.do(GroupsApi.send, self.name, body, ephemeral)
+        if ephemeral:
+            return self._node.do(GroupsApi.send, self.name, body, ephemeral)
+        return self._node.ask(GroupsApi.send, self.name, body, message_id=new_token(16))
 
     def join(self) -> GroupInfo:
         """Take part again, from where it was left.  Idempotent."""

@@ -85,6 +85,7 @@ class GroupMirror:
         self._appended = asyncio.Event()
         """Nothing waits to be appended."""
         self._tasks: list[asyncio.Task[None]] = []
+        self._sending: dict[str, asyncio.Task[int]] = {}
         self._sent_index = record.sent_index
         self._sent_before: frozenset[str] = frozenset()
         """What was sent in an earlier life, and may be behind the stored place."""
@@ -117,6 +118,7 @@ class GroupMirror:
             self._unsaved = 0
             await self._save_index(self._sent_index)
         self._refuse_waiting("takes no part any more; the message is sent, and in the channel when it joins again")
+        await asyncio.gather(*self._sending.values(), return_exceptions=True)
 
     def _refuse_waiting(self, why: str) -> None:
         """Let go of those who wait for their message to be in the channel."""
@@ -126,10 +128,29 @@ class GroupMirror:
         self._queue.clear()
 
     async def send(self, message_id: str, content: bytes) -> int:
-        """Send a message and append it where it belongs in the channel; its index there."""
+        """Send a message and append it where it belongs in the channel; its index there.
+
+        Asked again with the same id, it is the same message.  Cancelling does not stop it.
+        """
+        sending = self._sending.get(message_id)
+        if sending is None:
+            sending = self._sending[message_id] = asyncio.create_task(self._send(message_id, content))
+            sending.add_done_callback(lambda _: self._sent(message_id))
+        return await asyncio.shield(sending)
+
+    def _sent(self, message_id: str) -> None:
+        sending = self._sending.pop(message_id)
+        if not sending.cancelled():
+            sending.exception()  # whoever asked may have gone
+
+    async def _send(self, message_id: str, content: bytes) -> int:
         self._check_whole()
-        await self.group.send(content, id=message_id)
-        self._check_whole()
+        known = self._known.get(message_id)
+        if known is not None:
+            return known
+        if not self.group.lamport_of(message_id):  # else it was sent before a crash, and not appended
+            await self.group.send(content, id=message_id)
+            self._check_whole()
         self._enqueue(self.group.receive_now())  # all that comes before it is here by now
         done = asyncio.get_running_loop().create_future()
         lamport = self.group.lamport_of(message_id)
@@ -197,7 +218,10 @@ class GroupMirror:
             if self._sender_of(message) != sender:
                 break
             self._queue.popleft()
-            if message.id not in self._known and not message.ephemeral:
+            if message.id in self._known:
+                if waiting is not None and not waiting.done():
+                    waiting.set_result(self._known[message.id])
+            elif not message.ephemeral:
                 batch.append((message, waiting))
                 size += len(message.content)
         if not batch:

@@ -178,13 +178,13 @@ class NodeGroups:
                 member.transport.set_key(key or None)  # type: ignore[attr-defined]  # what is no bus is a Udp
             return self._info(member)
 
-    async def send(self, name: str, content: bytes, ephemeral: bool = False) -> GroupSent:
+    async def send(self, name: str, content: bytes, ephemeral: bool = False, message_id: str = "") -> GroupSent:
         """See :meth:`GroupsApi.send`."""
         mirror = self._active(name)
         if ephemeral:
             mirror.group.send_ephemeral(content)
             return GroupSent(id="")
-        message_id = new_token(16)
+        message_id = message_id or new_token(16)
         return GroupSent(id=message_id, index=await mirror.send(message_id, content))
 
     async def status(self, name: str) -> GroupInfo:

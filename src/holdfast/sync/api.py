@@ -51,10 +51,12 @@ class GroupsApi(Protocol):
         """
         ...
 
-    async def send(self, name: str, content: bytes, ephemeral: bool = False) -> GroupSent:
+    async def send(self, name: str, content: bytes, ephemeral: bool = False, message_id: str = "") -> GroupSent:
         """Send a message to the group: on disk, in the channel and on its way on return.
 
-        It is sent again until somebody has it.  An ephemeral one goes to whoever listens now: it is not kept.
+        ``message_id``: drawn by the caller, who may then ask again whatever became of the answer; one that is there is
+        not sent twice.  It is sent again until somebody has it.  An ephemeral one goes to whoever listens now: it is
+        not kept.
         Raises NotFound, ClosedError for a group that was left, UsageError for empty content, LimitExceeded.
         """
         ...

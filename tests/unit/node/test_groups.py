@@ -318,6 +318,45 @@ def test_who_waits_for_the_channel_is_let_go_when_the_group_is_left() -> None:
     run(story)
 
 
+def test_a_message_asked_for_again_is_sent_once() -> None:
+    async def story(engine: MemoryEngine) -> None:
+        async with Host(engine).open() as host, host.stranger("bob") as bob:
+            await host.groups.create(SPEC)
+            both = [asyncio.create_task(host.groups.send("ops", b"one", False, "m1")) for _ in range(2)]
+            assert [sent.index for sent in await asyncio.gather(*both)] == [1, 1]
+            gone = asyncio.create_task(host.groups.send("ops", b"two", False, "m2"))
+            await asyncio.sleep(0)
+            gone.cancel()  # the link was cut
+            assert (await host.groups.send("ops", b"two", False, "m2")).index == 2
+            assert [(await anext(bob)).text for _ in range(2)] == ["one", "two"]
+        async with Host(engine).open() as host:  # the node was started again
+            assert (await host.groups.send("ops", b"two", False, "m2")).index == 2
+            assert await host.texts(2) == ["one", "two"]
+            assert len((await host.groups.snapshot("ops")).log) == 2
+
+    run(story)
+
+
+def test_a_message_asked_for_again_after_a_crash_before_it_was_appended_is_sent_once() -> None:
+    async def story(engine: MemoryEngine) -> None:
+        async with Host(engine).open() as host, host.stranger("bob") as bob:
+            await host.groups.create(SPEC)
+            mirror = host.groups._members["ops"].mirror
+            assert mirror is not None
+            mirror._tasks[1].cancel()  # what appends
+            sending = asyncio.create_task(host.groups.send("ops", b"one", False, "m1"))
+            assert (await anext(bob)).text == "one"
+            await host.groups.leave("ops")
+            with pytest.raises(ClosedError):
+                await sending
+            await host.groups.join("ops")
+            assert (await host.groups.send("ops", b"one", False, "m1")).index == 1
+            assert await host.texts(1) == ["one"]
+            assert bob.status().counts.delivered == 1
+
+    run(story)
+
+
 def test_an_address_that_is_taken_at_a_start_is_no_reason_not_to_start() -> None:
     async def story(engine: MemoryEngine) -> None:
         async with Host(engine).open() as host:
