@@ -300,13 +300,14 @@ def _pack(batch: list[bytes]) -> bytes:
     return b"".join([len(batch).to_bytes(4, "little"), array("I", map(len, batch)).tobytes(), *batch])
 
 
-def _unpack(data: bytes) -> list[bytes]:
+def _unpack(position: int, data: bytes) -> list[tuple[int, bytes]]:
+    """Entries with their positions, which who wants to go on later has to know."""
     number = int.from_bytes(data[:4], "little")
     lengths = array("I", data[4 : 4 + 4 * number])
     at = 4 + 4 * number
     entries = []
-    for length in lengths:
-        entries.append(data[at : at + length])
+    for place, length in enumerate(lengths, position):
+        entries.append((place, data[at : at + length]))
         at += length
     return entries
 
@@ -347,10 +348,11 @@ def _read_peer(url: str, data: bytes | list[bytes], amount: int, units: float) -
         await _publish(js, name, data, amount, 32)
         began = time.perf_counter()
         subscription = await js.subscribe(name, stream=name, ordered_consumer=True)
+        position = 1
         for _ in range(amount):
             message = await subscription.next_msg(timeout=10)
             if not isinstance(data, bytes):
-                _unpack(message.data)
+                position = _unpack(position, message.data)[-1][0] + 1
         taken = time.perf_counter() - began
         await js.delete_stream(name)
         await client.close()
