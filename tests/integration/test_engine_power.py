@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 from random import Random
 from typing import NamedTuple
@@ -16,10 +15,11 @@ from typing import NamedTuple
 import pytest
 
 from holdfast.engine.base import Engine, Entry, Producer
-from holdfast.engine.contract.faulty_disk import FaultyDisk, faulty_disk
+from holdfast.engine.contract.faulty_disk import FaultyDisk
+from holdfast.engine.contract.power_cuts import power_cuts, record
 from holdfast.engine.contract.support import payload, read_all
 from holdfast.engine.sqlite import SqliteEngine
-from holdfast.errors import HoldfastError, StorageError
+from holdfast.errors import StorageError
 from holdfast.limits import LIMITS
 
 TINY = LIMITS._replace(row_bytes=2_000, merge_rows=3, merge_bytes=1_000, wal_bytes=150_000, commit_bytes_max=50_000)
@@ -31,22 +31,6 @@ class Known(NamedTuple):
     kind: str
     name: str
     value: int
-
-
-def record(run: Callable[[FaultyDisk], Awaitable[None]]) -> FaultyDisk:
-    """The memory of a disk on which ``run`` ran."""
-    try:
-        with faulty_disk() as disk:
-            asyncio.run(_main(run, disk))
-    except OSError as error:
-        if isinstance(error, HoldfastError):
-            raise
-        pytest.skip(str(error))
-    return disk
-
-
-async def _main(run: Callable[[FaultyDisk], Awaitable[None]], disk: FaultyDisk) -> None:
-    await run(disk)
 
 
 def data_of(name: str, low: int, high: int) -> bytes:
@@ -175,16 +159,11 @@ def test_what_was_acknowledged_survives_a_cut_at_any_write(seed: int, tmp_path: 
         await engine.stop()
 
     disk = record(run)
-    marks = [place for place, event in enumerate(disk.events) if event.kind == "mark"]
-    syncs = [place for place, event in enumerate(disk.events) if event.kind == "sync"]
-    assert len(syncs) > 60
-    assert any(event.file == "holdfast.db" for event in disk.events[marks[0] :]), "there were checkpoints"
-    moments = [random.randrange(len(disk.events)) for _ in range(30)]
-    moments += [place + random.randrange(2) for place in random.sample(syncs, 15)]
-    moments += [place + 1 for place in random.sample(marks, 15)]
-    for number, moment in enumerate(moments):
-        disk.image(moment, str(tmp_path / f"image {number}"), random)
-        asyncio.run(verify(tmp_path / f"image {number}", disk.marks(moment)))
+    kinds = [event.kind for event in disk.events]
+    assert kinds.count("sync") > 60
+    assert any(event.file == "holdfast.db" for event in disk.events[kinds.index("mark") :]), "there were checkpoints"
+    for image, known in power_cuts(disk, tmp_path, random, anywhere=30, near=15):
+        asyncio.run(verify(image, known))
 
 
 def test_what_ack_os_means(tmp_path: Path) -> None:

@@ -12,9 +12,9 @@ import pytest
 
 from holdfast.engine.base import Blob
 from holdfast.engine.contract.faulty_disk import FaultyDisk
+from holdfast.engine.contract.power_cuts import power_cuts, record
 from holdfast.engine.sqlite import SqliteEngine
 from holdfast.limits import LIMITS
-from tests.integration.test_engine_power import record
 
 TINY = LIMITS._replace(wal_bytes=150_000, commit_bytes_max=50_000, blob_part_bytes=3_000)
 
@@ -84,11 +84,5 @@ def test_blobs_survive_a_cut_at_any_write(seed: int, tmp_path: Path) -> None:
         await engine.stop()
 
     disk = record(run)
-    syncs = [place for place, event in enumerate(disk.events) if event.kind == "sync"]
-    marks = [place for place, event in enumerate(disk.events) if event.kind == "mark"]
-    moments = [random.randrange(len(disk.events)) for _ in range(15)]
-    moments += [place + random.randrange(2) for place in random.sample(syncs, 10)]
-    moments += [place + 1 for place in random.sample(marks, 10)]
-    for number, moment in enumerate(moments):
-        disk.image(moment, str(tmp_path / f"image {number}"), random)
-        asyncio.run(verify(tmp_path / f"image {number}", disk.marks(moment)))
+    for image, known in power_cuts(disk, tmp_path, random, anywhere=15, near=10):
+        asyncio.run(verify(image, known))
