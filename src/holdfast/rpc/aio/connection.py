@@ -29,7 +29,7 @@ from ..events import (
     StreamReadable,
     StreamWritable,
 )
-from ..states import Link
+from ..shell import Shell
 from .answers import Answers, Handler
 from .streams import AsyncReader, AsyncWriter
 from .wire import Wire
@@ -44,7 +44,7 @@ OnClosed = Callable[["AsyncConnection"], None]
 OnEvent = Callable[[EventReceived], None]
 
 
-class AsyncConnection:
+class AsyncConnection(Shell):
     """One connection on the running event loop.
 
     Made by ``dial`` or by a server; use it as an async context manager, or :meth:`close` it and
@@ -59,7 +59,7 @@ class AsyncConnection:
         make_handler: MakeHandler | None = None,
         on_closed: OnClosed | None = None,
     ) -> None:
-        self.core = core
+        super().__init__(core)
         self.wire = Wire(core, clock, on_events=self._act, on_lost=self._lost)
         self.now = clock.now
         """Seconds on the connection's clock."""
@@ -67,8 +67,6 @@ class AsyncConnection:
         """Something may be ready to be sent; cheap, never waits."""
         self.flush = self.wire.flush
         """The same, and it is sent at once."""
-        self.retry_after_s = 0.0
-        """How long the peer asked us to stay away when it said goodbye."""
         self._loop = asyncio.get_running_loop()
         self._make_handler = make_handler
         self._on_closed = on_closed
@@ -77,26 +75,8 @@ class AsyncConnection:
         self._stream_wakers: dict[int, Callable[[], None]] = {}
         self._answers: Answers | None = None
         self._opened: asyncio.Future[None] = self._loop.create_future()
-        self._reason: HoldfastError | None = None
         self._ending: asyncio.Task[None] | None = None
         self._closed = asyncio.Event()
-
-    # what it is
-
-    @property
-    def identity(self) -> str:
-        """Who called, as the accepting end proved it; empty until open."""
-        return self.core.identity
-
-    @property
-    def link(self) -> Link:
-        """How the link stands, computed from what the peer acknowledged."""
-        return Link.CLOSED if self._reason is not None else self.core.link
-
-    @property
-    def closed_by(self) -> HoldfastError | None:
-        """Why the connection is over; None while it is not."""
-        return self._reason
 
     # our calls
 
@@ -269,20 +249,6 @@ class AsyncConnection:
     async def wait_opened(self) -> None:
         """Wait until both ends are proven; raises what prevented it.  Cancel-safe."""
         await asyncio.shield(self._opened)
-
-    def check_usable(self) -> None:
-        """ClosedError or DisconnectedError if the connection is over."""
-        if self._reason is not None:
-            raise self.cut_error()
-
-    def cut_error(self, resume_offset: int | None = None) -> HoldfastError:
-        """A fresh error for whoever waits on a connection that is over."""
-        reason = self._reason
-        if isinstance(reason, ClosedError):
-            return ClosedError(reason.message)
-        error = DisconnectedError(reason.message if reason else "", resume_offset)
-        error.__cause__ = reason
-        return error
 
     # inside: what the wire says
 

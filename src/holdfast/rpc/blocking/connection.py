@@ -28,7 +28,8 @@ from ..events import (
 )
 from ..handshake import Authenticator
 from ..listening import checked_path
-from ..states import Link, Role, State
+from ..shell import Shell
+from ..states import Role, State
 from .sending import SendQueue, StreamSocket
 from .waiting import wait_ready
 
@@ -42,24 +43,21 @@ _WAKE_S = 3600.0
 OnEvent = Callable[[EventReceived], None]
 
 
-class BlockingConnection:
+class BlockingConnection(Shell):
     """One open connection to a node: a context manager, or :meth:`close` it.
 
     Made by :meth:`dial_unix` or ``tcp.dial_tcp``.
     """
 
     def __init__(self, sock: StreamSocket, core: Connection, clock: Clock) -> None:
-        self.core = core
+        super().__init__(core)
         self.on_event: OnEvent | None = None
         """Gets the peer's connection-wide events, while some method here waits."""
-        self.retry_after_s = 0.0
-        """When the connection was refused or ended by the peer: how long it asked to stay away."""
         self._sock = sock
         self._clock = clock
         self._queue = SendQueue()
         self._replies: dict[int, Reply | HoldfastError | None] = {}
         self._on_call_event: dict[int, OnEvent] = {}
-        self._reason: HoldfastError | None = None
 
     @classmethod
     def dial_unix(
@@ -112,21 +110,6 @@ class BlockingConnection:
         return connection
 
     # what can be seen
-
-    @property
-    def identity(self) -> str:
-        """Who we are, as the node proved it."""
-        return self.core.identity
-
-    @property
-    def link(self) -> Link:
-        """How the link stands, as of the last pump."""
-        return Link.CLOSED if self._reason is not None else self.core.link
-
-    @property
-    def closed_by(self) -> HoldfastError | None:
-        """Why the connection is over; None while it is not."""
-        return self._reason
 
     def fileno(self) -> int:
         """The socket's descriptor, to wait on; -1 once closed."""
@@ -241,20 +224,6 @@ class BlockingConnection:
                 pass
         except OSError as error:
             self._cut(error)
-
-    def check_usable(self) -> None:
-        """ClosedError or DisconnectedError if the connection is over."""
-        if self._reason is not None:
-            raise self.cut_error()
-
-    def cut_error(self, resume_offset: int | None = None) -> HoldfastError:
-        """A fresh error for whoever waits on a connection that is over."""
-        reason = self._reason
-        if isinstance(reason, ClosedError):
-            return ClosedError(reason.message)
-        error = DisconnectedError(reason.message if reason else "", resume_offset)
-        error.__cause__ = reason
-        return error
 
     # the end
 
