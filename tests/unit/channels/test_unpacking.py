@@ -35,7 +35,8 @@ def runs(draw: st.DrawFn) -> Made:
     parts: list[bytes] = []
     index = 1
     for _ in range(draw(st.integers(1, 4))):
-        payloads = draw(st.lists(st.binary(max_size=3), min_size=1, max_size=5))
+        alike = st.integers(1, 12).map(lambda count: [b"x"] * count)  # read in bulk, if there are enough
+        payloads = draw(st.lists(st.binary(max_size=3), min_size=1, max_size=5) | alike)
         drafts = encode_batch(payloads, first_sequence=draw(st.integers(1, 50)))
         if draw(st.booleans()):
             drafts += encode_draft(type="error", extras=Extras(error="e"))
