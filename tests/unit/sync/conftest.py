@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from functools import partial
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,6 +20,9 @@ from holdfast.sync.profiles import LAN, Profile
 from holdfast.sync.testkit import SyncRoom
 
 _deployments = count(1)
+
+
+Story = Callable[[SyncRoom], Coroutine[Any, Any, None]]
 
 
 @pytest.fixture(scope="session")
@@ -48,3 +52,19 @@ def make_room(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[..., S
 
 def _the_same(engine: Engine) -> Engine:
     return engine
+
+
+@pytest.fixture
+def in_room(run: Callable[..., Any], make_room: Callable[..., SyncRoom]) -> Callable[..., None]:
+    """Tells a story in a room whose channel is there."""
+
+    def tell(story: Story, profile: Profile = LAN, *, ensured: bool = True) -> None:
+        async def main() -> None:
+            async with make_room(profile) as room:
+                if ensured:
+                    await room.ensure()
+                await story(room)
+
+        run(main())
+
+    return tell

@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 import pytest
 
@@ -10,6 +11,7 @@ from holdfast.errors import LimitExceeded, UsageError
 from holdfast.limits import LIMITS
 from holdfast.sync.transports.udp import Udp, parse_endpoint
 
+Run = Callable[[Coroutine[Any, Any, Any]], Any]
 KEY = b"k" * 32
 
 
@@ -24,11 +26,7 @@ async def pair(**options: float) -> tuple[Udp, Udp, asyncio.Queue[bytes]]:
     return first, second, heard
 
 
-def run(story: Callable[[], Awaitable[None]]) -> None:
-    asyncio.run(asyncio.wait_for(story(), 20))
-
-
-def test_messages_of_every_size_arrive_whole() -> None:
+def test_messages_of_every_size_arrive_whole(run_on_both: Run) -> None:
     async def story() -> None:
         first, second, heard = await pair()
         for size in (0, 1, 1396, 1397, 20_000):
@@ -41,10 +39,10 @@ def test_messages_of_every_size_arrive_whole() -> None:
         await second.close()
         await second.close()
 
-    run(story)
+    run_on_both(asyncio.wait_for(story(), 20))
 
 
-def test_no_more_leaves_than_the_rate_and_what_waits_too_long_is_dropped() -> None:
+def test_no_more_leaves_than_the_rate_and_what_waits_too_long_is_dropped(run_on_both: Run) -> None:
     async def story() -> None:
         first, second, heard = await pair(rate_bytes_s=2_000_000.0)
         for _ in range(2):
@@ -58,10 +56,10 @@ def test_no_more_leaves_than_the_rate_and_what_waits_too_long_is_dropped() -> No
         first.send(b"too late")
         await second.close()
 
-    run(story)
+    run_on_both(asyncio.wait_for(story(), 20))
 
 
-def test_strangers_are_not_heard() -> None:
+def test_strangers_are_not_heard(run_on_both: Run) -> None:
     async def story() -> None:
         first, second, heard = await pair()
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stranger:
@@ -73,10 +71,10 @@ def test_strangers_are_not_heard() -> None:
         await first.close()
         await second.close()
 
-    run(story)
+    run_on_both(asyncio.wait_for(story(), 20))
 
 
-def test_datagrams_can_be_lost_on_purpose() -> None:
+def test_datagrams_can_be_lost_on_purpose(run_on_both: Run) -> None:
     async def story() -> None:
         heard: asyncio.Queue[bytes] = asyncio.Queue()
         second = Udp(listen="127.0.0.1:0", drop=lambda datagram: b"lost" in datagram)
@@ -90,10 +88,10 @@ def test_datagrams_can_be_lost_on_purpose() -> None:
         await first.close()
         await second.close()
 
-    run(story)
+    run_on_both(asyncio.wait_for(story(), 20))
 
 
-def test_nobody_there_is_no_error() -> None:
+def test_nobody_there_is_no_error(run_on_both: Run) -> None:
     async def story() -> None:
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as free:
             free.bind(("127.0.0.1", 0))
@@ -105,20 +103,20 @@ def test_nobody_there_is_no_error() -> None:
             await asyncio.sleep(0)
         await first.close()
 
-    run(story)
+    run_on_both(asyncio.wait_for(story(), 20))
 
 
-def test_a_taken_address_is_an_error_and_leaves_nothing_open() -> None:
+def test_a_taken_address_is_an_error_and_leaves_nothing_open(run_on_both: Run) -> None:
     async def story() -> None:
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as taken:
             taken.bind(("127.0.0.1", 0))
             with pytest.raises(OSError, match="in use"):
                 await Udp(listen=f"127.0.0.1:{taken.getsockname()[1]}").open(lambda message: None)
 
-    run(story)
+    run_on_both(asyncio.wait_for(story(), 20))
 
 
-def test_with_a_key_only_those_who_have_it_are_heard() -> None:
+def test_with_a_key_only_those_who_have_it_are_heard(run_on_both: Run) -> None:
     async def story() -> None:
         heard: asyncio.Queue[bytes] = asyncio.Queue()
         second = Udp(listen="127.0.0.1:0", key=KEY)
@@ -144,10 +142,10 @@ def test_with_a_key_only_those_who_have_it_are_heard() -> None:
         for udp in (first, second, stranger, robber):
             await udp.close()
 
-    run(story)
+    run_on_both(asyncio.wait_for(story(), 20))
 
 
-def test_what_leaves_with_a_key_shows_nothing_and_is_none_too_large() -> None:
+def test_what_leaves_with_a_key_shows_nothing_and_is_none_too_large(run_on_both: Run) -> None:
     async def story() -> None:
         loop = asyncio.get_running_loop()
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as tap:
@@ -161,7 +159,7 @@ def test_what_leaves_with_a_key_shows_nothing_and_is_none_too_large() -> None:
         assert [len(datagram) for datagram in seen[:2]] == [LIMITS.group_datagram_bytes] * 2
         assert all(datagram.startswith(b"HS\x01\x02") and b"dawn" not in datagram for datagram in seen)
 
-    run(story)
+    run_on_both(asyncio.wait_for(story(), 20))
 
 
 def test_what_cannot_be_is_named() -> None:
