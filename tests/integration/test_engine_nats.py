@@ -18,6 +18,7 @@ import pytest
 
 from holdfast.engine.base import Producer
 from holdfast.engine.contract.support import payload, read_all
+from holdfast.engine.nats.chain import Message
 from holdfast.engine.nats.engine import NatsEngine
 from holdfast.engine.nats.options import NatsOptions
 from holdfast.errors import BusyError, ClosedError, Duplicate, StorageError
@@ -32,6 +33,7 @@ _prefixes = count(1)
 CHILD = """
 import asyncio, os, random, sys
 from holdfast.engine.base import Producer
+from holdfast.engine.nats.chain import Message
 from holdfast.engine.nats.engine import NatsEngine
 from holdfast.engine.nats.options import NatsOptions
 from holdfast.limits import LIMITS
@@ -465,6 +467,43 @@ def test_many_producers_are_known_again(options: NatsOptions) -> None:
                 assert await engine.log.producer("b", f"producer {number}") == Producer(f"producer {number}", 0, 2)
             stat = await engine.log.stat("b")
             assert (stat.oldest, stat.tail, stat.meta) == (300, 600, b"199" * 300)
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("producers", [1, 60])
+def test_what_was_sent_in_parts_and_never_finished_is_not_there(options: NatsOptions, producers: int) -> None:
+    """The node dies between the parts of an append; of the log's state something else is the newest then."""
+
+    async def main() -> None:
+        dying = NatsEngine(options, limits=QUICK)
+        await dying.start()
+        await dying.log.create("b", meta=b"kept")
+        for number in range(producers):
+            await dying.log.append("b", b"x", producer=Producer(f"producer {number}", 0, 0))
+        lane = dying._parts._log_lane
+        publish, seen = lane._publish, lane.chain.settled
+
+        async def cut(sequence: int, message: Message) -> None:
+            if sequence < seen + 4:
+                await publish(sequence, message)
+
+        lane._publish = cut  # type: ignore[method-assign]
+        lost = dying.log.append("b", bytes(4 * MIB), meta=b"lost")
+        while lane.chain.settled < seen + 3:
+            await asyncio.sleep(0)
+        await dying._parts.link.close()
+        await dying.stop()
+        with pytest.raises(StorageError):
+            await lost
+        for _ in range(2):
+            async with running(options, QUICK) as engine:
+                stat = await engine.log.stat("b")
+                assert (stat.meta, stat.closed) == (b"kept", False)
+                assert await engine.log.producer("b", f"producer {producers - 1}") is not None
+                assert await engine.log.append("b", b"y") == stat.tail + 1
+                text = payload(await read_all(engine.log, "b", 0))
+                assert (text.count(b"x"), text.strip(b"x").strip(b"y")) == (producers, b"")
 
     asyncio.run(main())
 

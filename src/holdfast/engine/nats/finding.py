@@ -87,13 +87,14 @@ class Finder:
             for message in stored:
                 stamp, state = self.stamp(message)
                 if stamp.flags & PART:
-                    parts = [*parts, message] if stamp.parts == len(parts) else [message]
+                    parts.append(message)
                     continue
-                first = parts[0].sequence if parts else message.sequence
-                if stamp.parts == message.sequence - first:
-                    data = b"".join([*(part.data for part in parts), message.data])
-                    out.append(self._found(first, message.sequence, stamp, state, data))
+                first = message.sequence - stamp.parts
+                own = [part for part in parts if part.sequence >= first]  # others never came to their end
                 parts = []
+                if len(own) == stamp.parts:
+                    data = b"".join([*(part.data for part in own), message.data]) if own else message.data
+                    out.append(self._found(first, message.sequence, stamp, state, data))
             if out or not stored:
                 return out
             sequence = stored[-1].sequence + 1

@@ -11,6 +11,7 @@ from .connection import Link
 from .finding import Finder
 from .room import Room
 from .streams import purge, remove, state_of
+from .tasks import patiently
 
 if TYPE_CHECKING:
     from .books import Shelf
@@ -85,8 +86,10 @@ class Reclaimer:
             return
         below = shelf.stored.base
         if low < shelf.stored.end:
-            found = await self._finder.find(shelf, low, self._lane.chain.settled + 1)
-            below = below if found is None else min(below, found.sequence)
+            found = await patiently(lambda: self._finder.find(shelf, low, self._lane.chain.settled + 1))
+            if found is None:
+                return  # it is not known what may go; the next trim looks again
+            below = min(below, found.sequence)
         await purge(self._link, self._lane.stream, subject, below=below)
         shelf.purged = low
 

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Sequence
+from functools import partial
 
-from ...errors import CorruptionError
+from ...errors import CorruptionError, StorageError
 from ..producers import Producers
 from ..state import LogState
 from .books import MODES, Shelf, book_of, pin
-from .finding import Finder
+from .finding import Finder, Found
 from .store import state_of
 from .streams import Stored
+from .tasks import patiently
 from .wire import (
     CHANGE,
     CHANGED,
     IN_DATA,
+    PART,
     WHOLE,
     Changed,
     Stamp,
@@ -59,20 +62,26 @@ class Recovery:
         async with self._slots:
             log_id = _id_of(message.subject)
             base = message.sequence if stamp.flags & WHOLE else stamp.base
-            found = await self._finder.at(log_id, base)
+            found = await patiently(lambda: self._finder.at(log_id, base))
             if found is None or not found.stamp.flags & WHOLE:
                 raise CorruptionError(where=self._where(base), expected=f"what is known of log {log_id}", got="nothing")
             whole = decode_whole(found.state, self._where(base))
             debt = 0
             if stamp.flags & CHANGED:
-                whole, debt = await self._changed(log_id, whole, base + 1)
+                whole, debt = await self._changed(message, stamp, whole, base + 1)
             return _shelf(message.subject, stamp, whole, base, debt)
 
-    async def _changed(self, log_id: int, whole: Whole, sequence: int) -> tuple[Whole, int]:
-        """``whole`` with all that changed from ``sequence`` on, and how much that was."""
+    async def _changed(self, message: Stored, stamp: Stamp, whole: Whole, sequence: int) -> tuple[Whole, int]:
+        """``whole`` with all that changed from ``sequence`` to ``message``, the newest, and how much that was."""
+        log_id, last = _id_of(message.subject), message.sequence
         producers = {row[0]: row for row in whole.producers}
         debt = 0
-        while batch := await self._finder.read(log_id, sequence):
+        while sequence <= last:
+            batch = await patiently(partial(self._read, log_id, sequence))
+            if batch is None and stamp.flags & PART:
+                break  # of something that never came to its end
+            if batch is None:
+                raise StorageError(f"stream {self._stream}: message {last} of log {log_id} is not there")
             for found in batch:
                 if found.stamp.flags & CHANGE:
                     change = decode_changed(found.state, self._where(found.last))
@@ -80,6 +89,9 @@ class Recovery:
                     producers |= {row[0]: row for row in change.producers}
             sequence = batch[-1].last + 1
         return whole._replace(producers=list(producers.values())), debt
+
+    async def _read(self, log_id: int, sequence: int) -> list[Found] | None:
+        return await self._finder.read(log_id, sequence) or None
 
     def _where(self, sequence: int) -> str:
         return f"{self._stream}, message {sequence}"

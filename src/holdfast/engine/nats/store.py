@@ -14,6 +14,7 @@ from .finding import Finder, Weight
 from .journal import Journal, also
 from .lane import Lane
 from .reclaiming import Reclaimer
+from .tasks import patiently
 
 
 class NatsStore:
@@ -125,10 +126,14 @@ class NatsStore:
             if position < share.high:
                 log_id, limit = share.owner, min(limit, share.high)
                 break
-        shelf = self._journal.shelves.get(log_id)
-        if shelf is None:
-            return []
-        return await self._finder.fetch(shelf, position, limit, max_bytes, self._lane.chain.settled + 1)
+
+        async def fetch() -> list[Piece] | None:
+            shelf = self._journal.shelves.get(log_id)
+            if shelf is None or state.deleting or position < state.oldest:
+                return []
+            return await self._finder.fetch(shelf, position, limit, max_bytes, self._lane.chain.settled + 1) or None
+
+        return await patiently(fetch) or []
 
     async def _weigh(self, state: LogState, position: int) -> Weight:
         """What there is below ``position``, of all that was sent."""
@@ -144,7 +149,7 @@ class NatsStore:
             if position < share.high:
                 shelf = self._shelf(share.owner)
                 break
-        weight = await self._finder.weigh(shelf, position, self._lane.chain.settled + 1)
+        weight = await patiently(lambda: self._finder.weigh(shelf, position, self._lane.chain.settled + 1))
         if weight is None:
             raise StorageError(f"log {state.name!r}: nothing is stored at position {position}")
         return weight

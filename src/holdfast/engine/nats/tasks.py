@@ -5,8 +5,23 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable
+from typing import TypeVar
 
 from ...errors import StorageError
+
+T = TypeVar("T")
+_TRIES = 20
+_PAUSE_S = 0.1
+
+
+async def patiently(ask: Callable[[], Awaitable[T | None]]) -> T | None:
+    """Ask for what must be there until it is, for two seconds: of several servers, one may be a little behind."""
+    for _ in range(_TRIES):
+        found = await ask()
+        if found is not None:
+            return found
+        await asyncio.sleep(_PAUSE_S)
+    return None
 
 
 class Background:
