@@ -287,6 +287,24 @@ def test_what_the_channel_does_not_take_is_skipped_and_counted() -> None:
     run(story)
 
 
+@pytest.mark.parametrize("name", ["x" * 1_024, "\u2028" * 341, "a\0b\nc\r", "\ud7ff\U0010ffff", '"}{', " "])
+def test_whatever_a_participant_calls_itself_and_its_messages_is_a_channels_entry(name: str) -> None:
+    async def story(engine: MemoryEngine) -> None:
+        async with Host(engine).open() as host, host.stranger(name) as bob:
+            await host.groups.create(SPEC)
+            await bob.send(b"one", id=name)
+            await host.texts(1)
+            (entry,) = await host.entries()
+            assert (entry.sender, entry.headers[SENDER_HEADER], entry.headers[ID_HEADER]) == ("peer", name, name)
+            assert (await host.groups.status("ops")).state == "active"
+            assert (await host.groups.snapshot("ops")).log[0].sender == name
+        async with Host(engine).open() as host:
+            assert (await host.groups.status("ops")).state == "active"
+            assert await host.texts(1) == ["one"]
+
+    run(story)
+
+
 def test_nobody_comes_by_a_local_name_over_the_network() -> None:
     async def story(engine: MemoryEngine) -> None:
         async with Host(engine).open() as host, host.stranger("local:0") as bob:
