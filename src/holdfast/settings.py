@@ -33,7 +33,7 @@ def limits_from(env: Mapping[str, str] = os.environ) -> Limits:
         return check_limits(LIMITS._replace(**changes))
     except AssertionError:
         names = ", ".join(sorted(changes))
-        raise UsageError(f"{PREFIX}*: {names} contradict another limit", field="limits") from None
+        raise UsageError(f"{PREFIX}*: {names} contradict another limit, or cannot be at all", field="limits") from None
 
 
 def _value(variable: str, name: str, text: str) -> float:

@@ -108,6 +108,11 @@ def test_words_and_their_receipts(chat: NodeBox) -> None:
         (5, "accepted"),
         (7, "accepted"),
     ]
+    channel(chat, "applied", "p/chat", "3", "turned")
+    channel(chat, "refused", "p/chat", "1")
+    *_, turned, refused = entries(chat, "p/chat")
+    assert (turned["payload"], turned["control"]) == ("turned", {"of": 3, "state": "applied"})
+    assert refused["control"] == {"of": 1, "state": "refused"}
 
 
 def test_a_question_is_answered_once(chat: NodeBox) -> None:

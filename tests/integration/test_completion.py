@@ -56,7 +56,7 @@ def test_a_shell_completes_commands_options_and_the_nodes_names(node_box: NodeBo
     assert token["channel"] == f"{job}/chat"  # a job's name in front of a channel's is the job
     wanted = {
         "holdfast cha": ["channel"],
-        "holdfast channel re": ["read", "resume"],
+        "holdfast channel re": ["read", "refused", "resume"],
         "holdfast channel read --by": ["--by-sender"],
         "holdfast channel read age": ["agent/chat"],
         "holdfast channel ls oth": ["other"],

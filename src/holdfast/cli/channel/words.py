@@ -1,4 +1,4 @@
-"""The commands under ``holdfast channel`` that say one thing: end, fail, cancel, steer, pause, resume, ask, answer."""
+"""The commands under ``holdfast channel`` that say one thing: end, fail, cancel, steer, answer, applied and more."""
 
 from __future__ import annotations
 
@@ -120,4 +120,26 @@ def answer(channel: str, index: int, text: tuple[str, ...], form: str) -> None:
         print_appended(form, found.answer(index, payload_of(text)))
 
 
-COMMANDS = (end, fail, cancel, steer, pause, resume, ask, answer)
+@click.command()
+@CHANNEL
+@click.argument("index", type=INDEX)
+@_TEXT
+@_FORMAT
+def applied(channel: str, index: int, text: tuple[str, ...], form: str) -> None:
+    """Tell that you have done what the control message at INDEX asks for."""
+    with opened(channel, reconnect_s=RECONNECT_S) as found:
+        print_appended(form, found.applied(index, " ".join(text)))
+
+
+@click.command()
+@CHANNEL
+@click.argument("index", type=INDEX)
+@_TEXT
+@_FORMAT
+def refused(channel: str, index: int, text: tuple[str, ...], form: str) -> None:
+    """Tell that you do not do what the control message at INDEX asks for."""
+    with opened(channel, reconnect_s=RECONNECT_S) as found:
+        print_appended(form, found.refused(index, " ".join(text)))
+
+
+COMMANDS = (end, fail, cancel, steer, pause, resume, ask, answer, applied, refused)
