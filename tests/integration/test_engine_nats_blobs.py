@@ -16,7 +16,7 @@ from nats.js import JetStreamContext
 
 from holdfast.engine.base import Blob
 from holdfast.engine.blobs import Blobs
-from holdfast.engine.nats import blob_upkeep
+from holdfast.engine.nats import blob_commit, blob_upkeep
 from holdfast.engine.nats.blobs import NatsObjects
 from holdfast.engine.nats.connection import Link, connect
 from holdfast.engine.nats.engine import NatsEngine
@@ -150,6 +150,73 @@ def test_a_node_that_was_replaced_writes_no_more(server: NatsServer) -> None:
             assert sorted(stat.digest for stat in await new.blobs.list()) == sorted([one.digest, three.digest])
 
     asyncio.run(main())
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3, 4])
+def test_a_random_life_leaves_what_it_should_and_nothing_else(
+    server: NatsServer, monkeypatch: pytest.MonkeyPatch, seed: int
+) -> None:
+    """Puts, deletions and metas at once, over restarts, with packs filled up and the index written anew often."""
+    monkeypatch.setattr(blob_upkeep, "_SLACK_BYTES", 3_000)
+    monkeypatch.setattr(blob_commit, "PACK_BYTES", 2_000)
+    random = Random(seed)
+    given = [blob(b"%d " % number * random.choice([1, 1, 50, 150])) for number in range(60)] + [blob(b"")]
+    given += [blob(bytes([number]) * (PART + number)) for number in range(3)]
+    model: dict[bytes, Blob] = {}
+
+    async def change(node: Owner) -> None:
+        """Several at once; what they do is decided in the order of the calls."""
+        waits: list[Awaitable[object]] = []
+        wanted: list[object] = []
+        for _ in range(random.randrange(1, 8)):
+            chosen = random.sample(given, random.randrange(1, 12))
+            meta = b"%d" % random.randrange(1_000)
+            action = random.choice(["put", "put", "delete", "annotate"])
+            if action == "put":
+                wanted.append([each.digest not in model for each in chosen])
+                model.update({each.digest: each._replace(meta=meta) for each in chosen if each.digest not in model})
+                batch = [each._replace(meta=meta) for each in chosen]
+                waits.append(asyncio.ensure_future(node.blobs.put_many(batch)))
+            elif action == "delete":
+                wanted.append([model.pop(each.digest, None) is not None for each in chosen])
+                waits.append(asyncio.ensure_future(node.blobs.delete_many([each.digest for each in chosen])))
+            elif action == "annotate":
+                wanted.append([each.digest in model for each in chosen])
+                there = [each.digest for each in chosen if each.digest in model]
+                model.update({digest: model[digest]._replace(meta=meta) for digest in there})
+                waits.append(asyncio.ensure_future(node.blobs.annotate_many([(each.digest, meta) for each in chosen])))
+            await asyncio.sleep(0)
+        assert await asyncio.gather(*waits) == wanted
+        upload = random.choice(given)
+        new = await node.blobs.put(upload.digest, parts(upload.data))
+        assert new == (upload.digest not in model)
+        model.setdefault(upload.digest, upload)
+
+    async def check(node: Owner) -> None:
+        stats = await node.blobs.list()
+        assert {stat.digest: stat.meta for stat in stats} == {digest: each.meta for digest, each in model.items()}
+        assert await node.blobs.get_many(list(model)) == [each.data for each in model.values()]
+
+    async def main() -> None:
+        for epoch in range(1, 5):
+            async with owner(server, f"life{seed}", epoch) as node:
+                await check(node)
+                for _ in range(25):
+                    await change(node)
+                await check(node)
+                await node.objects.quiesce()
+                await check(node)
+                subject = f"life{seed}.blobs.index"
+                stored = (await node.link.js.stream_info(node.stream, subjects_filter=subject)).state
+                assert stored.subjects is not None
+                assert stored.messages == len(node.objects.index.messages()) + stored.subjects[subject]
+
+    asyncio.run(main())
+
+
+async def parts(data: bytes) -> AsyncIterator[bytes]:
+    for start in range(0, len(data), 100_000):
+        yield data[start : start + 100_000]
 
 
 def test_room_comes_back(server: NatsServer) -> None:

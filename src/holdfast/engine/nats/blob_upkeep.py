@@ -113,28 +113,25 @@ class Upkeep:
 
     async def _rewrite(self) -> None:
         """Say again where everything is, between other commits; then what was said before is not needed."""
+        first = await self._submit(_position)  # the index knows all that was said before this
         messages, size = self.index_messages, self.index_bytes
-        first = 0
         digests: list[bytes] = []
         length = 0
-        for number in range(self._index.buckets + 1):
-            if digests and (length >= INDEX_BYTES or number == self._index.buckets):
-                at = await self._submit(partial(_restate, digests))
-                first = first or at
+        for number in range(self._index.buckets):
+            for digest, held in self._index.bucket(number):
+                digests.append(digest)
+                length += entry_bytes(held)
+            if length >= INDEX_BYTES:
+                await self._submit(partial(_restate, digests))
                 digests, length = [], 0
-            if number < self._index.buckets:
-                for digest, held in self._index.bucket(number):
-                    digests.append(digest)
-                    length += entry_bytes(held)
-        first = first or await self._submit(_position)
+        await self._submit(partial(_restate, digests))
         await purge(self._link, self._stream, self._index_subject, below=first)
         self.index_messages -= messages
         self.index_bytes -= size
 
 
-def _restate(digests: list[bytes], commit: Commit) -> int:
+def _restate(digests: list[bytes], commit: Commit) -> None:
     commit.restate(digests)
-    return commit.first
 
 
 def _position(commit: Commit) -> int:

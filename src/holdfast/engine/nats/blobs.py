@@ -94,6 +94,11 @@ class NatsObjects:
         """The writer."""
         return self._lane
 
+    @property
+    def index(self) -> Index:
+        """Where each blob is."""
+        return self._index
+
     # what Blobs asks for
 
     def submit(self, operation: Control) -> None:
