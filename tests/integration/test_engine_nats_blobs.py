@@ -247,6 +247,43 @@ def test_room_comes_back(server: NatsServer) -> None:
     asyncio.run(main())
 
 
+def test_a_server_without_room_refuses_a_commit_as_a_whole(server: NatsServer) -> None:
+    """What was stored of it already is removed, and what was on its way behind it is not its victim."""
+    kept, small, late = blob(b"kept"), blob(b"small" * 100), blob(b"late" * 100)
+    large = [blob(bytes([number]) * 30_000) for number in range(20)]
+
+    async def main() -> None:
+        async with owner(server, "full") as node:
+            await node.blobs.put_many([kept])
+            config = (await node.link.js.stream_info(node.stream)).config
+            config.max_bytes = 300_000
+            await node.link.js.update_stream(config)
+            for _ in range(3):
+                results = await asyncio.gather(
+                    node.blobs.put_many(large),
+                    node.blobs.put_many([small]),
+                    node.blobs.annotate_many([(kept.digest, b"meta")]),
+                    return_exceptions=True,
+                )
+                (last,) = await asyncio.gather(node.blobs.put_many([late]), return_exceptions=True)
+                assert isinstance(results[0], StorageError)
+                await node.objects.quiesce()
+                there = {stat.digest for stat in await node.blobs.list()}
+                assert not there & {each.digest for each in large}
+                assert (last == [True]) == (late.digest in there)
+                assert (await state_of(node.link, node.stream)).size < 10_000
+                await node.blobs.delete_many([small.digest, late.digest])
+            assert await node.blobs.put_many([small, late]) == [True, True]
+            assert await node.blobs.get_many([small.digest, late.digest]) == [small.data, late.data]
+        async with owner(server, "full", 2) as node:
+            stats = await node.blobs.list()
+            assert {stat.digest for stat in stats} == {kept.digest, small.digest, late.digest}
+            await node.objects.quiesce()
+            assert (await state_of(node.link, node.stream)).size < 10_000
+
+    asyncio.run(main())
+
+
 def test_the_index_does_not_grow_for_ever(server: NatsServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(blob_upkeep, "_SLACK_BYTES", 10_000)
     given = [blob(b"%d" % number) for number in range(20)]
