@@ -26,13 +26,13 @@ from ..subjects import word_of
 from ..sync.groups import (
     GROUPS_PROCESS,
     GroupInfo,
-    GroupPeer,
     GroupSent,
     GroupSnapshot,
     GroupSpec,
     LoggedMessage,
     group_channel,
 )
+from .group_member import Member
 from .group_network import address_of, check_spec, udp_of
 from .group_store import GroupRecord, GroupStore
 
@@ -49,22 +49,11 @@ if TYPE_CHECKING:
 
 _logger = structlog.get_logger("holdfast.groups")
 
+_ADDRESS_FIRST_S = 1.0
+_ADDRESS_LAST_S = 30.0
+"""Between tries to listen at an address that was not to be had at the start."""
 Infos = list[GroupInfo]
 """By a name of its own: inside the class ``list`` is a command."""
-
-
-class _Member:
-    """One group of this node."""
-
-    def __init__(self, record: GroupRecord) -> None:
-        self.record = record
-        self.key = b""
-        """Empty: what it sends is not sealed."""
-        self.transport: Transport | None = None
-        self.mirror: GroupMirror | None = None
-        self.error = ""
-        self.lock = asyncio.Lock()
-        """Held while it joins, leaves or is removed."""
 
 
 class NodeGroups:
@@ -76,25 +65,35 @@ class NodeGroups:
         self._clock = clock
         self._limits = limits
         self._store = GroupStore(engine.kv)
-        self._members: dict[str, _Member] = {}
+        self._members: dict[str, Member] = {}
+        self._waiting: asyncio.Task[None] | None = None
         self._node = Owner("node")
 
     # life
 
     async def open(self) -> None:
-        """Take part in all groups again that were not left; one that cannot be says why in its status."""
+        """Take part in all groups again that were not left.
+
+        One that cannot be says why in its status; if its address is not to be had yet, it is tried again.
+        """
         for record in await self._store.load_all():
-            member = self._members[record.spec.name] = _Member(record)
+            member = self._members[record.spec.name] = Member(record)
             member.key = await self._store.load_key(record.spec.name)
             if not record.left:
                 try:
                     await self._join(member)
                 except HoldfastError as error:
                     member.error = str(error)
+                    member.waiting = isinstance(error, Unavailable)
                     _logger.error("group.not_joined", group=record.spec.name, error=str(error))
+        if any(member.waiting for member in self._members.values()):
+            self._waiting = asyncio.create_task(self._wait_for_addresses(), name="groups-waiting")
 
     async def close(self) -> None:
         """Take no part any more, until the next start."""
+        if self._waiting is not None:
+            self._waiting.cancel()
+            await asyncio.wait([self._waiting])
         await asyncio.gather(*(self._stop(member) for member in self._members.values()))
 
     def __len__(self) -> int:
@@ -102,7 +101,28 @@ class NodeGroups:
 
     def infos(self) -> Infos:
         """How all groups stand, by name."""
-        return [self._info(member) for _, member in sorted(self._members.items())]
+        return [member.info(self._clock) for _, member in sorted(self._members.items())]
+
+    async def _wait_for_addresses(self) -> None:
+        delay_s = _ADDRESS_FIRST_S
+        while waiting := [member for member in self._members.values() if member.waiting]:
+            await asyncio.sleep(delay_s)
+            delay_s = min(2 * delay_s, _ADDRESS_LAST_S)
+            for member in waiting:
+                async with member.lock:
+                    await self._try_again(member)
+
+    async def _try_again(self, member: Member) -> None:
+        if member.mirror is not None or member.record.left or self._members.get(member.record.spec.name) is not member:
+            member.waiting = False
+            return
+        try:
+            await self._join(member)
+        except HoldfastError as error:
+            member.error, member.waiting = str(error), isinstance(error, Unavailable)
+        else:
+            member.waiting = False
+            _logger.info("group.joined", group=member.record.spec.name)
 
     # commands
 
@@ -113,7 +133,7 @@ class NodeGroups:
             raise AlreadyExists(kind="group", name=spec.name, holder=self._members[spec.name].record.spec.me)
         if len(self._members) >= self._limits.groups_max:
             raise LimitExceeded(name="groups_max", limit=self._limits.groups_max, value=len(self._members) + 1)
-        member = self._members[spec.name] = _Member(GroupRecord(spec=spec, created_at=self._clock.wall()))
+        member = self._members[spec.name] = Member(GroupRecord(spec=spec, created_at=self._clock.wall()))
         member.key = key
         last_index = None
         async with member.lock:
@@ -134,7 +154,7 @@ class NodeGroups:
                     await self._remove_channel(spec.name)
                 raise
         _logger.info("group.created", group=spec.name, me=spec.me)
-        return self._info(member)
+        return member.info(self._clock)
 
     async def join(self, name: str) -> GroupInfo:
         """See :meth:`GroupsApi.join`."""
@@ -147,14 +167,14 @@ class NodeGroups:
                     await self._change(member, sent_index=0)  # the place reached was one of the channel that is gone
                 await self._join(member)
                 await self._change(member, left=False)
-            return self._info(member)
+            return member.info(self._clock)
 
     async def leave(self, name: str) -> GroupInfo:
         """See :meth:`GroupsApi.leave`."""
         async with self._held(name) as member:
             await self._change(member, left=True)
             await self._stop(member)
-            return self._info(member)
+            return member.info(self._clock)
 
     async def set_peers(self, name: str, peers: list[str]) -> GroupInfo:
         """See :meth:`GroupsApi.set_peers`."""
@@ -166,7 +186,7 @@ class NodeGroups:
             await self._change(member, spec=replace(spec, peers=peers))
             if member.transport is not None:
                 member.transport.set_peers(peers)  # type: ignore[attr-defined]  # who listens is a Udp
-            return self._info(member)
+            return member.info(self._clock)
 
     async def set_key(self, name: str, key: bytes = b"") -> GroupInfo:
         """See :meth:`GroupsApi.set_key`."""
@@ -176,7 +196,7 @@ class NodeGroups:
             member.key = key
             if member.transport is not None and not member.record.spec.bus:
                 member.transport.set_key(key or None)  # type: ignore[attr-defined]  # what is no bus is a Udp
-            return self._info(member)
+            return member.info(self._clock)
 
     async def send(self, name: str, content: bytes, ephemeral: bool = False, message_id: str = "") -> GroupSent:
         """See :meth:`GroupsApi.send`."""
@@ -228,14 +248,14 @@ class NodeGroups:
 
     # parts
 
-    def _find(self, name: str) -> _Member:
+    def _find(self, name: str) -> Member:
         member = self._members.get(name)
         if member is None:
             raise NotFound(kind="group", name=name)
         return member
 
     @asynccontextmanager
-    async def _held(self, name: str) -> AsyncIterator[_Member]:
+    async def _held(self, name: str) -> AsyncIterator[Member]:
         """The group, with nobody else changing it."""
         member = self._find(name)
         async with member.lock:
@@ -249,11 +269,11 @@ class NodeGroups:
             raise ClosedError(f"group {name} takes no part now; join it first")
         return mirror
 
-    async def _change(self, member: _Member, **fields: object) -> None:
+    async def _change(self, member: Member, **fields: object) -> None:
         member.record = member.record.changed(**fields)
         await self._store.save(member.record)
 
-    async def _join(self, member: _Member) -> None:
+    async def _join(self, member: Member) -> None:
         from ..sync.group import Group  # the protocol is not loaded by a node without groups
         from .group_mirror import GroupMirror
 
@@ -291,13 +311,13 @@ class NodeGroups:
             raise Unavailable(f"{where}: {error.strerror or error}", where) from error
         member.transport, member.mirror, member.error = transport, mirror, ""
 
-    async def _keep_address(self, member: _Member) -> None:
+    async def _keep_address(self, member: Member) -> None:
         """The free port that was found is the group's from now on: the others were told of it."""
         listen = address_of(member.transport)
         if listen and listen != member.record.spec.listen and member.record.spec.listen:
             await self._change(member, spec=replace(member.record.spec, listen=listen))
 
-    async def _stop(self, member: _Member) -> None:
+    async def _stop(self, member: Member) -> None:
         mirror, member.mirror, member.transport = member.mirror, None, None
         if mirror is not None:
             await mirror.close()
@@ -331,57 +351,3 @@ class NodeGroups:
             await self._router.remove(self._node, group_channel(name), "its group was removed")
         except ChannelNotFound:
             pass
-
-    def _info(self, member: _Member) -> GroupInfo:
-        record, mirror = member.record, member.mirror
-        info = GroupInfo(
-            spec=record.spec,
-            channel=group_channel(record.spec.name),
-            created_at=record.created_at,
-            error=member.error,
-            sealed=bool(member.key),
-        )
-        if mirror is None:
-            return replace(info, state="left" if record.left else "failed")
-        failed = mirror.failure
-        status = mirror.group.status()
-        channel, counts, carried = status.channel, status.counts, status.transport
-        offset_s = self._clock.wall() - self._clock.now()
-        return replace(
-            info,
-            state="active" if failed is None else "failed",
-            error="" if failed is None else str(failed) or type(failed).__name__,
-            address=address_of(member.transport),
-            sync=channel.state,
-            lamport=channel.lamport,
-            history=channel.history,
-            outgoing=channel.outgoing,
-            incoming=channel.incoming,
-            missing=channel.missing,
-            lost=channel.lost,
-            sent=counts.sent,
-            delivered=counts.delivered,
-            duplicates=counts.duplicates,
-            acknowledged=counts.acknowledged,
-            repaired=counts.repaired,
-            malformed=counts.malformed + carried.malformed,
-            refused=counts.refused,
-            unsaved=channel.unsaved,
-            skipped=mirror.skipped,
-            datagrams_sent=carried.datagrams_sent,
-            datagrams_received=carried.datagrams_received,
-            bytes_sent=carried.bytes_sent,
-            bytes_received=carried.bytes_received,
-            dropped=carried.dropped,
-            namesake=counts.namesake,
-            unverified=carried.unverified,
-            peers=[
-                GroupPeer(
-                    name=peer.sender_id,
-                    lamport=peer.lamport,
-                    last_seen=peer.last_seen + offset_s,
-                    behind=peer.unacknowledged,
-                )
-                for peer in channel.peers
-            ],
-        )

@@ -26,12 +26,13 @@ from holdfast.errors import (
     UsageError,
 )
 from holdfast.limits import LIMITS, Limits
+from holdfast.node import groups as groups_module
 from holdfast.node.figures import group_figures
 from holdfast.node.groups import NodeGroups
 from holdfast.sync.group import Group
 from holdfast.sync.groups import ID_HEADER, LAMPORT_HEADER, SENDER_HEADER, GroupSpec
 from holdfast.sync.transports.bus import BusTransport
-from holdfast.sync.transports.udp import Udp
+from holdfast.sync.transports.udp import Udp, parse_endpoint
 
 CHANNEL = "groups/ops"
 SPEC = GroupSpec(name="ops", me="alice", bus=True)
@@ -436,6 +437,32 @@ def test_who_lacks_the_key_is_not_heard_and_counted() -> None:
             while not (await host.groups.status("ops")).unverified:
                 await asyncio.sleep(0.005)
             assert await host.entries() == []
+
+    run(story)
+
+
+def test_an_address_that_comes_later_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As at boot, when the network is up after the node."""
+    monkeypatch.setattr(groups_module, "_ADDRESS_FIRST_S", 0.01)
+    monkeypatch.setattr(groups_module, "_ADDRESS_LAST_S", 0.02)
+
+    async def story(engine: MemoryEngine) -> None:
+        async with Host(engine).open() as host:
+            address = (await host.groups.create(GroupSpec(name="ops", me="alice", listen="127.0.0.1:0"))).address
+            await host.groups.create(GroupSpec(name="left", me="alice", listen="127.0.0.1:0"))
+            await host.groups.leave("left")
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as taken:
+            taken.bind(parse_endpoint(address, ""))
+            async with Host(engine).open() as host:
+                assert (await host.groups.status("ops")).state == "failed"
+            async with Host(engine).open() as host:
+                await asyncio.sleep(0)
+                taken.close()
+                while (await host.groups.status("ops")).state != "active":
+                    await asyncio.sleep(0.005)
+                assert (await host.groups.status("ops")).error == ""
+                assert (await host.groups.status("left")).state == "left"
+                assert (await host.groups.send("ops", b"here")).index == 1
 
     run(story)
 
