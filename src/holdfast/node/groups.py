@@ -209,7 +209,7 @@ class NodeGroups:
 
     async def status(self, name: str) -> GroupInfo:
         """See :meth:`GroupsApi.status`."""
-        return self._info(self._find(name))
+        return self._find(name).info(self._clock)
 
     async def list(self) -> list[GroupInfo]:
         """See :meth:`GroupsApi.list`."""
