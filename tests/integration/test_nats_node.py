@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import threading
 from collections.abc import Iterator
 from random import Random
@@ -99,6 +101,19 @@ def test_it_goes_on_elsewhere(server: NatsServer) -> None:
         second.start_node(*options(server))
         assert second.run("logs", job).stdout == b"kept\n"
         assert second.inspect(job)["exit_code"] == 0
+
+
+def test_who_was_replaced_ends(server: NatsServer) -> None:
+    with NodeBox.temporary() as first, NodeBox.temporary() as second:
+        second.env |= {"HOLDFAST_LIMIT_NATS_LEASE_S": "300ms"}
+        first.start_node(*options(server))
+        assert first.node is not None
+        os.kill(first.node.pid, signal.SIGSTOP)
+        second.start_node(*options(server))
+        os.kill(first.node.pid, signal.SIGCONT)
+        assert first.node.wait() == 125
+        assert "taken over the deployment 'crew'" in (first.directory / "node.err").read_text()
+        second.run("run", "--", "true")
 
 
 def test_ready_says_whether_the_servers_are_there(box: NodeBox, server: NatsServer) -> None:

@@ -20,7 +20,7 @@ from ..durable.service import Streams, StreamsService
 from ..durable.streams import DurableStreams
 from ..engine.memory import MemoryEngine
 from ..engine.sqlite import SqliteEngine
-from ..errors import UsageError
+from ..errors import StorageError, UsageError
 from ..jobs import api as jobs_api
 from ..jobs.birth import Midwife
 from ..jobs.controller import JobController
@@ -106,6 +106,8 @@ class Node:
         self._callers: Callers
         self._engine_kind: EngineKind = engine
         self._nats = nats
+        self.failure: StorageError | None = None
+        """Why the node has to end, if it is not because somebody wants it to."""
         self._engine: Engine
         self.web: Web | None = None
         self.grpc: GrpcSide | None = None
@@ -176,9 +178,17 @@ class Node:
             from ..engine.nats import open_nats  # nats-py, which a node without NATS need not have
             from ..engine.nats.options import options_from
 
-            return open_nats(self._nats or options_from(), max_bytes=max_bytes, limits=self._limits)
+            engine = open_nats(self._nats or options_from(), max_bytes=max_bytes, limits=self._limits)
+            engine.on_lost = self._engine_lost
+            return engine
         directory = os.path.join(self._places.state_dir, "engine")
         return SqliteEngine(directory, max_bytes=max_bytes, limits=self._limits)
+
+    def _engine_lost(self, error: StorageError) -> None:
+        """Another node has our state now: two must not answer for it."""
+        _logger.error("node.replaced", error=str(error))
+        self.failure = error
+        self.stopping.set()
 
     async def _open_authority(self) -> None:
         self.authority = Authority(

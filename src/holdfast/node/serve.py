@@ -90,7 +90,7 @@ def serve(
     engine: EngineKind = "sqlite",
     nats: Mapping[str, str] | None = None,
 ) -> None:
-    """Run a node until SIGTERM or SIGINT.  Blocks.
+    """Run a node until SIGTERM or SIGINT, or until another one replaced it: StorageError.  Blocks.
 
     ``ready_fd`` gets one JSON line when the node is ready, ``{"ok": true, ...}``, or why it is not; the
     error is raised here too.  ``nats`` is what the command line says of the NATS servers; the environment says the
@@ -134,6 +134,8 @@ async def _serve(
         await node.drain(DRAIN_S)
     finally:
         await node.close()
+    if node.failure is not None:
+        raise node.failure
 
 
 def _nats_options(given: Mapping[str, str]) -> NatsOptions:

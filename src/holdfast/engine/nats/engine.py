@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 
 from ...errors import ClosedError, StorageError
@@ -56,6 +56,8 @@ class NatsEngine(Faces):
         check_options(self._options)
         self._max_bytes = max_bytes
         self._limits = limits
+        self.on_lost: Callable[[StorageError], None] = lambda error: None
+        """Called once if another node takes the deployment over; nothing more is stored then."""
         self._stack: AsyncExitStack | None = None
         self._running: _Parts | None = None
 
@@ -75,6 +77,7 @@ class NatsEngine(Faces):
             link = await connect(self._options, limits=self._limits)
             stack.push_async_callback(link.close)
             parts = _Parts(link, self._max_bytes, self._limits)
+            parts.on_lost = self.on_lost
             await parts.open(stack)
             self._running = parts
             self._show(parts.logs, parts.values, parts.blobs, parts.bus)
@@ -112,6 +115,7 @@ class _Parts:
 
     def __init__(self, link: Link, max_bytes: int | None, limits: Limits) -> None:
         self.link = link
+        self.on_lost: Callable[[StorageError], None]
         self.lease = Lease(link)
         self.bus = NatsBus(link, limits=limits)
         self._objects = NatsObjects(link, max_bytes=max_bytes, limits=limits)
@@ -146,6 +150,8 @@ class _Parts:
         await take_over(link, "keys", subjects=keys_subjects)
         key_last = await self._claim_keys(own_keys)
         self.lease.on_lost = self._lost
+        for lane in self._lanes:
+            lane.on_lost = self._lost
         await self._direct.open()
         await self._load(own_logs, key_last)
         stack.push_async_callback(self._objects.stop, 0.0)
@@ -182,9 +188,16 @@ class _Parts:
         self.values = Values(self._keys, self._keys.revision)
 
     def _lost(self) -> None:
+        """Another node has it."""
         error = taken_over(self.link.url, self.link.prefix)
-        for lane in (self._log_lane, self._key_lane, self._objects.lane):
+        for lane in self._lanes:
             lane.break_off(error)
+        tell, self.on_lost = self.on_lost, lambda error: None
+        tell(error)
+
+    @property
+    def _lanes(self) -> tuple[Lane, ...]:
+        return self._log_lane, self._key_lane, self._objects.lane
 
     async def probe(self) -> None:
         """See :meth:`NatsEngine.probe`."""

@@ -68,6 +68,8 @@ class Lane:
         """Pack nothing until all that is on its way is stored."""
         self.discard: Callable[[range], None] = lambda sequences: None
         """Told of parts that were stored of what then was not."""
+        self.on_lost: Callable[[], None] = lambda: None
+        """Called when somebody else is found to write here."""
         self.commit_s = Histogram(COMMIT_S)
         """How long what was sent took to be stored."""
         self._link = link
@@ -348,6 +350,7 @@ class Lane:
         flight = self.chain.holding(last)
         if epoch != self.epoch:
             self._break(taken_over(self._link.url, self._link.prefix))
+            self.on_lost()
         elif flight is None or flight.number != number:
             self._break(self.refusal(f"message {last} is not the one that was sent"))
 
