@@ -542,6 +542,21 @@ def test_a_jobs_token_reaches_its_own_channels_only(reached: Reached) -> None:
     assert denied.count(foreign) == denied.count("nobody/chat") == 4
 
 
+def test_commands_ask_for_nothing_their_token_is_not_for(reached: Reached, tmp_path: Path) -> None:
+    with reached.owner() as node:
+        node.channels.create("p", "chat", submitter="ann")
+        job = node.jobs.start(["cat"], name="cat", channels=["chat"])
+    token = tmp_path / "token"
+    token.touch(0o600)
+    token.write_text(reached.mint("channels:read", "channels:write"))
+    command = ("--url", reached.tcp, "--token-file", str(token), "channel")
+    reached.box.run(*command, "append", "p/chat", "hello")
+    assert reached.box.run(*command, "read", "-o", "raw", "p/chat").stdout == b"hello"
+    assert reached.denials() == []
+    token.write_text(reached.mint("channels:read", "jobs:read", job=job.id))
+    assert reached.box.run(*command, "read", "-o", "raw", "cat/chat").stdout == b""
+
+
 def test_a_reader_of_one_channel_reads_it(reached: Reached) -> None:
     with reached.owner() as node:
         job = node.jobs.start(["cat"], name="j", channels=["chat", "private"])
