@@ -9,8 +9,8 @@ import sys
 from collections.abc import Callable
 
 from ...clock import Clock, RealClock
-from ...rpc.blocking.selecting import SelectorConnection
 from ...rpc.events import RequestReceived
+from ...rpc.selecting import SelectorConnection
 from ...streams.sender import OutputSender
 from .certificate import Certificate
 from .command import Command

@@ -14,10 +14,10 @@ from typing import Protocol
 from ...clock import Clock
 from ...errors import BusyError, HoldfastError
 from ...limits import LIMITS
-from ...rpc.blocking.selecting import SelectorConnection, SelectorListener
 from ...rpc.connection import Connection
 from ...rpc.events import Event, Opened, RequestReceived
 from ...rpc.handshake import JobLinkKeeper
+from ...rpc.selecting import SelectorConnection, SelectorListener
 from ...rpc.states import Role
 from .certificate import Certificate
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..._version import __version__
 from ...errors import Conflict, HoldfastError, InternalError, NotFound, UsageError
-from ...rpc.blocking.selecting import SelectorConnection
 from ...rpc.events import RequestReceived
+from ...rpc.selecting import SelectorConnection
 from .certificate import SIDE_MAX
 from .input import Bytes, Resize, Signal
 from .input_queue import Item

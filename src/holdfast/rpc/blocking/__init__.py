@@ -1,1 +1,1 @@
-"""Connections that wait in their calls, and one that a loop of selectors drives."""
+"""Connections that wait in their calls."""

@@ -28,9 +28,9 @@ from ..events import (
 )
 from ..handshake import Authenticator
 from ..listening import checked_path
+from ..sending import SendQueue, StreamSocket
 from ..shell import Shell
 from ..states import Role, State
-from .sending import SendQueue, StreamSocket
 from .waiting import wait_ready
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from ..inet import tune
 from .connection import BlockingConnection
 
 if TYPE_CHECKING:
-    from .sending import StreamSocket
+    from ..sending import StreamSocket
 
 
 def dial_tcp(

@@ -31,11 +31,11 @@ from holdfast.errors import (
 from holdfast.limits import LIMITS
 from holdfast.rpc.blocking import waiting
 from holdfast.rpc.blocking.connection import BlockingConnection
-from holdfast.rpc.blocking.selecting import SelectorConnection, SelectorListener
 from holdfast.rpc.blocking.streams import BlockingWriter
 from holdfast.rpc.connection import Connection
 from holdfast.rpc.events import CallCancelled, Event, EventReceived, Reply, RequestReceived
 from holdfast.rpc.handshake import LocalClient, LocalOwner
+from holdfast.rpc.selecting import SelectorConnection, SelectorListener
 from holdfast.rpc.states import Link, Role
 from holdfast.streams.reader import Chunk, End, Failed, Gap, Reader
 from holdfast.streams.ring import RingBuffer
@@ -544,7 +544,7 @@ def test_waiting_by_either_call(wait: Callable[..., set[int]]) -> None:
 # what importing it costs
 
 
-@pytest.mark.parametrize("module", ["blocking.connection", "blocking.selecting", "connection", "backoff"])
+@pytest.mark.parametrize("module", ["blocking.connection", "selecting", "connection", "backoff"])
 def test_the_light_shells_import_nothing_heavy(module: str) -> None:
     code = f"import sys; import holdfast.rpc.{module}; print(*sorted(sys.modules))"
     done = subprocess.run([sys.executable, "-I", "-c", code], capture_output=True, text=True, check=True)

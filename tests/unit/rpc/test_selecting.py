@@ -15,11 +15,11 @@ import pytest
 from holdfast.clock import VirtualClock
 from holdfast.errors import BusyError, DisconnectedError, HoldfastError, PermissionDenied, ProtocolError, UsageError
 from holdfast.limits import LIMITS, Limits
-from holdfast.rpc.blocking.selecting import SelectorConnection, SelectorListener
-from holdfast.rpc.blocking.sending import SendQueue
 from holdfast.rpc.connection import Connection
 from holdfast.rpc.events import Event, Opened, RequestReceived, ResponseReceived, Stalled
 from holdfast.rpc.handshake import LocalClient, LocalOwner
+from holdfast.rpc.selecting import SelectorConnection, SelectorListener
+from holdfast.rpc.sending import SendQueue
 from holdfast.rpc.states import Link, Role
 from holdfast.streams.reader import Chunk, Reader
 from holdfast.streams.ring import RingBuffer

@@ -17,12 +17,12 @@ import socket
 from collections.abc import Callable
 from typing import Protocol
 
-from ...clock import Clock, RealClock
-from ...errors import DisconnectedError, HoldfastError
-from ..connection import Connection
-from ..events import ClosedByPeer, Event, Failed
-from ..listening import listen_unix
-from ..peer import peer_uid
+from ..clock import Clock, RealClock
+from ..errors import DisconnectedError, HoldfastError
+from .connection import Connection
+from .events import ClosedByPeer, Event, Failed
+from .listening import listen_unix
+from .peer import peer_uid
 from .sending import SendQueue
 
 _RECEIVE_BYTES = 64 * 1024
