@@ -224,6 +224,8 @@ class Limits(NamedTuple):
     """HTTP connections open at once; more are answered 503."""
     http_body_bytes_max: int = 32 * MIB
     """Body of one HTTP request; an append is taken whole or not at all, so it has to fit the memory."""
+    http_bodies_bytes_max: int = 256 * MIB
+    """Bodies of all requests together while they arrive, half of it for one token; one more is told to come again."""
     http_page_bytes: int = MIB
     """Content of one answer to a read; more comes with the next."""
     http_event_bytes: int = 64 * KIB
@@ -393,6 +395,7 @@ def check_limits(limits: Limits) -> Limits:
     assert limits.channel_page_bytes * 3 // 2 <= limits.frame_bytes_max
     assert limits.group_wire_bytes_max <= limits.group_parts_bytes_max
     assert limits.group_datagram_bytes <= limits.group_send_burst_bytes <= limits.group_send_queue_bytes_max
+    assert limits.http_body_bytes_max * 2 <= limits.http_bodies_bytes_max
     assert limits.streams_per_token_max < limits.stream_readers_max
     assert limits.http_readers_per_token_max < limits.http_connections_max
     assert limits.channel_rate_max > 0

@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from ..durable.model import Added
 from ..errors import ClosedError, Fenced, Gone, HoldfastError, NotFound, SequenceGap, UsageError
-from .bodies import read_body
+from .bodies import Bodies
 from .gate import peer_of, proof_of
 from .offsets import cursor_at, offset_of
 from .problems import problem
@@ -56,6 +56,7 @@ class StreamEndpoint:
         self.lasting = lasting
         self.clock = clock
         self.limits = limits
+        self.bodies = Bodies(limits)
         self._methods: dict[str, Callable[[Request, StreamStore, str], Awaitable[Response | None]]] = {
             "GET": self._get,
             "HEAD": self._head,
@@ -131,7 +132,7 @@ class StreamEndpoint:
     # -- writing ----------------------------------------------------------------------------------------------
 
     async def _put(self, request: Request, store: StreamStore, path: str) -> Response:
-        body = await read_body(request, self.limits.http_body_bytes_max)
+        body = await self.bodies.read(request, self.gate.holder_of(request.scope["identity"]))
         creation = parse_creation(request.headers, body)
         if creation.fork is not None:
             source = f"streams/{creation.fork.source}"
@@ -144,7 +145,7 @@ class StreamEndpoint:
         return Response(status_code=201 if created else 200, headers=headers)
 
     async def _post(self, request: Request, store: StreamStore, path: str) -> Response:
-        body = await read_body(request, self.limits.http_body_bytes_max)
+        body = await self.bodies.read(request, self.gate.holder_of(request.scope["identity"]))
         addition = parse_addition(request.headers, body)
         try:
             added = await store.append(path, addition)

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 from starlette.requests import ClientDisconnect, Request
 
-from holdfast.errors import LimitExceeded
-from holdfast.http.bodies import read_body
+from holdfast.errors import LimitExceeded, RateLimited
+from holdfast.http.bodies import Bodies, read_body
+from holdfast.limits import LIMITS
 
 
 def read(parts: list[bytes], bytes_max: int, *, announced: str = "", leaves: bool = False) -> bytes:
@@ -47,3 +48,48 @@ def test_too_large_is_refused_by_what_comes() -> None:
 def test_a_body_that_breaks_off_is_no_body() -> None:
     with pytest.raises(ClientDisconnect):
         read([b"ab"], 3, leaves=True)
+
+
+def test_all_bodies_together_have_a_limit_and_their_room_comes_back() -> None:
+    bodies = Bodies(LIMITS._replace(http_body_bytes_max=4, http_bodies_bytes_max=8))
+    go_on = asyncio.Event()
+
+    def request(*parts: bytes, wait: bool = False) -> Request:
+        left = list(parts)
+
+        async def receive() -> dict[str, Any]:
+            if left:
+                return {"type": "http.request", "body": left.pop(0), "more_body": True}
+            if wait:
+                await go_on.wait()
+            return {"type": "http.request", "body": b"", "more_body": False}
+
+        return Request({"type": "http", "method": "POST", "headers": []}, receive)
+
+    async def main() -> None:
+        slow = asyncio.create_task(bodies.read(request(b"abcd", wait=True)))
+        while bodies.held_bytes < 4:
+            await asyncio.sleep(0)
+        assert await bodies.read(request(b"x", b"y"), "ann") == b"xy"
+        also = asyncio.create_task(bodies.read(request(b"ab", wait=True), "ann"))
+        while bodies.held_bytes < 6:
+            await asyncio.sleep(0)
+        with pytest.raises(RateLimited) as caught:
+            await bodies.read(request(b"x", b"yz"), "ben")
+        assert (caught.value.name, caught.value.limit, caught.value.value) == ("http_bodies_bytes_max", 8, 9)
+        go_on.set()
+        assert await slow == b"abcd"
+        assert await also == b"ab"
+        go_on.clear()
+        slow = asyncio.create_task(bodies.read(request(b"abc", wait=True), "ann"))
+        while bodies.held_bytes < 3:
+            await asyncio.sleep(0)
+        with pytest.raises(RateLimited):
+            await bodies.read(request(b"xy"), "ann")
+        assert await bodies.read(request(b"xy"), "ben") == b"xy"
+        with pytest.raises(LimitExceeded, match="http_body_bytes_max"):
+            await bodies.read(request(b"x" * 5))
+        go_on.set()
+        assert (await slow, bodies.held_bytes) == (b"abc", 0)
+
+    asyncio.run(main())
