@@ -43,7 +43,7 @@ class SyncReport(NamedTuple):
     waiting_largest: int
     """Most messages that waited for others at one peer."""
     held_largest: int
-    """Most bytes of memory that one peer was seen to hold."""
+    """Most bytes of memory that one peer was seen to hold; alone of all numbers it depends on the Python that runs."""
     seed: int
     error: str
     replay: str
