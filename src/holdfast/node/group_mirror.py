@@ -227,7 +227,7 @@ class GroupMirror:
         if not batch:
             return
         try:
-            result = await self._append(b"".join([self._draft(message) for message, _ in batch]), sender)
+            result = await self._append(batch, sender)
         except (MessageTooLarge, ChannelFull) as error:  # a batch of one
             self._refuse(*batch[0], error)
             return
@@ -249,8 +249,9 @@ class GroupMirror:
         if waiting is not None and not waiting.done():
             waiting.set_exception(error)
 
-    async def _append(self, drafts: bytes, sender: str) -> AppendResult:
-        """Append for as long as it takes."""
+    async def _append(self, batch: list[tuple[GroupMessage, asyncio.Future[int] | None]], sender: str) -> AppendResult:
+        """Append for as long as it takes; those who wait are told when it takes long."""
+        drafts = b"".join([self._draft(message) for message, _ in batch])
         while True:
             try:
                 result = await self._router.append(self._owner, self._channel, drafts, "disk", sender)
@@ -260,6 +261,11 @@ class GroupMirror:
                 if not self._append_failed:  # said once, however long it lasts
                     _logger.warning("group.append_failed", group=self.group.name, error=str(error))
                 self._append_failed = True
+                for _, waiting in batch:
+                    if waiting is not None and not waiting.done():
+                        waiting.set_exception(
+                            StorageError(f"{error}; the message is sent, and appended when it can be")
+                        )
                 await asyncio.sleep(_RETRY_S)
             else:
                 self._append_failed = False

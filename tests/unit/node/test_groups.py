@@ -6,11 +6,12 @@ import asyncio
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from typing import Any
 
 import pytest
 
 from holdfast.channels.access import Owner
-from holdfast.channels.model import ChannelLimits
+from holdfast.channels.model import AppendResult, ChannelLimits
 from holdfast.channels.packing import encode_batch, encode_draft
 from holdfast.channels.router import ChannelRouter
 from holdfast.channels.unpacking import Entry, iter_entries
@@ -22,10 +23,12 @@ from holdfast.errors import (
     LimitExceeded,
     MessageTooLarge,
     NotFound,
+    StorageError,
     Unavailable,
     UsageError,
 )
 from holdfast.limits import LIMITS, Limits
+from holdfast.node import group_mirror as mirror_module
 from holdfast.node import groups as groups_module
 from holdfast.node.figures import group_figures
 from holdfast.node.groups import NodeGroups
@@ -463,6 +466,31 @@ def test_an_address_that_comes_later_is_waited_for(monkeypatch: pytest.MonkeyPat
                 assert (await host.groups.status("ops")).error == ""
                 assert (await host.groups.status("left")).state == "left"
                 assert (await host.groups.send("ops", b"here")).index == 1
+
+    run(story)
+
+
+def test_a_store_that_fails_is_told_to_the_sender_and_made_up_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def story(engine: MemoryEngine) -> None:
+        async with Host(engine).open() as host, host.stranger("bob") as bob:
+            await host.groups.create(SPEC)
+            append, full = host.router.append, asyncio.Event()
+            full.set()
+
+            async def append_if_there_is_room(*arguments: Any) -> AppendResult:
+                if full.is_set():
+                    raise StorageError("no room left")
+                return await append(*arguments)
+
+            monkeypatch.setattr(host.router, "append", append_if_there_is_room)
+            monkeypatch.setattr(mirror_module, "_RETRY_S", 0.005)
+            with pytest.raises(StorageError, match="no room left; the message is sent, and appended when it can be"):
+                await host.groups.send("ops", b"one")
+            assert (await anext(bob)).text == "one"
+            await bob.send(b"two")
+            full.clear()
+            assert await host.texts(2) == ["one", "two"]
+            assert (await host.groups.status("ops")).state == "active"
 
     run(story)
 
