@@ -33,7 +33,7 @@ from ..sync.group import GroupMessage
 from ..sync.groups import GROUPS_PROCESS, ID_HEADER, LAMPORT_HEADER, LOST_HEADER, SENDER_HEADER, group_channel
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator
+    from collections.abc import Awaitable, Callable, Iterable, Iterator
 
     from ..channels.model import AppendResult
     from ..channels.router import ChannelRouter
@@ -122,9 +122,7 @@ class GroupMirror:
 
     def _refuse_waiting(self, why: str) -> None:
         """Let go of those who wait for their message to be in the channel."""
-        for _, waiting in self._queue:
-            if waiting is not None and not waiting.done():
-                waiting.set_exception(ClosedError(f"group {self.group.name} {why}"))
+        _tell(self._queue, ClosedError(f"group {self.group.name} {why}"))
         self._queue.clear()
 
     async def send(self, message_id: str, content: bytes) -> int:
@@ -261,11 +259,8 @@ class GroupMirror:
                 if not self._append_failed:  # said once, however long it lasts
                     _logger.warning("group.append_failed", group=self.group.name, error=str(error))
                 self._append_failed = True
-                for _, waiting in batch:
-                    if waiting is not None and not waiting.done():
-                        waiting.set_exception(
-                            StorageError(f"{error}; the message is sent, and appended when it can be")
-                        )
+                why = f"{error}; the message is sent, and appended when it can be"
+                _tell((*batch, *self._queue), StorageError(why))
                 await asyncio.sleep(_RETRY_S)
             else:
                 self._append_failed = False
@@ -341,6 +336,13 @@ class GroupMirror:
             self.failure = error
             self._refuse_waiting(f"has failed, join it again: {error}")
             _logger.error("group.failed", group=self.group.name, exc_info=error)
+
+
+def _tell(messages: Iterable[tuple[GroupMessage, asyncio.Future[int] | None]], error: HoldfastError) -> None:
+    """Those who wait for one of ``messages`` to be in the channel wait no more."""
+    for _, waiting in messages:
+        if waiting is not None and not waiting.done():
+            waiting.set_exception(error)
 
 
 def _entries(pieces: list[Piece], index: int) -> Iterator[Entry]:
