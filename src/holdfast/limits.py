@@ -351,6 +351,8 @@ class Limits(NamedTuple):
     """Connections open with one token, so that its bearer cannot take all there are."""
     streams_per_token_max: int = 2_048
     """Streams open over all connections of one token: subscriptions, outputs, durable streams, uploads."""
+    arriving_per_token_bytes_max: int = 128 * MIB
+    """Appends that one token's bearers send as streams at once, over all its connections; each is held in memory."""
     http_readers_per_token_max: int = 512
     """Long polls and event streams under way with one token, or with logins that it was made for."""
     login_link_s: float = 300.0
@@ -396,6 +398,8 @@ def check_limits(limits: Limits) -> Limits:
     assert limits.group_wire_bytes_max <= limits.group_parts_bytes_max
     assert limits.group_datagram_bytes <= limits.group_send_burst_bytes <= limits.group_send_queue_bytes_max
     assert limits.http_body_bytes_max * 2 <= limits.http_bodies_bytes_max
+    assert limits.channel_batch_bytes_max <= limits.arriving_per_token_bytes_max
+    assert limits.stream_append_bytes_max <= limits.arriving_per_token_bytes_max
     assert limits.streams_per_token_max < limits.stream_readers_max
     assert limits.http_readers_per_token_max < limits.http_connections_max
     assert limits.channel_rate_max > 0

@@ -14,6 +14,8 @@ from typing import Any, NamedTuple
 import pytest
 
 import holdfast
+from holdfast.channels.api import ChannelsApi
+from holdfast.rpc.commands import invoke
 from holdfast.security.certificates import self_signed
 from holdfast.testing import NodeBox, wait_until
 
@@ -372,6 +374,37 @@ def test_one_token_cannot_take_all_streams(box: NodeBox, run: Run) -> None:
             chat = owner.channels.channel("p/chat")
             async with chat.subscribe(), chat.subscribe(), chat.subscribe():
                 assert (await chat.info()).subscribers >= 3
+
+    run(main())
+
+
+def test_one_token_cannot_fill_the_memory_with_appends(box: NodeBox, run: Run) -> None:
+    box.env.update(
+        HOLDFAST_LIMIT_ARRIVING_PER_TOKEN_BYTES_MAX="3000000",
+        HOLDFAST_LIMIT_CHANNEL_PAYLOAD_BYTES_MAX="2000000",
+        HOLDFAST_LIMIT_CHANNEL_BATCH_BYTES_MAX="3000000",
+        HOLDFAST_LIMIT_STREAM_APPEND_BYTES_MAX="3000000",
+    )
+    box.start_node()
+    with holdfast.connect_sync(box.url, autostart=False) as owner:
+        owner.channels.create("p", "chat", submitter="ann")
+        token = owner.tokens.mint("ann", ["channels:read", "channels:write", "streams:read", "streams:write"]).token
+
+    async def main() -> None:
+        async with holdfast.connect(box.url, token=token) as one, holdfast.connect(box.url, token=token) as two:
+            connection = await one._link.connection()
+            stream = connection.open_writer().stream_id
+            said = invoke(connection, ChannelsApi.append_stream, "p/chat", stream, 1_600_000)
+            stalled = asyncio.create_task(said)  # it says what comes, and sends nothing
+            await asyncio.sleep(0)
+            await one.channels.channel("p/chat").info()  # answered after the node has heard of it
+            with pytest.raises(holdfast.RateLimited) as caught:
+                await two.channels.channel("p/chat").append(bytes(1_500_000), patience_s=0)
+            assert caught.value.name == "arriving_per_token_bytes_max"
+            await two.channels.channel("p/chat").append(bytes(1_000_000))
+            stalled.cancel()
+            await asyncio.wait([stalled])
+            await two.channels.channel("p/chat").append(bytes(1_500_000))  # waits until that is noticed
 
     run(main())
 

@@ -7,7 +7,7 @@ from collections import Counter
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from ..errors import HoldfastError, LimitExceeded, NotFound, PermissionDenied, Unauthenticated
+from ..errors import HoldfastError, LimitExceeded, NotFound, PermissionDenied, RateLimited, Unauthenticated
 from ..rpc.dispatch import Dispatcher
 from ..security.door import Door
 from ..security.policy import RULES, allow, allow_to_speak
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 _STREAM = "stream"
 """The parameter of every command that opens a stream: its number."""
+_AGAIN_S = 0.5
+"""When who sends too much at once may try again."""
 _LOOK_S = 600.0
 """A token's end is looked at this often, so that a clock that was set counts."""
 
@@ -41,6 +43,8 @@ class Callers:
         self._by_token: dict[str, set[AsyncConnection]] = {}
         self._opening: Counter[str] = Counter()
         """By token: requests under way that may open a stream."""
+        self._arriving: Counter[str] = Counter()
+        """By token: bytes of the appends that come as streams."""
         self.count = 0
         """Connections whose caller is proven."""
         authority.on_revoked = self._revoked
@@ -63,20 +67,29 @@ class Callers:
             del self._by_token[identity.token_id]
 
     @contextmanager
-    def opening(self, identity: Identity) -> Iterator[None]:
-        """While a stream is opened within the block.  LimitExceeded if its token has as many as it may."""
+    def opening(self, identity: Identity, size_bytes: int = 0) -> Iterator[None]:
+        """While a stream is opened within the block, or one of ``size_bytes`` arrives and is held in memory.
+
+        LimitExceeded if its token has as many as it may, RateLimited if so much is on its way already.
+        """
         token = identity.token_id
-        count = self._opening[token] + sum(len(one.core.broker) for one in self._by_token[token])
+        count = self._opening[token] + sum(len(one.core.broker) for one in self._by_token.get(token, ()))
         limit = self._limits.streams_per_token_max
         if count >= limit:
             raise LimitExceeded(name="streams_per_token_max", limit=limit, value=count + 1)
+        arriving, limit = self._arriving[token] + size_bytes, self._limits.arriving_per_token_bytes_max
+        if size_bytes and arriving > limit:
+            name = "arriving_per_token_bytes_max"
+            raise RateLimited(f"{name}: {arriving} is over the limit of {limit}", name, limit, arriving, _AGAIN_S)
         self._opening[token] += 1
+        self._arriving[token] += size_bytes
         try:
             yield
         finally:
             self._opening[token] -= 1
+            self._arriving[token] -= size_bytes
             if not self._opening[token]:
-                del self._opening[token]
+                del self._opening[token], self._arriving[token]
 
     def _revoked(self, token_id: str) -> None:
         for connection in list(self._by_token.get(token_id, ())):
@@ -112,7 +125,7 @@ class Caller:
         self._check(permit, request)
         if _STREAM not in request.params:
             return await self.dispatcher.handle(request)
-        with self._callers.opening(self.identity):
+        with self._callers.opening(self.identity, _size_of(request)):
             return await self.dispatcher.handle(request)
 
     def closed(self) -> None:
@@ -158,6 +171,12 @@ class Caller:
             self.connection.close(Unauthenticated("the token has expired"))
         else:
             self._timer = self._loop.call_later(min(left_s, _LOOK_S), self._watch_expiry)
+
+
+def _size_of(request: RequestReceived) -> int:
+    """What the caller says that it sends; whether that may be is the command's to say."""
+    value = request.params.get("size_bytes", 0)
+    return value if type(value) is int and value > 0 else 0
 
 
 def _text(request: RequestReceived, parameter: str) -> str:
