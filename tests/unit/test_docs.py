@@ -11,6 +11,7 @@ from pathlib import Path
 import click
 import pytest
 
+import holdfast
 from holdfast import errors
 from holdfast.errors import REGISTRY
 from holdfast.limits import Limits
@@ -116,6 +117,23 @@ def test_a_decision_is_short_and_says_what_and_why(decision: Path) -> None:
 def test_decision_numbers_are_unique() -> None:
     numbers = [decision.name[:4] for decision in DECISIONS]
     assert len(set(numbers)) == len(numbers)
+
+
+def test_the_counterparts_of_colonyos_are_there() -> None:
+    page = (ROOT / "docs/howto/coming-from-colonyos.md").read_text("utf-8")
+    for prefix, classes in (
+        (r"node\.channels", (holdfast.Channels, holdfast.SyncChannels)),
+        ("channel", (holdfast.Channel, holdfast.SyncChannel)),
+    ):
+        names = set(re.findall(rf"`{prefix}\.(\w+)", page))
+        assert len(names) > 5
+        assert [name for name in names for one in classes if not hasattr(one, name)] == []
+    fields = set(re.findall(r"`info\.(\w+)`", page))
+    assert fields <= set(holdfast.ChannelInfo.__dataclass_fields__)
+    assert set(re.findall(r"`HOLDFAST_LIMIT_(\w+)`", page)) <= {name.upper() for name in Limits._fields}
+    told = set(re.findall(r"^\| `Err\w+` \| `(\w+)`", page, re.MULTILINE))
+    assert len(told) == 7
+    assert [name for name in told if not hasattr(errors, name)] == []
 
 
 def _without_code(page: Path) -> str:
