@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -24,6 +26,17 @@ def test_what_cannot_be_opened() -> None:
         open_engine("paper")
     with pytest.raises(UsageError, match="directory"):
         open_engine("sqlite")
+
+
+def test_without_nats_py() -> None:
+    code = (
+        "import sys; sys.modules['nats'] = None\n"
+        "from holdfast.engine import open_engine\n"
+        "open_engine('memory')\n"
+        "open_engine('nats', url='nats://127.0.0.1:1')"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert "UsageError: engine: nats needs nats-py: pip install 'holdfast[nats]'" in done.stderr
 
 
 def test_a_full_memory_engine_cannot_be_probed() -> None:
