@@ -11,6 +11,7 @@ from ...channels.packing import NO_EXTRAS, EntryType, Extras, encode_draft
 from ...channels.unpacking import Entry
 from ...errors import ChannelClosed, UsageError
 
+_ASKS_FOR_NOTHING = ("data", "end", "error", "receipt")
 JSON_TYPE = "application/json"
 """Content type of a payload that was given as a JSON value; text and bytes have none unless the caller names it."""
 
@@ -88,7 +89,12 @@ def answer(asked: Entry | int, payload: Payload) -> Draft:
 
 
 def receipt(about: Entry | int, state: str, text: str) -> Draft:
-    """What became of a control message: ``applied`` or ``refused``, perhaps with a word on it."""
+    """What became of a control message: ``applied`` or ``refused``, perhaps with a word on it.
+
+    UsageError for an entry that asks for nothing.
+    """
+    if not isinstance(about, int) and about.type in _ASKS_FOR_NOTHING:
+        raise UsageError(f"entry: {about.index} is no control message but {about.type}", field="entry")
     return message(
         text, type="receipt", in_reply_to=_sequence_of(about), control={"of": _index_of(about), "state": state}
     )

@@ -81,3 +81,6 @@ def test_a_receipt_says_what_became_of_which() -> None:
     receipt = entry_of(drafts.receipt(cancel, "applied", "stopped"))
     assert (receipt.type, receipt.in_reply_to, receipt.payload) == ("receipt", 2, b"stopped")
     assert receipt.control == {"of": 8, "state": "applied"}
+    for entry in (receipt, entry_of(message(b"x"), index=3)):
+        with pytest.raises(UsageError, match="is no control message"):
+            drafts.receipt(entry, "applied", "")
