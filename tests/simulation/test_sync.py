@@ -9,7 +9,7 @@ from holdfast.simulation.sync_many import Worlds
 from holdfast.simulation.sync_options import HARD
 from holdfast.sync.peer import SyncPeer
 
-REGRESSIONS = (18, 145, 267, 505)
+REGRESSIONS = (18, 145, 267, 505, 21_858, 22_498)
 """Seeds that once failed, whatever of; they stay."""
 CROWD_EVERY = 50
 """So many small worlds for each of 20 peers and 100 messages."""

@@ -26,8 +26,12 @@ class SyncDisk:
         for write in peer.writes():
             self.writes += 1
             meta_error, history_error = self._error(), self._error()
-            if meta_error is None and write.meta is not None:
+            if write.meta is None:
+                meta_error = None  # nothing was written, so nothing failed
+            elif meta_error is None:
                 self._meta = write.meta
+            if write.history is None:
+                history_error = None
             if history_error is None:
                 self._update(write)
             self.behind = bool(meta_error or history_error)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import inf, nextafter
 from random import Random
 from typing import TYPE_CHECKING, Literal
 
@@ -227,6 +228,8 @@ class SimPeer:
         if deadline is None:
             return
         moment = deadline + self._zero_s
+        while moment - self._zero_s < deadline:  # by rounding: it would be too early for ever
+            moment = nextafter(moment, inf)
         if self._timer is not None:
             if self._timer_at <= moment:
                 return
