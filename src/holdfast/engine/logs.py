@@ -320,6 +320,8 @@ class Logs:
         pieces = await self._store.fetch(state, position, state.visible, max_bytes)
         if not pieces:
             self.check_readable(state, position)
+            if state.deleting:  # the store may have let go of it before we hear that it is gone
+                raise NotFound(kind="log", name=state.name)
             raise CorruptionError(
                 f"log {state.name!r}: nothing is stored at position {position}, though the log reaches from "
                 f"{state.oldest} to {state.tail}",
