@@ -108,6 +108,22 @@ def test_it_goes_on_elsewhere(server: NatsServer) -> None:
         assert second.inspect(job)["exit_code"] == 0
 
 
+def test_output_that_is_on_its_way_to_servers_that_are_away_holds_nobody_up(box: NodeBox, server: NatsServer) -> None:
+    box.env |= QUICK
+    box.start_node(*options(server))
+    go, gone = box.directory / "go", box.directory / "gone"
+    script = f"echo one; until [ -e {go} ]; do sleep 0.02; done; echo two; touch {gone}; exec cat"
+    name = box.run("run", "-d", "--", "sh", "-c", script).stdout.decode().strip()
+    wait_until(lambda: box.run("logs", name).stdout == b"one\n", "the first line is stored")
+    server.kill()
+    go.touch()
+    wait_until(gone.exists, "the second line is on its way")
+    for _ in range(3):  # the node has it after the first look at the latest
+        assert box.run("logs", name).stdout == b"one\n"
+    server.start()
+    wait_until(lambda: box.run("logs", name).stdout == b"one\ntwo\n", "the second line is stored")
+
+
 def test_who_was_replaced_ends(server: NatsServer) -> None:
     with NodeBox.temporary() as first, NodeBox.temporary() as second:
         second.env |= {"HOLDFAST_LIMIT_NATS_LEASE_S": "300ms"}

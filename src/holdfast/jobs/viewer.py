@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 import structlog
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from .job import Job
 
 _logger = structlog.get_logger("holdfast.jobs")
+_STORED_S = 1.0
+"""So long a viewer that does not follow waits for output that is being stored; then it ends with what there is."""
 
 
 async def open_output(job: Job, log: Log, from_offset: int) -> OutputStart:
@@ -73,12 +76,24 @@ class Viewer:
             await self._writer.fail(str(error))
 
     async def _feed(self) -> None:
-        if self._until is not None:
-            while self._position < self._until:
-                await self._write(await self._log.read(log_name(self._job.id), self._position))
+        name = log_name(self._job.id)
+        if self._until is None:
+            async for pieces in self._log.follow(name, self._position):
+                await self._write(pieces)
             return
-        async for pieces in self._log.follow(log_name(self._job.id), self._position):
-            await self._write(pieces)
+        while self._position < self._until:
+            there = await self._log.read(name, self._position) or await self._being_stored(name)
+            if not there:
+                return
+            await self._write(there)
+
+    async def _being_stored(self, name: str) -> Sequence[Piece]:
+        """What comes next, though it is not stored yet; nothing if that takes long, as while a store is away."""
+        try:
+            async with asyncio.timeout(_STORED_S):
+                return await anext(self._log.follow(name, self._position), [])
+        except (TimeoutError, UsageError):  # UsageError: it was not stored after all, and the log is shorter again
+            return []
 
     async def _write(self, pieces: Sequence[Piece]) -> None:
         for piece in pieces:
