@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable
+from concurrent.futures import Future
+from contextlib import suppress
+from threading import Thread
 
 import pytest
 
 from holdfast.simulation.sync_many import Worlds
+from holdfast.simulation.sync_options import HARD
+from holdfast.simulation.sync_report import SyncReport
 
 SMOKE_SEEDS = 250
 SMOKE_FULL = 200
@@ -38,8 +43,60 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("full_seeds", parts, ids=[f"{part[0]}-{part[-1]}" for part in parts])
 
 
+class FullWorlds:
+    """Full worlds of groups, in processes that give way to the tests beside which they run; most of those only wait."""
+
+    def __init__(self, seeds: Iterable[int]) -> None:
+        self._reports: dict[int, Future[SyncReport]] = {seed: Future() for seed in seeds}
+        self._worlds = Worlds(nice=19)
+        self._thread = Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def reports(self, seeds: range) -> list[SyncReport]:
+        """Theirs; waits for those that have not ended."""
+        return [self._reports[seed].result() for seed in seeds]
+
+    def end(self) -> None:
+        """End those that still run."""
+        self._worlds.end()
+        self._thread.join()
+
+    def _run(self) -> None:
+        try:
+            for report in self._worlds.run(HARD._replace(seed=seed) for seed in self._reports):
+                self._reports[report.seed].set_result(report)
+        except Exception as error:  # noqa: BLE001 - whoever waits for the others raises it
+            for waiting in self._reports.values():
+                if not waiting.done():
+                    waiting.set_exception(error)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests of full worlds go last."""
+    items.sort(key=_is_of_full_worlds)
+
+
+_BEGUN = pytest.StashKey[FullWorlds]()
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """They begin when all others do."""
+    wanted = [item for item in session.items if _is_of_full_worlds(item)]
+    if wanted and not session.config.option.collectonly:
+        parts: list[range] = [item.callspec.params["full_seeds"] for item in wanted]  # type: ignore[attr-defined]
+        session.config.stash[_BEGUN] = FullWorlds([seed for part in parts for seed in part])
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    with suppress(KeyError):
+        session.config.stash[_BEGUN].end()
+
+
+def _is_of_full_worlds(item: pytest.Item) -> bool:
+    return "full_worlds" in getattr(item, "fixturenames", ())
+
+
 @pytest.fixture(scope="session")
-def worlds() -> Iterator[Worlds]:
-    """Runs worlds on all cores we may use."""
-    with Worlds() as made:
-        yield made
+def full_worlds(request: pytest.FixtureRequest) -> FullWorlds:
+    """Those of all seeds, begun already."""
+    return request.config.stash[_BEGUN]

@@ -28,11 +28,12 @@ _END_S = 10.0
 class Worlds:
     """Processes that run worlds, started when they are first needed.  Leave its context to end them all.
 
-    ``workers``: how many; 0: one for each core we may use.
+    ``workers``: how many; 0: one for each core we may use.  ``nice``: how much they give way to others, up to 19.
     """
 
-    def __init__(self, workers: int = 0) -> None:
+    def __init__(self, workers: int = 0, *, nice: int = 0) -> None:
         self.workers = workers or _cores()
+        self._nice = nice
         self._processes: list[_Process] = []
         self._stack = ExitStack()
 
@@ -75,7 +76,7 @@ class Worlds:
 
     def _process(self, number: int) -> _Process:
         if number == len(self._processes):
-            self._processes.append(_Process())
+            self._processes.append(_Process(self._nice))
             self._stack.callback(self._processes[-1].end)
         return self._processes[number]
 
@@ -83,10 +84,10 @@ class Worlds:
 class _Process:
     """One of them."""
 
-    def __init__(self) -> None:
+    def __init__(self, nice: int) -> None:
         # In a group of its own: an interrupt from the terminal is for whoever started it, who then ends it.
         self._popen = subprocess.Popen(
-            [sys.executable, "-m", __name__],
+            [sys.executable, "-m", __name__, str(nice)],
             bufsize=0,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -139,4 +140,5 @@ def _options(line: bytes) -> SyncOptions:
 
 
 if __name__ == "__main__":
+    os.nice(int(sys.argv[1]))
     serve(sys.stdin.buffer, sys.stdout.buffer)
