@@ -34,13 +34,18 @@ for (const live of ["long-poll", "sse"]) {
     const handle = await DurableStream.create({ url, headers, contentType: "text/plain" })
     await handle.append("first ")
     const answer = await stream({ url, headers, offset: "-1", live })
-    const reading = (async () => {
-      let text = ""
-      for await (const part of answer.textStream()) text += part
-      return text
-    })()
+    // Not textStream(): in 0.2.7 it ends before the last part if that is there before the one ahead of it was taken.
+    let text = ""
+    const all = new Promise((resolve) => {
+      answer.subscribeText((part) => {
+        text += part.text
+        if (text.length >= "first second last".length) resolve()
+      })
+    })
     await handle.append("second ")
     await handle.close({ body: "last" })
-    expect(await reading).toBe("first second last")
+    await all
+    await answer.closed
+    expect(text).toBe("first second last")
   })
 }
