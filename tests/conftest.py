@@ -16,6 +16,8 @@ import uvloop
 T = TypeVar("T")
 Run = Callable[[Coroutine[Any, Any, Any]], Any]
 
+os.environ["TERM"] = "xterm"  # bars are drawn or not whoever runs the tests, and wherever
+
 HANG_S = 100.0
 """A test that waits this long waits for nothing; generous, for a loaded machine."""
 

@@ -49,6 +49,7 @@ class FullWorlds:
     def __init__(self, seeds: Iterable[int]) -> None:
         self._reports: dict[int, Future[SyncReport]] = {seed: Future() for seed in seeds}
         self._worlds = Worlds(nice=19)
+        self._coming = self._worlds.run(HARD._replace(seed=seed) for seed in seeds)
         self._thread = Thread(target=self._run, daemon=True)
         self._thread.start()
 
@@ -63,7 +64,7 @@ class FullWorlds:
 
     def _run(self) -> None:
         try:
-            for report in self._worlds.run(HARD._replace(seed=seed) for seed in self._reports):
+            for report in self._coming:
                 self._reports[report.seed].set_result(report)
         except Exception as error:  # noqa: BLE001 - whoever waits for the others raises it
             for waiting in self._reports.values():

@@ -51,19 +51,20 @@ class Worlds:
         self._stack.close()
 
     def run(self, worlds: Iterable[SyncOptions]) -> Generator[SyncReport, None, None]:
-        """The report of each world, as they end.  Blocks; HoldfastError if a process dies, naming its world."""
-        try:
-            yield from self._run(iter(worlds))
-        except BaseException:
-            self.end()  # some are in the middle of a world that nobody waits for
-            raise
+        """The report of each world, as they end; the first ones begin with the call.
 
-    def _run(self, todo: Iterator[SyncOptions]) -> Iterator[SyncReport]:
-        with DefaultSelector() as busy:
-            for number, options in enumerate(islice(todo, self.workers)):
-                process = self._process(number)
-                process.begin(options)
-                busy.register(process.answers, EVENT_READ, process)
+        Taking one blocks; HoldfastError if a process dies, naming its world.
+        """
+        todo = iter(worlds)
+        busy = DefaultSelector()
+        for number, options in enumerate(islice(todo, self.workers)):
+            process = self._process(number)
+            process.begin(options)
+            busy.register(process.answers, EVENT_READ, process)
+        return self._reports(todo, busy)
+
+    def _reports(self, todo: Iterator[SyncOptions], busy: DefaultSelector) -> Generator[SyncReport, None, None]:
+        try:
             while busy.get_map():
                 for key, _ in busy.select():
                     process = key.data
@@ -73,6 +74,11 @@ class Worlds:
                         busy.unregister(process.answers)
                     else:
                         process.begin(following)
+        except BaseException:
+            self.end()  # some are in the middle of a world that nobody waits for
+            raise
+        finally:
+            busy.close()
 
     def _process(self, number: int) -> _Process:
         if number == len(self._processes):
