@@ -31,7 +31,7 @@ from holdfast.grpc.client import GrpcRecords
 from holdfast.grpc.door import GrpcDoor
 from holdfast.grpc.settings import GrpcSettings
 from holdfast.limits import LIMITS
-from holdfast.node.grpc_records import GrpcRecords as NodeRecords
+from holdfast.node.grpc.records import GrpcRecords as NodeRecords
 from holdfast.records.store import RecordStore
 
 

@@ -42,16 +42,16 @@ from ..sessions.service import SessionsService
 from ..status import api as status_api
 from ..status.model import NodeInfo
 from ..sync import api as groups_api
-from .callers import Caller, Callers
 from .channels import ChannelCaller, JobChannels
-from .groups import NodeGroups
+from .groups.groups import NodeGroups
 from .listening import Certificate, ListenOptions, addresses, certificate, grpc_settings, http_settings, tls_context
+from .rpc.callers import Caller, Callers
 from .sealing import JobEnds, Sealer
-from .session_bus import BusProvider
-from .session_callers import SessionCaller, restored
-from .session_channels import ChannelsProvider
-from .session_jobs import JobsProvider
-from .streams import PathCaller, mount
+from .sessions.bus import BusProvider
+from .sessions.callers import SessionCaller, restored
+from .sessions.channels import ChannelsProvider
+from .sessions.jobs import JobsProvider
+from .streams.mounts import PathCaller, mount
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -63,8 +63,8 @@ if TYPE_CHECKING:
     from ..http.settings import HttpSettings
     from ..limits import Limits
     from ..rpc.aio.connection import AsyncConnection
-    from .grpc_door import GrpcSide
-    from .web import Web
+    from .grpc.door import GrpcSide
+    from .http.web import Web
 
 _logger = structlog.get_logger("holdfast.node")
 
@@ -265,7 +265,7 @@ class Node:
             _logger.info("node.listening", url=server.address)
 
     async def _open_web(self, settings: HttpSettings) -> None:
-        from .web import Parts, Web  # 150 ms that a node without HTTP need not wait for
+        from .http.web import Parts, Web  # 150 ms that a node without HTTP need not wait for
 
         parts = Parts(
             self._engine,
@@ -284,7 +284,7 @@ class Node:
         self._stack.push_async_callback(web.close)
 
     async def _open_grpc(self, settings: GrpcSettings) -> None:
-        from .grpc_door import GrpcSide  # 120 ms, and the memory, that a node without gRPC need not have
+        from .grpc.door import GrpcSide  # 120 ms, and the memory, that a node without gRPC need not have
 
         side = GrpcSide(settings, self.records.store, self.authority, limits=self._limits)
         await side.open()

@@ -1,0 +1,1 @@
+"""gRPC in a node: the door, and the records behind it."""
