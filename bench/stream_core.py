@@ -14,8 +14,8 @@ from collections.abc import Callable
 
 from bench.figures import Figure
 from bench.report import table
-from holdfast.simulation.options import REAL, StreamOptions
-from holdfast.simulation.transfer import run_stream
+from holdfast.simulation.transfer.options import REAL, StreamOptions
+from holdfast.simulation.transfer.run import run_stream
 from holdfast.streams import OutputSender, Reader, RingBuffer
 
 KIB = 1024

@@ -15,9 +15,9 @@ import time
 from bench.figures import Figure
 from bench.report import table
 from holdfast.engine.sqlite import SqliteEngine
-from holdfast.simulation.sync import run_sync
-from holdfast.simulation.sync_options import HARD
-from holdfast.simulation.sync_report import SyncReport
+from holdfast.simulation.sync.options import HARD
+from holdfast.simulation.sync.report import SyncReport
+from holdfast.simulation.sync.run import run_sync
 from holdfast.sync.group import Group
 from holdfast.sync.persistence.base import Persistence
 from holdfast.sync.persistence.engine import EnginePersistence

@@ -9,9 +9,9 @@ from threading import Thread
 
 import pytest
 
-from holdfast.simulation.sync_many import Worlds
-from holdfast.simulation.sync_options import HARD
-from holdfast.simulation.sync_report import SyncReport
+from holdfast.simulation.sync.many import Worlds
+from holdfast.simulation.sync.options import HARD
+from holdfast.simulation.sync.report import SyncReport
 
 SMOKE_SEEDS = 250
 SMOKE_FULL = 200

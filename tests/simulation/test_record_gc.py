@@ -8,7 +8,7 @@ from __future__ import annotations
 import pytest
 
 from holdfast.records.collection import Collector
-from holdfast.simulation.record_gc import main, run_seed
+from holdfast.simulation.records.gc import main, run_seed
 from holdfast.simulation.seeds import UnsafeError
 
 WORLDS_A_SEED = 4
@@ -53,4 +53,4 @@ def test_a_broken_promise_names_the_command_that_replays_it(
     assert main([str(seed) for seed in range(1, 20)]) == 1
     failed = [line for line in capsys.readouterr().out.splitlines() if line.startswith("replay: ")]
     assert failed
-    assert failed[0].startswith("replay: python -m holdfast.simulation.record_gc ")
+    assert failed[0].startswith("replay: python -m holdfast.simulation.records.gc ")

@@ -7,7 +7,7 @@ from collections import Counter
 import pytest
 
 from holdfast.records.streaming.core import StreamCore
-from holdfast.simulation.records import RecordWorld, main, run_seed
+from holdfast.simulation.records.run import RecordWorld, main, run_seed
 from holdfast.simulation.seeds import UnsafeError
 
 WORLDS_A_SEED = 8

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from holdfast.simulation.seeds import UnsafeError
-from holdfast.simulation.streams import main, run_seed
+from holdfast.simulation.streams.run import main, run_seed
 from holdfast.streams import Data, OutputSender
 
 REGRESSIONS = (4, 5, 14, 130, 192, 295, 340, 391, 401)

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from holdfast.simulation.sync import SyncUnsafe, main, run_seed, run_sync
-from holdfast.simulation.sync_options import HARD
+from holdfast.simulation.seeds import UnsafeError
+from holdfast.simulation.sync.options import HARD
+from holdfast.simulation.sync.run import main, run_seed, run_sync
 from holdfast.sync.peer import SyncPeer
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ def test_every_small_world_converges(seeds: range) -> None:
     for seed in seeds:
         try:
             run_seed(seed)
-        except SyncUnsafe as error:
+        except UnsafeError as error:
             broken[seed] = str(error)
     assert not broken, "\n".join(broken.values())
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from holdfast.simulation.sync import run_sync
-from holdfast.simulation.sync_options import SyncOptions
+from holdfast.simulation.sync.options import SyncOptions
+from holdfast.simulation.sync.run import run_sync
 from holdfast.sync.model import Dialect
 
 SEEDS = range(6)

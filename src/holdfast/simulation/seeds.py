@@ -7,10 +7,15 @@ from collections.abc import Callable, Iterable
 
 
 class UnsafeError(AssertionError):
-    """A promise was broken in the world of ``seed``, which ``module`` runs again."""
+    """A promise was broken in a world; ``replay`` is the command that shows it again."""
 
-    def __init__(self, module: str, seed: int, what: str) -> None:
-        super().__init__(f"{what}\nreplay: python -m {module} {seed}")
+    def __init__(self, what: str, replay: str) -> None:
+        super().__init__(f"{what}\nreplay: {replay}")
+
+
+def replay_seed(module: str, seed: int) -> str:
+    """The command with which ``module`` runs the world of ``seed`` again."""
+    return f"python -m {module} {seed}"
 
 
 def run_seeds(arguments: Iterable[str], tell: Callable[[int], str], plan: Callable[[int], object] | None = None) -> int:

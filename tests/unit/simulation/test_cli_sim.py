@@ -107,7 +107,7 @@ def test_plot_without_matplotlib_says_what_to_install(monkeypatch: pytest.Monkey
 
 def test_the_progress_bar_is_for_terminals_and_long_real_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     from holdfast.cli.sim import commands as module
-    from holdfast.simulation.options import StreamOptions
+    from holdfast.simulation.transfer.options import StreamOptions
 
     slow = StreamOptions(clock="real", delay_s=0.01)
     assert not module._wants_progress(slow)

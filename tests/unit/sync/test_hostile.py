@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from holdfast.errors import HoldfastError, LimitExceeded, ProtocolError
 from holdfast.limits import LIMITS, Limits
-from holdfast.simulation.sync_memory import held_bytes
+from holdfast.simulation.sync.memory import held_bytes
 from holdfast.sync.model import Dialect, HistoryEntry, Message
 from holdfast.sync.peer import SyncPeer
 from holdfast.sync.profiles import INTEROP_NIM, LAN

@@ -12,8 +12,8 @@ from .common import RATE, SIZE, TIME, prepare_plot
 from .sync import sync
 
 if TYPE_CHECKING:
-    from ...simulation.metrics import Report
-    from ...simulation.options import StreamOptions
+    from ...simulation.transfer.options import StreamOptions
+    from ...simulation.transfer.report import Report
 
 _PROGRESS_BYTES_MIN = 64 * 1024 * 1024
 """A transfer below this is over before a progress bar is of use, unless something slows it down."""
@@ -94,7 +94,7 @@ def stream(ctx: click.Context, /, *, verbose: bool, as_json: bool, plot: str | N
 
 def _options(chosen: dict[str, Any]) -> StreamOptions:
     """The options as the simulation takes them; click.BadParameter names the one that makes no sense."""
-    from ...simulation.options import StreamOptions, check_options
+    from ...simulation.transfer.options import StreamOptions, check_options
 
     def whole(value: float | None) -> int | None:
         return None if value is None else int(value)
@@ -126,7 +126,7 @@ def _options(chosen: dict[str, Any]) -> StreamOptions:
 
 
 def _run(options: StreamOptions, samples: list[tuple[float, int]] | None, *, verbose: bool) -> Report:
-    from ...simulation.transfer import run_stream
+    from ...simulation.transfer.run import run_stream
 
     log = (lambda text: click.echo(text, err=True)) if verbose else None
     if verbose or not _wants_progress(options):

@@ -10,8 +10,8 @@ from ...errors import HoldfastError, UsageError
 from .common import SIZE, TIME, prepare_plot
 
 if TYPE_CHECKING:
-    from ...simulation.sync_options import SyncOptions
-    from ...simulation.sync_report import SyncReport
+    from ...simulation.sync.options import SyncOptions
+    from ...simulation.sync.report import SyncReport
 
 _FIELDS = {"over": "over_s", "delay": "delay_s", "skew": "skew_s", "partition": "partition_s", "down": "down_s",
            "clock_skew": "clock_skew_s", "size": "size_bytes", "profile": "profiles"}  # fmt: skip
@@ -52,7 +52,7 @@ def sync(ctx: click.Context, /, *, as_json: bool, plot: str | None, **chosen: An
 
     Exits with 1 if a message was lost, given twice or out of causal order, or if not all have all in the end.
     """
-    from ...simulation.sync import run_sync
+    from ...simulation.sync.run import run_sync
 
     options = _options(chosen)
     samples = prepare_plot(plot) if plot is not None else None
@@ -65,7 +65,7 @@ def sync(ctx: click.Context, /, *, as_json: bool, plot: str | None, **chosen: An
 
 def _options(chosen: dict[str, Any]) -> SyncOptions:
     """The options as the simulation takes them; click.BadParameter names the one that makes no sense."""
-    from ...simulation.sync_options import SyncOptions, check_options
+    from ...simulation.sync.options import SyncOptions, check_options
 
     fields = {_FIELDS.get(name, name): value for name, value in chosen.items()}
     try:
