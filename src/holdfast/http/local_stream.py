@@ -17,8 +17,9 @@ STREAM_ID = 1
 
 
 class LocalStream:
-    """Both ends of one stream, with its window between them.  Implements :class:`~holdfast.sessions.outflow.Wire`.
+    """Both ends of one stream, with its window between them.
 
+    Implements :class:`~holdfast.sessions.delivery.outflow.Wire`.
     Whoever does not read is not sent more than ``window_bytes``.
     """
 
@@ -31,14 +32,14 @@ class LocalStream:
         self._due = False
 
     def attach_sender(self, sender: OutputSender, on_moved: Callable[[], None] | None = None) -> None:
-        """See :class:`~holdfast.sessions.outflow.Wire`."""
+        """See :class:`~holdfast.sessions.delivery.outflow.Wire`."""
         self._sender = sender
         self._on_moved = on_moved
         self._reader.start()
         self._soon()
 
     def sender_ready(self, stream_id: int) -> None:
-        """See :class:`~holdfast.sessions.outflow.Wire`."""
+        """See :class:`~holdfast.sessions.delivery.outflow.Wire`."""
         self._soon()
 
     async def read(self) -> Chunk | End | Failed:

@@ -13,8 +13,8 @@ from starlette.routing import Route
 from ..errors import HoldfastError, UsageError
 from ..rpc.failures import decode_failure
 from ..sessions.api import DEFAULT_IDLE
+from ..sessions.delivery.outflow import Carrier
 from ..sessions.model import PatternSpec
-from ..sessions.outflow import Carrier
 from ..sessions.packing import Unpacker
 from ..streams.reader import Chunk, Failed
 from .bodies import read_body

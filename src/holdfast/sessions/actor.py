@@ -1,4 +1,4 @@
-"""The sessions of a node: each call is a command for the one task (``mailbox``), which does what the core decided.
+"""The sessions of a node: each call is a command for the one task (``shell.mailbox``) that does what the core decided.
 
 No locks: whatever changes sessions, feeds or providers is a command; what takes time (opening a feed, storing a
 session) runs beside it and comes back as another one.
@@ -15,15 +15,15 @@ import structlog
 
 from ..errors import HoldfastError, NotFound, UsageError
 from ..subjects import check_pattern, check_subject
-from .effects import Answer, Effect
-from .mailbox import Mailbox
-from .manager import Manager
+from .core.effects import Answer, Effect
+from .core.manager import Manager
+from .core.state import Attached, ProviderEntry, Session
 from .model import ProviderInfo, Removal, SessionInfo, SessionStats, SubjectInfo
 from .patterns import provider_of
-from .performing import Performer
 from .providers import registry
 from .providers.base import Context
-from .state import Attached, ProviderEntry, Session
+from .shell.mailbox import Mailbox
+from .shell.performing import Performer
 from .store import SessionStore
 
 if TYPE_CHECKING:
@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from ..engine.base import Engine
     from ..limits import Limits
     from .access import Caller
+    from .delivery.outflow import Carrier
     from .model import Change, Message, PatternSpec
-    from .outflow import Carrier
     from .providers.base import Provider
 
 _logger = structlog.get_logger("holdfast.sessions")
@@ -67,7 +67,7 @@ class Sessions:
         self._mailbox = Mailbox(self.core, clock=clock, limits=limits)
         self.post = self._mailbox.post
         self.spawn = self._mailbox.spawn
-        self._performer = Performer(self, self._store, clock=clock, limits=limits)
+        self._performer = Performer(self.core, self._mailbox, self._store, clock=clock, limits=limits)
         self._added: dict[str, tuple[str, dict[str, str]]] = {}
         """Kind and options of the providers that somebody added."""
         self._failed: dict[str, str] = {}

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import LimitExceeded
 from .api import DEFAULT_IDLE
+from .delivery.outflow import Carrier
 from .model import (
     AttachStart,
     Change,
@@ -18,7 +19,6 @@ from .model import (
     SessionStats,
     SubjectInfo,
 )
-from .outflow import Carrier
 
 if TYPE_CHECKING:
     from ..limits import Limits

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import msgspec
 
 from ..errors import CorruptionError
+from .delivery.reading import Position
 from .model import PatternSpec
-from .reading import Position
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence
 
     from ..engine.base import Engine
-    from .state import Session
+    from .core.state import Session
 
 SESSIONS = "sessions/"
 CURSORS = "session-cursors/"

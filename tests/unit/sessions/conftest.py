@@ -16,7 +16,7 @@ from holdfast.limits import LIMITS, Limits
 from holdfast.rpc.failures import decode_failure
 from holdfast.sessions.access import Stranger, Trusted
 from holdfast.sessions.actor import Sessions
-from holdfast.sessions.effects import (
+from holdfast.sessions.core.effects import (
     Answer,
     BeginDelivery,
     Bind,
@@ -33,12 +33,12 @@ from holdfast.sessions.effects import (
     StopProvider,
     Unbind,
 )
-from holdfast.sessions.manager import Manager
+from holdfast.sessions.core.manager import Manager
+from holdfast.sessions.core.state import Session
+from holdfast.sessions.delivery.outflow import Carrier
 from holdfast.sessions.model import Message, PatternSpec, SubjectInfo
-from holdfast.sessions.outflow import Carrier
 from holdfast.sessions.packing import Unpacker
 from holdfast.sessions.providers.base import BaseProvider, OpenStream, Page, Sender, Sink, Stream
-from holdfast.sessions.state import Session
 from holdfast.streams.reader import Chunk, Failed, Reader
 from holdfast.subjects import matches
 

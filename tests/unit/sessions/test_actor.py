@@ -24,10 +24,10 @@ from holdfast.errors import (
 from holdfast.limits import LIMITS
 from holdfast.sessions import actor
 from holdfast.sessions.access import Stranger
+from holdfast.sessions.core.state import Session
+from holdfast.sessions.delivery.outlet import Outlet
 from holdfast.sessions.model import Message, PatternSpec
-from holdfast.sessions.outlet import Outlet
 from holdfast.sessions.providers import registry
-from holdfast.sessions.state import Session
 
 House = Any
 Client = Any

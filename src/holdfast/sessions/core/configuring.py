@@ -7,21 +7,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..errors import Conflict, HoldfastError, NotFound, SessionNotFound
-from .effects import Answer, Bind, CloseFeed, Effect, Forget, Note, Plan, Save, Ticket, Unbind
+from ...errors import Conflict, HoldfastError, NotFound, SessionNotFound
+from ..model import Change
+from ..patterns import check_specs, compare, provider_of
+from .effects import Answer, Bind, CloseFeed, Effect, Forget, Note, Plan, Save, Unbind
 from .feedbook import RETRY_S
-from .model import Change
-from .patterns import check_specs, compare, provider_of
-from .state import Feed, Pending, Session, Wish
+from .state import Feed, Pending, Session, Ticket, Wish
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from ..limits import Limits
-    from .access import Caller
+    from ...limits import Limits
+    from ..access import Caller
+    from ..model import PatternSpec
+    from ..patterns import Diff
     from .feedbook import FeedBook
-    from .model import PatternSpec
-    from .patterns import Diff
     from .sessionbook import SessionBook
 
 

@@ -24,8 +24,8 @@ from holdfast.errors import (
 )
 from holdfast.limits import LIMITS
 from holdfast.sessions.access import Stranger
+from holdfast.sessions.core.state import Session
 from holdfast.sessions.model import Change, PatternSpec, Removal
-from holdfast.sessions.state import Session
 
 World = Any
 

@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from .access import Caller
-    from .effects import Ticket
-    from .model import PatternSpec
-    from .patterns import Diff, PatternSet
+    from ..access import Caller
+    from ..model import PatternSpec
+    from ..patterns import Diff, PatternSet
+
+Ticket = object
+"""Stands for whoever waits for the answer to a command; the core only hands it back."""
 
 
 class Wish(NamedTuple):

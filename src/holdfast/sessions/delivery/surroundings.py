@@ -9,8 +9,8 @@ if TYPE_CHECKING:
     from collections.abc import Coroutine, Sequence
     from typing import Any
 
-    from ..errors import HoldfastError
-    from ..limits import Limits
+    from ...errors import HoldfastError
+    from ...limits import Limits
 
 
 class Surroundings(Protocol):

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from holdfast.limits import LIMITS
-from holdfast.sessions.buffers import OVERHEAD_BYTES, FeedBuffer
+from holdfast.sessions.delivery.buffers import OVERHEAD_BYTES, FeedBuffer
 from holdfast.sessions.model import Message, PatternSpec
 from holdfast.sessions.packing import pack, unpack
 

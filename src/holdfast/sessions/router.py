@@ -1,8 +1,8 @@
-"""One followed pattern: what its provider says, handed to every session that has it."""
+"""From providers to sessions: what is said of a followed pattern goes to every session that has it."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from .model import Message
 from .packing import pack
@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from .model import SubjectInfo
-    from .outlet import Outlet
     from .providers.base import Provider, Stream
 
 
@@ -37,8 +36,28 @@ class Batch:
         self.blob = items[0][1] if len(items) == 1 else b"".join([data for _, data in items])
 
 
+class Follower(Protocol):
+    """What a session is to the feeds of its patterns: an :class:`~holdfast.sessions.delivery.outlet.Outlet`."""
+
+    def offer(self, feed: LiveFeed, batch: Batch) -> None:
+        """Messages came."""
+        ...
+
+    def source_found(self, feed: LiveFeed, tail: Tail) -> None:
+        """A durable source matches."""
+        ...
+
+    def source_moved(self, subject: str) -> None:
+        """There is more of it, or its end."""
+        ...
+
+    def source_gone(self, feed: LiveFeed, subject: str, reason: str) -> None:
+        """It is not there any more."""
+        ...
+
+
 class LiveFeed:
-    """Implements :class:`~holdfast.sessions.providers.base.Sink`.
+    """One followed pattern.  Implements :class:`~holdfast.sessions.providers.base.Sink`.
 
     A message costs what the sessions cost that get it; those of other patterns cost nothing.
     """
@@ -51,9 +70,9 @@ class LiveFeed:
         self.stream: Stream | None = None
         self.tails: dict[str, Tail] = {}
         """Its durable sources."""
-        self.outlets: dict[Outlet, None] = {}
+        self.outlets: dict[Follower, None] = {}
         """Who gets its messages."""
-        self.attached: dict[Outlet, None] = {}
+        self.attached: dict[Follower, None] = {}
         """Those of them that have a client now."""
         self._wall = wall
         self._on_failed = on_failed

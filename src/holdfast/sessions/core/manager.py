@@ -1,6 +1,6 @@
 """The manager's core: what each command changes, and what is to be done about it.
 
-Sans-I/O: ``receive_*`` takes a command, changes the state at once and gives the effects that the shell (``actor``)
+Sans-I/O: ``receive_*`` takes a command, changes the state at once and gives the effects that the ``shell``
 carries out in order.  What takes time comes back as another command.  Nothing here waits, so nothing is half done.
 
 Here are the life and the clients of sessions; ``configuring`` has their patterns, ``providerbook`` the providers.
@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from ..errors import (
+from ...errors import (
     ClientAlreadyAttached,
     ClientNotAttached,
     HoldfastError,
@@ -23,16 +23,16 @@ from ..errors import (
     SessionTaken,
 )
 from .configuring import Configurer
-from .effects import Answer, BeginDelivery, Bind, Dispose, Effect, EndDelivery, Forget, Note, Ticket
+from .effects import Answer, BeginDelivery, Bind, Dispose, Effect, EndDelivery, Forget, Note
 from .feedbook import FeedBook
 from .providerbook import ProviderBook
 from .sessionbook import SessionBook
-from .state import Attached, ProviderEntry, Session, Wish
+from .state import Attached, ProviderEntry, Session, Ticket, Wish
 
 if TYPE_CHECKING:
-    from ..limits import Limits
-    from .access import Caller
-    from .model import PatternSpec
+    from ...limits import Limits
+    from ..access import Caller
+    from ..model import PatternSpec
 
 
 class Manager:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..errors import SlowConsumer
+from ...errors import SlowConsumer
+from ..packing import pack
 from .buffers import FeedBuffer
-from .packing import pack
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ..limits import Limits
-    from .model import Message, PatternSpec
+    from ...limits import Limits
+    from ..model import Message, PatternSpec
     from .outflow import Outflow
 
 _NOTICES_MAX = 1_000

@@ -9,19 +9,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from ..errors import HoldfastError, SlowConsumer
-from ..subjects import matches, overlap
+from ...errors import HoldfastError, SlowConsumer
+from ...subjects import matches, overlap
+from ..model import Cursor, Message, PatternSpec
+from ..packing import pack
 from .backlog import Backlog
-from .model import Cursor, Message, PatternSpec
 from .outflow import Outflow
-from .packing import pack
 from .reading import Position, SourceReader, may_read
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from .access import Caller
-    from .feed import Batch, LiveFeed, Tail
+    from ..access import Caller
+    from ..router import Batch, LiveFeed, Tail
     from .outflow import Carrier
     from .surroundings import Surroundings
 

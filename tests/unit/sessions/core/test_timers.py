@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from holdfast.sessions.timers import Timers
+from holdfast.sessions.core.timers import Timers
 
 
 class Item:

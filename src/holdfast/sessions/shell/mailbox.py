@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
-from ..errors import ClosedError, InternalError
-from .effects import Answer, Effect
+from ...errors import ClosedError, InternalError
+from ..core.effects import Answer, Effect
 
 if TYPE_CHECKING:
-    from ..clock import Clock
-    from ..limits import Limits
-    from .manager import Manager
+    from ...clock import Clock
+    from ...limits import Limits
+    from ..core.manager import Manager
 
 _logger = structlog.get_logger("holdfast.sessions")
 

@@ -7,17 +7,18 @@ from collections.abc import Callable, Coroutine
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from ..errors import ClosedError, HoldfastError
-from .feed import LiveFeed
+from ...errors import ClosedError, HoldfastError
+from ..patterns import provider_of
+from ..router import LiveFeed
 from .guarding import foreign, outcome, quietly
-from .patterns import provider_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from .actor import Sessions
-    from .effects import CloseFeed, OpenFeed, StartProvider, StopProvider
-    from .providers.base import Provider
+    from ..core.effects import CloseFeed, OpenFeed, StartProvider, StopProvider
+    from ..core.manager import Manager
+    from ..providers.base import Provider
+    from .mailbox import Mailbox
 
 Work = Callable[[], Coroutine[Any, Any, None]]
 
@@ -25,9 +26,11 @@ Work = Callable[[], Coroutine[Any, Any, None]]
 class Feeder:
     """The providers of a node, and what is followed of them."""
 
-    def __init__(self, actor: Sessions, wall: Callable[[], float]) -> None:
+    def __init__(self, core: Manager, mailbox: Mailbox, wall: Callable[[], float]) -> None:
         self.providers: dict[str, Provider] = {}
-        self._actor = actor
+        self._core = core
+        self._post = mailbox.post
+        self._spawn = mailbox.spawn
         self._wall = wall
         self._feeds: dict[str, LiveFeed] = {}
         self._work: dict[str, asyncio.Task[None]] = {}
@@ -50,13 +53,13 @@ class Feeder:
 
     def start_provider(self, effect: StartProvider) -> None:
         """See :class:`StartProvider`."""
-        self._actor.spawn(self._starting(effect.name, self.providers[effect.name]), f"provider-{effect.name}")
+        self._spawn(self._starting(effect.name, self.providers[effect.name]), f"provider-{effect.name}")
 
     async def _starting(self, name: str, provider: Provider) -> None:
         error = await outcome(provider.start(), f"provider {name}")
         if error is not None:
             self.providers.pop(name, None)
-        self._actor.post(lambda _now: self._actor.core.receive_provider_started(name, error))
+        self._post(lambda _now: self._core.receive_provider_started(name, error))
 
     def stop_provider(self, effect: StopProvider) -> None:
         """See :class:`StopProvider`."""
@@ -65,12 +68,12 @@ class Feeder:
             if opening is not None and self.feed(pattern).stream is None:
                 opening.cancel()
         closing = [self._close(pattern) for pattern in effect.feeds]
-        self._actor.spawn(self._stopping(effect.name, closing), f"provider-{effect.name}")
+        self._spawn(self._stopping(effect.name, closing), f"provider-{effect.name}")
 
     async def _stopping(self, name: str, closing: Sequence[asyncio.Task[None] | None]) -> None:
         await asyncio.gather(*(task for task in closing if task is not None), return_exceptions=True)
         await quietly(self.providers.pop(name).stop(), "provider", name)
-        self._actor.post(lambda _now: self._actor.core.receive_provider_stopped(name))
+        self._post(lambda _now: self._core.receive_provider_stopped(name))
 
     # feeds
 
@@ -83,7 +86,7 @@ class Feeder:
 
     def _feed_failed(self, feed: LiveFeed, reason: str) -> None:
         if self._feeds.get(feed.pattern) is feed:
-            self._actor.post(lambda now: self._actor.core.receive_feed_failed(feed.pattern, reason, now))
+            self._post(lambda now: self._core.receive_feed_failed(feed.pattern, reason, now))
 
     def open_feed(self, effect: OpenFeed) -> None:
         """See :class:`OpenFeed`."""
@@ -105,7 +108,7 @@ class Feeder:
                 error = foreign(caught, pattern)
         if error is not None:
             feed.provider = None
-        self._actor.post(lambda now: self._actor.core.receive_feed_opened(pattern, error, now))
+        self._post(lambda now: self._core.receive_feed_opened(pattern, error, now))
 
     def close_feed(self, effect: CloseFeed) -> None:
         """See :class:`CloseFeed`."""
@@ -121,7 +124,7 @@ class Feeder:
             await quietly(feed.stream.close(), "feed", feed.pattern)
 
     def _begin(self, pattern: str, work: Work) -> asyncio.Task[None]:
-        task = self._actor.spawn(_after(self._work.get(pattern), work), f"feed-{pattern}")
+        task = self._spawn(_after(self._work.get(pattern), work), f"feed-{pattern}")
         self._work[pattern] = task
 
         def done(_: object) -> None:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..errors import AlreadyExists, HoldfastError, LimitExceeded, NotFound, PermissionDenied, UsageError
-from ..ids import check_name
-from .effects import Answer, Effect, Note, StartProvider, StopProvider, Ticket
-from .model import Removal
-from .state import ProviderEntry
+from ...errors import AlreadyExists, HoldfastError, LimitExceeded, NotFound, PermissionDenied, UsageError
+from ...ids import check_name
+from ..model import Removal
+from .effects import Answer, Effect, Note, StartProvider, StopProvider
+from .state import ProviderEntry, Ticket
 
 if TYPE_CHECKING:
-    from ..limits import Limits
+    from ...limits import Limits
     from .configuring import Configurer
     from .feedbook import FeedBook
 

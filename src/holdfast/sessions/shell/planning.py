@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .model import Change, SourceReplay
-from .patterns import provider_of
+from ..model import Change, SourceReplay
+from ..patterns import provider_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from .access import Caller
-    from .model import PatternSpec, SubjectInfo
-    from .providers.base import Provider
+    from ..access import Caller
+    from ..model import PatternSpec, SubjectInfo
+    from ..providers.base import Provider
 
 
 async def plan_replay(

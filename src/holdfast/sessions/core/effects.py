@@ -6,12 +6,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
-    from ..errors import HoldfastError
-    from .model import Change, PatternSpec
-    from .state import Session
-
-Ticket = object
-"""Stands for whoever waits for the answer to a command; the core only hands it back."""
+    from ...errors import HoldfastError
+    from ..model import Change, PatternSpec
+    from .state import Session, Ticket
 
 
 class StartProvider(NamedTuple):

@@ -6,14 +6,14 @@ from collections import OrderedDict
 from heapq import heapify, heappop, heappush
 from typing import TYPE_CHECKING, NamedTuple
 
-from .model import Message
-from .packing import pack
+from ..model import Message
+from ..packing import pack
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ..limits import Limits
-    from .model import PatternSpec
+    from ...limits import Limits
+    from ..model import PatternSpec
 
 OVERHEAD_BYTES = 120
 """What a waiting message takes besides itself."""

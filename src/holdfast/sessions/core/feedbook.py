@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from ..patterns import provider_of
 from .effects import CloseFeed, Effect, OpenFeed
-from .patterns import provider_of
 from .state import Feed, Session
 from .timers import Timers
 

@@ -7,19 +7,19 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import structlog
 
-from ..errors import HoldfastError, NotFound
-from ..subjects import matches
-from .model import Message
-from .packing import pack
+from ...errors import HoldfastError, NotFound
+from ...subjects import matches
+from ..model import Message
+from ..packing import pack
 
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable, Iterable, Sequence
 
-    from .access import Caller
-    from .feed import LiveFeed, Tail
+    from ..access import Caller
+    from ..providers.base import Page
+    from ..router import LiveFeed, Tail
     from .outflow import Outflow
-    from .providers.base import Page
     from .surroundings import Surroundings
 
 _logger = structlog.get_logger("holdfast.sessions")

@@ -6,14 +6,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import structlog
 
-from ..errors import DisconnectedError, HoldfastError, SessionClosed, UsageError
-from ..subjects import PatternTrie
-from .effects import (
+from ...errors import DisconnectedError, HoldfastError, SessionClosed, UsageError
+from ...subjects import PatternTrie
+from ..core.effects import (
     Answer,
     BeginDelivery,
     Bind,
@@ -30,37 +30,43 @@ from .effects import (
     StopProvider,
     Unbind,
 )
+from ..delivery.outlet import Outlet
+from ..delivery.reading import Position
+from ..model import Cursor, SessionInfo, SourceReplay
+from ..patterns import provider_of
 from .feeding import Feeder
 from .guarding import outcome, quietly
-from .model import Cursor, SessionInfo, SourceReplay
-from .outlet import Outlet
-from .patterns import provider_of
 from .planning import plan_replay, with_replay
-from .reading import Position
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from ..clock import Clock
-    from ..limits import Limits
-    from .actor import Sessions
-    from .feed import LiveFeed
-    from .state import Session
-    from .store import SessionStore
+    from ...clock import Clock
+    from ...limits import Limits
+    from ..core.manager import Manager
+    from ..core.state import Session
+    from ..router import LiveFeed
+    from ..store import SessionStore
+    from .mailbox import Mailbox
 
 _logger = structlog.get_logger("holdfast.sessions")
 
 
 class Performer:
-    """The hands of the actor; called by its one task only.  Implements :class:`~.surroundings.Surroundings`."""
+    """The hands of the actor; called by its one task only.
 
-    def __init__(self, actor: Sessions, store: SessionStore, *, clock: Clock, limits: Limits) -> None:
+    Implements :class:`~holdfast.sessions.delivery.surroundings.Surroundings`.
+    """
+
+    def __init__(self, core: Manager, mailbox: Mailbox, store: SessionStore, *, clock: Clock, limits: Limits) -> None:
         self.limits = limits
         self.wall = clock.wall
+        self.spawn = mailbox.spawn
         self.outlets: dict[str, Outlet] = {}
-        self._actor = actor
+        self._core = core
+        self._post = mailbox.post
         self._store = store
-        self._feeder = feeder = Feeder(actor, clock.wall)
+        self._feeder = feeder = Feeder(core, mailbox, clock.wall)
         self.providers = feeder.providers
         self._delivered = 0
         self._lost = 0
@@ -84,10 +90,6 @@ class Performer:
     def perform(self, effect: Effect) -> None:
         """Do it, or begin to."""
         self._acts[type(effect)](effect)
-
-    def spawn(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
-        """See :meth:`Sessions.spawn`."""
-        return self._actor.spawn(work, name)
 
     async def close(self) -> None:
         """Let go of every feed and provider."""
@@ -126,7 +128,7 @@ class Performer:
         session, ticket = effect.session, effect.ticket
         error = await outcome(self._store_session(effect), f"session {session.id}")
         if ticket is not None:
-            self._actor.post(lambda now: self._actor.core.receive_session_saved(session, ticket, error, now))
+            self._post(lambda now: self._core.receive_session_saved(session, ticket, error, now))
         elif error is not None:
             _logger.error("session.not_stored", session=session.id, error=str(error))
 
@@ -138,7 +140,7 @@ class Performer:
                 for info in await self.providers[provider_of(spec.pattern)].subjects(spec.pattern):
                     if info.durable:
                         cursors[info.subject] = Position(info.tail, info.ended)
-        if session.id not in self._actor.core.sessions:
+        if session.id not in self._core.sessions:
             raise SessionClosed(f"session {session.id} is closed")
         await self._store.save(session, effect.patterns, effect.version, cursors)
         if cursors:
@@ -216,15 +218,15 @@ class Performer:
     # what outlets ask
 
     def cut(self, session_id: str, attachment: int) -> None:
-        """See :class:`~.surroundings.Surroundings`."""
-        self._actor.post(lambda now: self._actor.core.receive_cut(session_id, attachment, None, now))
+        """See :class:`Surroundings`."""
+        self._post(lambda now: self._core.receive_cut(session_id, attachment, None, now))
 
     def let_go(self, session_id: str, attachment: int, error: HoldfastError) -> None:
-        """See :class:`~.surroundings.Surroundings`."""
-        self._actor.post(lambda now: self._actor.core.receive_cut(session_id, attachment, error, now))
+        """See :class:`Surroundings`."""
+        self._post(lambda now: self._core.receive_cut(session_id, attachment, error, now))
 
     def forget_cursors(self, session_id: str, subjects: Sequence[str]) -> None:
-        """See :class:`~.surroundings.Surroundings`."""
+        """See :class:`Surroundings`."""
         self.spawn(self._forgetting_cursors(session_id, subjects), f"session-cursors-{session_id}")
 
     async def _forgetting_cursors(self, session_id: str, subjects: Sequence[str]) -> None:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..errors import LimitExceeded, SessionNotFound
+from ...errors import LimitExceeded, SessionNotFound
 from .state import Session
 from .timers import Timers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from ..limits import Limits
-    from .access import Caller
+    from ...limits import Limits
+    from ..access import Caller
 
 _TIMERS_SPARE = 1024
 """Timers of sessions that are over, beyond as many as there are sessions, before they are cleared away."""

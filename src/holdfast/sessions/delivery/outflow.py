@@ -6,12 +6,12 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from ..errors import ClosedError, HoldfastError
-from ..rpc.failures import encode_failure
-from ..streams import Writer
+from ...errors import ClosedError, HoldfastError
+from ...rpc.failures import encode_failure
+from ...streams import Writer
 
 if TYPE_CHECKING:
-    from ..streams import OutputSender
+    from ...streams import OutputSender
 
 
 class Wire(Protocol):

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
-from ..errors import HoldfastError, InternalError
+from ...errors import HoldfastError, InternalError
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine

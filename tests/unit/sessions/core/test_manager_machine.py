@@ -14,7 +14,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from holdfast.errors import StorageError, Unavailable
 from holdfast.limits import LIMITS
 
-_spec = importlib.util.spec_from_file_location("sessions_world", Path(__file__).parent / "conftest.py")
+_spec = importlib.util.spec_from_file_location("sessions_world", Path(__file__).parent.parent / "conftest.py")
 assert _spec is not None
 assert _spec.loader is not None
 _module: Any = importlib.util.module_from_spec(_spec)
