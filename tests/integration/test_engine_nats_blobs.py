@@ -16,12 +16,12 @@ from nats.js import JetStreamContext
 
 from holdfast.engine.base import Blob
 from holdfast.engine.blobs import Blobs
-from holdfast.engine.nats import blob_commit, blob_upkeep
-from holdfast.engine.nats.blobs import NatsObjects
-from holdfast.engine.nats.connection import Link, connect
+from holdfast.engine.nats.blobs import commit, upkeep
+from holdfast.engine.nats.blobs.objects import NatsObjects
 from holdfast.engine.nats.engine import NatsEngine
+from holdfast.engine.nats.link.connection import Link, connect
+from holdfast.engine.nats.link.streams import state_of
 from holdfast.engine.nats.options import NatsOptions
-from holdfast.engine.nats.streams import state_of
 from holdfast.errors import CorruptionError, StorageError
 from holdfast.limits import LIMITS
 from holdfast.natsbox import NatsServer
@@ -157,8 +157,8 @@ def test_a_random_life_leaves_what_it_should_and_nothing_else(
     server: NatsServer, monkeypatch: pytest.MonkeyPatch, seed: int
 ) -> None:
     """Puts, deletions and metas at once, over restarts, with packs filled up and the index written anew often."""
-    monkeypatch.setattr(blob_upkeep, "_SLACK_BYTES", 3_000)
-    monkeypatch.setattr(blob_commit, "PACK_BYTES", 2_000)
+    monkeypatch.setattr(upkeep, "_SLACK_BYTES", 3_000)
+    monkeypatch.setattr(commit, "PACK_BYTES", 2_000)
     random = Random(seed)
     given = [blob(b"%d " % number * random.choice([1, 1, 50, 150])) for number in range(60)] + [blob(b"")]
     given += [blob(bytes([number]) * (PART + number)) for number in range(3)]
@@ -285,7 +285,7 @@ def test_a_server_without_room_refuses_a_commit_as_a_whole(server: NatsServer) -
 
 
 def test_the_index_does_not_grow_for_ever(server: NatsServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(blob_upkeep, "_SLACK_BYTES", 10_000)
+    monkeypatch.setattr(upkeep, "_SLACK_BYTES", 10_000)
     given = [blob(b"%d" % number) for number in range(20)]
 
     async def main() -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from holdfast.engine.base import BusMessage
 from holdfast.engine.nats.bus import NatsBus
-from holdfast.engine.nats.connection import connect
+from holdfast.engine.nats.link.connection import connect
 from holdfast.engine.nats.options import NatsOptions
 from holdfast.errors import ClosedError, DeadlineExceeded, LimitExceeded, Unavailable
 from holdfast.natsbox import NatsServer

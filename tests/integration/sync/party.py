@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import Any
 
 from holdfast.engine.nats.bus import NatsBus
-from holdfast.engine.nats.connection import connect
+from holdfast.engine.nats.link.connection import connect
 from holdfast.engine.nats.options import NatsOptions
 from holdfast.errors import LimitExceeded
 from holdfast.sync.group import Group, GroupMessage

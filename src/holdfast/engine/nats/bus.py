@@ -13,8 +13,8 @@ from ...limits import LIMITS, Limits
 from ...subjects import check_pattern, check_subject
 from ..base import BusMessage
 from ..bus import INBOX, LocalSubscription, within_limit
-from .connection import Link
-from .inbox import Inbox, Sink, is_refused
+from .link.connection import Link
+from .link.inbox import Inbox, Sink, is_refused
 
 ROUND_TRIP_S = 10.0
 """How long a subscription may take to be in force, reconnecting included."""

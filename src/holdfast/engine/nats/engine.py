@@ -14,21 +14,21 @@ from ..histogram import Histogram
 from ..logs import Logs
 from ..state import Control, Operation
 from ..values import Values
-from .blobs import NatsObjects
+from .blobs.objects import NatsObjects
 from .bus import NatsBus
 from .chain import Message
-from .connection import Link, connect
-from .finding import Finder
-from .journal import Journal
 from .keys import Keys
 from .lane import Lane, taken_over
 from .lease import Lease
+from .link.connection import Link, connect
+from .link.streams import Direct, ensure_stream, scan, state_of, take_over
+from .logs.finding import Finder
+from .logs.journal import Journal
+from .logs.reclaiming import Reclaimer
+from .logs.recovery import Recovery, states_of
+from .logs.store import NatsStore
 from .options import NatsOptions, check_options
-from .reclaiming import Reclaimer
-from .recovery import Recovery, states_of
 from .room import Room
-from .store import NatsStore
-from .streams import Direct, ensure_stream, scan, state_of, take_over
 from .wire import Identity, encode_identity
 
 _STOP_S = 10.0

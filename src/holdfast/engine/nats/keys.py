@@ -11,10 +11,10 @@ from ...errors import Conflict, CorruptionError, HoldfastError, StorageError
 from ..base import Change, Item
 from ..state import Append, Control, Operation
 from .chain import Flight, Message
-from .connection import Link
 from .lane import Lane
+from .link.connection import Link
+from .link.streams import Stored, purge, remove
 from .room import Room
-from .streams import Stored, purge, remove
 from .tasks import Background
 from .wire import GONE, KeyStamp, decode_key, encode_identity, encode_key
 

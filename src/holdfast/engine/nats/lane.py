@@ -22,8 +22,8 @@ from ...ids import new_token
 from ..histogram import COMMIT_S, Histogram
 from ..state import Operation
 from .chain import Chain, Flight, Message
-from .connection import Link
-from .inbox import Sink
+from .link.connection import Link
+from .link.inbox import Sink
 from .wire import HEADER, Identity, decode_identity
 
 _WRONG_LAST = (10071, 10164)

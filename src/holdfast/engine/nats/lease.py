@@ -21,9 +21,9 @@ from nats.js.errors import APIError, NoStreamResponseError
 
 from ...errors import BusyError, StorageError
 from ...procinfo import process_alive, process_start_time
-from .connection import Link
-from .inbox import Sink
-from .streams import failure, newest, take_over
+from .link.connection import Link
+from .link.inbox import Sink
+from .link.streams import failure, newest, take_over
 from .wire import HEADER, Identity, encode_identity
 
 _ASK_S = 0.25

@@ -1,7 +1,7 @@
 """Blobs on one JetStream stream: :class:`~holdfast.engine.blobs.BlobKeeper` over NATS.
 
 Where each blob is, and its meta, is in memory, some 300 bytes and the meta for each; only the node that owns the
-deployment changes blobs, so what it knows is so.  :mod:`.blob_commit` says what is stored.
+deployment changes blobs, so what it knows is so.  :mod:`.commit` says what is stored.
 """
 
 from __future__ import annotations
@@ -13,19 +13,19 @@ from functools import partial
 from itertools import count
 from typing import Any, Final
 
-from ...errors import CorruptionError, HoldfastError, StorageError
-from ...limits import LIMITS, Limits
-from ..base import Blob, BlobStat
-from ..state import Control, Operation
-from .blob_commit import INDEX_BYTES, Commit
-from .blob_index import Index, Parts, stat_of
-from .blob_loading import load
-from .blob_reader import Reader
-from .blob_upkeep import Upkeep
-from .chain import Message
-from .connection import Link
-from .lane import Lane
-from .wire import encode_identity
+from ....errors import CorruptionError, HoldfastError, StorageError
+from ....limits import LIMITS, Limits
+from ...base import Blob, BlobStat
+from ...state import Control, Operation
+from ..chain import Message
+from ..lane import Lane
+from ..link.connection import Link
+from ..wire import encode_identity
+from .commit import INDEX_BYTES, Commit
+from .index import Index, Parts, stat_of
+from .loading import load
+from .reader import Reader
+from .upkeep import Upkeep
 
 STREAM: Final = "blobs"
 _HEADERS_BYTES: Final = 1 << 10

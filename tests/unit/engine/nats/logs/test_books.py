@@ -3,8 +3,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from holdfast.engine.nats import books
-from holdfast.engine.nats.books import Places, Shelf, new_book, pin, unpin
+from holdfast.engine.nats.logs import books
+from holdfast.engine.nats.logs.books import Places, Shelf, new_book, pin, unpin
 from holdfast.engine.state import Share
 
 

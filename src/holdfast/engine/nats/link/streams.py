@@ -12,8 +12,8 @@ from nats.aio.msg import Msg
 from nats.js import api
 from nats.js.errors import APIError, NotFoundError, ServiceUnavailableError
 
-from ...errors import StorageError
-from ...ids import new_token
+from ....errors import StorageError
+from ....ids import new_token
 from .connection import Link
 from .inbox import Sink
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from holdfast.engine.base import BlobStat
-from holdfast.engine.nats.blob_index import (
+from holdfast.engine.nats.blobs.index import (
     Index,
     Parts,
     Slice,

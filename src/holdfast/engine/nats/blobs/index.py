@@ -23,7 +23,7 @@ import struct
 from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
 
-from ..base import BlobStat
+from ...base import BlobStat
 
 SMALL: Final = 1
 LARGE: Final = 2

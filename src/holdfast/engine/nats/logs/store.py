@@ -6,15 +6,15 @@ from collections.abc import Callable, Coroutine
 from functools import partial
 from typing import Any
 
-from ...errors import Gone, StorageError, UsageError
-from ..base import LogMode, Piece
-from ..state import LogState, Operation, Share
+from ....errors import Gone, StorageError, UsageError
+from ...base import LogMode, Piece
+from ...state import LogState, Operation, Share
+from ..lane import Lane
+from ..tasks import patiently
 from .books import Book, Shelf, pin, unpin
 from .finding import Finder, Weight
 from .journal import Journal, also
-from .lane import Lane
 from .reclaiming import Reclaimer
-from .tasks import patiently
 
 
 class NatsStore:

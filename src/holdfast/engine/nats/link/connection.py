@@ -10,10 +10,10 @@ from nats import errors
 from nats.aio.client import Client
 from nats.js import JetStreamContext
 
-from ...errors import ClosedError, StorageError, UsageError
-from ...ids import new_token
-from ...limits import LIMITS, Limits
-from .options import NatsOptions, check_options, secret, shown, tls_context, urls_of
+from ....errors import ClosedError, StorageError, UsageError
+from ....ids import new_token
+from ....limits import LIMITS, Limits
+from ..options import NatsOptions, check_options, secret, shown, tls_context, urls_of
 
 _REFUSED = ("authorization", "authentication", "user credentials", "account", "certificate")
 """In the errors of a server that does not want us, or that we do not trust; trying again soon is of no use."""

@@ -6,17 +6,15 @@ from collections.abc import Sequence
 from functools import partial
 from inspect import isawaitable
 
-from ...errors import HoldfastError, StorageError
-from ...limits import Limits
-from ..base import LogMode, Producer
-from ..logs import Logs
-from ..state import Append, Control, LogState, Operation
-from .books import INLINE_BYTES, Book, Shelf, new_book
-from .chain import Flight, Message
-from .lane import FLIGHTS_MAX, Lane
-from .reclaiming import Reclaimer
-from .room import Room
-from .wire import (
+from ....errors import HoldfastError, StorageError
+from ....limits import Limits
+from ...base import LogMode, Producer
+from ...logs import Logs
+from ...state import Append, Control, LogState, Operation
+from ..chain import Flight, Message
+from ..lane import FLIGHTS_MAX, Lane
+from ..room import Room
+from ..wire import (
     CHANGE,
     CHANGED,
     IN_DATA,
@@ -32,6 +30,8 @@ from .wire import (
     encode_whole,
     payload_of,
 )
+from .books import INLINE_BYTES, Book, Shelf, new_book
+from .reclaiming import Reclaimer
 
 _HEADERS_BYTES = 1_024
 """For what a message's headers take besides the stamp."""

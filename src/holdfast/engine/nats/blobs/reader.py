@@ -11,10 +11,10 @@ from zlib import crc32
 from nats import errors
 from nats.js.errors import NotFoundError
 
-from ...errors import CorruptionError, NotFound
-from .blob_index import Index, Parts, Slice, place_of, stat_of
-from .connection import Link
-from .streams import Direct, failure, insist
+from ....errors import CorruptionError, NotFound
+from ..link.connection import Link
+from ..link.streams import Direct, failure, insist
+from .index import Index, Parts, Slice, place_of, stat_of
 
 _WINDOW: Final = 32
 """Messages asked for at once; each has up to a few hundred KiB."""

@@ -9,7 +9,7 @@ import pytest
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 
-from holdfast.engine.nats.inbox import Inbox, is_refused
+from holdfast.engine.nats.link.inbox import Inbox, is_refused
 from holdfast.errors import ClosedError
 
 

@@ -7,13 +7,13 @@ import io
 from collections import OrderedDict
 from typing import NamedTuple
 
-from ..base import Hole, LogMode, Piece
-from ..cutting import cut
-from ..joining import is_between, payload_ending_above
-from ..packing import HOLE, SEVERAL, Row, payload_below
+from ...base import Hole, LogMode, Piece
+from ...cutting import cut
+from ...joining import is_between, payload_ending_above
+from ...packing import HOLE, SEVERAL, Row, payload_below
+from ..link.streams import Direct, Stored
+from ..wire import HEADER, PART, Stamp, decode_stamp, split_data
 from .books import Shelf
-from .streams import Direct, Stored
-from .wire import HEADER, PART, Stamp, decode_stamp, split_data
 
 _NEAR = 64
 """So many messages of the stream are read rather than halved."""

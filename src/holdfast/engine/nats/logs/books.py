@@ -6,10 +6,10 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from ..base import LogMode, Producer
-from ..checks import first_position
-from ..state import LogState, Share
-from .wire import Stamp, Whole, shares_of
+from ...base import LogMode, Producer
+from ...checks import first_position
+from ...state import LogState, Share
+from ..wire import Stamp, Whole, shares_of
 
 MODES: tuple[LogMode, ...] = ("bytes", "entries", "runs")
 INLINE_BYTES = 1024

@@ -6,16 +6,16 @@ import asyncio
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from ...errors import StorageError
-from .connection import Link
+from ....errors import StorageError
+from ..link.connection import Link
+from ..link.streams import purge, remove, state_of
+from ..room import Room
+from ..tasks import patiently
 from .finding import Finder
-from .room import Room
-from .streams import purge, remove, state_of
-from .tasks import patiently
 
 if TYPE_CHECKING:
+    from ..lane import Lane
     from .books import Shelf
-    from .lane import Lane
 
 
 class Reclaimer:

@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterable
 from typing import Final
 from zlib import crc32
 
-from ..base import Blob
-from .blob_index import (
+from ...base import Blob
+from .index import (
     Index,
     Parts,
     Slice,

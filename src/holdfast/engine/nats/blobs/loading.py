@@ -9,12 +9,12 @@ from msgspec.json import decode, encode
 from nats import errors
 from nats.js.errors import APIError, NoStreamResponseError, NotFoundError
 
-from ...errors import CorruptionError
-from .blob_commit import IndexReader, opening_body
-from .blob_index import Index
-from .connection import Link
-from .streams import Direct, ensure_stream, failure, state_of, take_over
-from .wire import HEADER, Identity, encode_identity
+from ....errors import CorruptionError
+from ..link.connection import Link
+from ..link.streams import Direct, ensure_stream, failure, state_of, take_over
+from ..wire import HEADER, Identity, encode_identity
+from .commit import IndexReader, opening_body
+from .index import Index
 
 _BATCH = 256
 _BATCH_BYTES = 8 << 20

@@ -6,15 +6,12 @@ import asyncio
 from collections.abc import Iterable, Sequence
 from functools import partial
 
-from ...errors import CorruptionError, StorageError
-from ..producers import Producers
-from ..state import LogState
-from .books import MODES, Shelf, book_of, pin
-from .finding import Finder, Found
-from .store import state_of
-from .streams import Stored
-from .tasks import patiently
-from .wire import (
+from ....errors import CorruptionError, StorageError
+from ...producers import Producers
+from ...state import LogState
+from ..link.streams import Stored
+from ..tasks import patiently
+from ..wire import (
     CHANGE,
     CHANGED,
     IN_DATA,
@@ -27,6 +24,9 @@ from .wire import (
     decode_whole,
     producers_of,
 )
+from .books import MODES, Shelf, book_of, pin
+from .finding import Finder, Found
+from .store import state_of
 
 _AT_ONCE = 64
 

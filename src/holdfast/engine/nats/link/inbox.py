@@ -10,7 +10,7 @@ from itertools import count
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 
-from ...ids import new_token
+from ....ids import new_token
 
 
 class Sink(asyncio.Future[Msg]):

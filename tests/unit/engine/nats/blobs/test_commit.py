@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from holdfast.engine.base import Blob
-from holdfast.engine.nats import blob_commit
-from holdfast.engine.nats.blob_commit import PACK_BYTES, Commit, IndexReader, opening_body
-from holdfast.engine.nats.blob_index import Index, Parts, Slice, place_of, stat_of
+from holdfast.engine.nats.blobs import commit as commit_module
+from holdfast.engine.nats.blobs.commit import PACK_BYTES, Commit, IndexReader, opening_body
+from holdfast.engine.nats.blobs.index import Index, Parts, Slice, place_of, stat_of
 
 PART = 100
 
@@ -46,7 +46,7 @@ def test_small_ones_share_a_message_and_large_ones_have_several() -> None:
 
 
 def test_a_pack_is_closed_when_it_is_full(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(blob_commit, "PACK_BYTES", 10)
+    monkeypatch.setattr(commit_module, "PACK_BYTES", 10)
     assert PACK_BYTES > 10
     commit = commit_on(Index())
     for size in (4, 4, 4, 50, 1):
@@ -88,7 +88,7 @@ def test_what_comes_and_goes_within_a_commit_is_free_at_once() -> None:
 
 
 def test_a_commit_that_is_cut_is_void_and_the_next_counts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(blob_commit, "INDEX_BYTES", 30)
+    monkeypatch.setattr(commit_module, "INDEX_BYTES", 30)
     cut, whole, read = commit_on(Index()), commit_on(Index(), 20), Index()
     one, two = blob(b"one"), blob(b"two")
     cut.store(one)

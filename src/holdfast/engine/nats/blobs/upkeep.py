@@ -7,12 +7,12 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, Final
 
-from ...errors import StorageError
-from .blob_commit import INDEX_BYTES, PACK_BYTES, Commit
-from .blob_index import Index, Slice, entry_bytes, place_of
-from .blob_reader import Reader
-from .connection import Link
-from .streams import purge, remove
+from ....errors import StorageError
+from ..link.connection import Link
+from ..link.streams import purge, remove
+from .commit import INDEX_BYTES, PACK_BYTES, Commit
+from .index import Index, Slice, entry_bytes, place_of
+from .reader import Reader
 
 _WINDOW: Final = 64
 """Deletions on their way at once."""
