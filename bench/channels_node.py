@@ -21,7 +21,7 @@ from holdfast.rpc.aio.connection import AsyncConnection
 from holdfast.rpc.aio.dial import dial_unix
 from holdfast.rpc.aio.streams import AsyncReader
 from holdfast.rpc.commands import invoke
-from holdfast.rpc.handshake import LocalClient
+from holdfast.rpc.handshake.authenticators import LocalClient
 from holdfast.streams import Chunk
 from holdfast.testing import NodeBox
 

@@ -24,7 +24,7 @@ from holdfast.jobs.keeper.records import BirthReceipt
 from holdfast.procinfo import process_alive
 from holdfast.rpc.aio.connection import AsyncConnection
 from holdfast.rpc.aio.dial import dial_unix
-from holdfast.rpc.handshake import JobLinkNode
+from holdfast.rpc.handshake.job_link import JobLinkNode
 from holdfast.streams import End
 
 Figure = dict[str, Any]

@@ -27,7 +27,7 @@ from holdfast.rpc.aio.connection import AsyncConnection
 from holdfast.rpc.aio.dial import dial_unix
 from holdfast.rpc.aio.server import serve_unix
 from holdfast.rpc.events import EventReceived, Reply, RequestReceived
-from holdfast.rpc.handshake import LocalClient, LocalOwner
+from holdfast.rpc.handshake.authenticators import LocalClient, LocalOwner
 from holdfast.streams import Chunk, Writer
 
 Figure = dict[str, Any]

@@ -18,7 +18,7 @@ import uvloop
 from holdfast.rpc.aio.connection import AsyncConnection
 from holdfast.rpc.aio.dial import dial_unix
 from holdfast.rpc.commands import invoke
-from holdfast.rpc.handshake import LocalClient
+from holdfast.rpc.handshake.authenticators import LocalClient
 from holdfast.sessions.api import SessionsApi
 from holdfast.sessions.model import Message, PatternSpec
 from holdfast.sessions.packing import pack

@@ -20,7 +20,8 @@ from holdfast.records.wire import BatchDecoder, encode_batch
 from holdfast.rpc.connection import Connection
 from holdfast.rpc.events import Failed, RequestReceived
 from holdfast.rpc.frames import HEADER_BYTES, PREAMBLE, FrameReader, FrameType
-from holdfast.rpc.handshake import JobLinkKeeper, LocalClient, LocalOwner
+from holdfast.rpc.handshake.authenticators import LocalClient, LocalOwner
+from holdfast.rpc.handshake.job_link import JobLinkKeeper
 from holdfast.rpc.states import OVER, Role, State
 from holdfast.security.keys import node_key
 from holdfast.security.tokens import decode_token

@@ -38,7 +38,8 @@ from holdfast.rpc.aio.dial import dial_unix
 from holdfast.rpc.aio.streams import AsyncReader
 from holdfast.rpc.commands import invoke
 from holdfast.rpc.failures import decode_failure
-from holdfast.rpc.handshake import Authenticator, BearerClient, LocalClient
+from holdfast.rpc.handshake.authenticators import BearerClient, LocalClient
+from holdfast.rpc.handshake.greeting import Authenticator
 from holdfast.security.api import TokensApi
 from holdfast.security.model import TokenSpec
 from holdfast.streams import Chunk, End, Failed
@@ -447,7 +448,7 @@ from holdfast.channels.packing import encode_draft
 from holdfast.errors import HoldfastError
 from holdfast.rpc.aio.dial import dial_unix
 from holdfast.rpc.commands import invoke
-from holdfast.rpc.handshake import BearerClient
+from holdfast.rpc.handshake.authenticators import BearerClient
 
 async def main():
     path = os.environ["HOLDFAST_URL"].removeprefix("unix://")

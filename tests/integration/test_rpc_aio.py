@@ -35,7 +35,8 @@ from holdfast.rpc.aio.server import Server, serve_unix
 from holdfast.rpc.commands import Commands, invoke, within
 from holdfast.rpc.dispatch import Dispatcher
 from holdfast.rpc.events import EventReceived, Reply, RequestReceived
-from holdfast.rpc.handshake import JobLinkKeeper, JobLinkNode, LocalClient, LocalOwner
+from holdfast.rpc.handshake.authenticators import LocalClient, LocalOwner
+from holdfast.rpc.handshake.job_link import JobLinkKeeper, JobLinkNode
 
 Run = Callable[[Coroutine[Any, Any, Any]], Any]
 

@@ -19,7 +19,7 @@ from holdfast.rpc.aio.dial import dial_unix
 from holdfast.rpc.aio.server import serve_unix
 from holdfast.rpc.aio.streams import AsyncReader, AsyncWriter
 from holdfast.rpc.events import Reply, RequestReceived
-from holdfast.rpc.handshake import LocalClient, LocalOwner
+from holdfast.rpc.handshake.authenticators import LocalClient, LocalOwner
 from holdfast.streams import Chunk, End, Failed, Gap, OutputSender, RingBuffer
 
 Run = Callable[[Coroutine[Any, Any, Any]], Any]

@@ -31,13 +31,12 @@ from holdfast.limits import LIMITS, Limits
 from holdfast.rpc.aio.connection import AsyncConnection
 from holdfast.rpc.aio.dial import dial_unix
 from holdfast.rpc.aio.server import Server, UidOf, serve_unix
-from holdfast.rpc.codec import JsonCodec
+from holdfast.rpc.bodies import JsonCodec
 from holdfast.rpc.events import Reply, RequestReceived
 from holdfast.rpc.frames import PREAMBLE, FrameReader, FrameType, encode_frame
-from holdfast.rpc.handshake import LocalClient, LocalOwner
-from holdfast.rpc.hello import our_hello
-from holdfast.rpc.listening import listen_unix
-from holdfast.rpc.peer import peer_uid
+from holdfast.rpc.handshake.authenticators import LocalClient, LocalOwner
+from holdfast.rpc.handshake.hello import our_hello
+from holdfast.rpc.sockets.unix import listen_unix, peer_uid
 
 Run = Callable[[Coroutine[Any, Any, Any]], Any]
 
@@ -250,7 +249,8 @@ def _dial_as_nobody(path: str) -> int:
     """Exit status of a child that says hello as user nobody: the exit code of the error it got."""
     script = (
         "import os, sys; from holdfast.rpc.blocking.connection import BlockingConnection;"
-        "from holdfast.rpc.handshake import LocalClient; from holdfast.errors import HoldfastError, exit_code_of\n"
+        "from holdfast.rpc.handshake.authenticators import LocalClient;"
+        "from holdfast.errors import HoldfastError, exit_code_of\n"
         f"os.setgid({pwd.getpwnam('nobody').pw_gid}); os.setuid({pwd.getpwnam('nobody').pw_uid})\n"
         "try: BlockingConnection.dial_unix(sys.argv[1], LocalClient())\n"
         "except HoldfastError as error: sys.exit(exit_code_of(error))"

@@ -20,8 +20,8 @@ from holdfast.rpc.aio.connection import AsyncConnection
 from holdfast.rpc.aio.tcp import dial_tcp, serve_tcp
 from holdfast.rpc.blocking.tcp import dial_tcp as dial_tcp_blocking
 from holdfast.rpc.events import Reply, RequestReceived
-from holdfast.rpc.handshake import BearerClient, BearerVerifier, LocalClient
-from holdfast.rpc.tls import client_context, server_context
+from holdfast.rpc.handshake.authenticators import BearerClient, BearerVerifier, LocalClient
+from holdfast.rpc.sockets.tls import client_context, server_context
 from holdfast.security.certificates import SelfSigned, self_signed
 from holdfast.streams import Chunk
 

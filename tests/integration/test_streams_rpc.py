@@ -39,7 +39,7 @@ from holdfast.rpc.commands import invoke
 from holdfast.rpc.dispatch import Dispatcher
 from holdfast.rpc.events import Reply, RequestReceived
 from holdfast.rpc.failures import decode_failure
-from holdfast.rpc.handshake import LocalClient, LocalOwner
+from holdfast.rpc.handshake.authenticators import LocalClient, LocalOwner
 from holdfast.streams import Chunk, End, Failed
 
 Run = Callable[[Coroutine[Any, Any, Any]], Any]

@@ -9,7 +9,8 @@ from typing import NamedTuple
 
 from ..errors import UsageError
 from ..paths import Address, Places, address_of, places
-from ..rpc.handshake import Authenticator, BearerClient, LocalClient
+from ..rpc.handshake.authenticators import BearerClient, LocalClient
+from ..rpc.handshake.greeting import Authenticator
 
 GetToken = Callable[[], str]
 GetTokenSoon = Callable[[], str | Awaitable[str]]

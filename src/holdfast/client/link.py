@@ -15,7 +15,7 @@ from ..rpc.aio.connection import AsyncConnection
 from ..rpc.aio.dial import dial_unix
 from ..rpc.backoff import Backoff
 from ..rpc.commands import invoke
-from ..rpc.handshake import Authenticator
+from ..rpc.handshake.greeting import Authenticator
 from .autostart import start_node
 from .credentials import Target
 
@@ -148,7 +148,7 @@ class Link:
         if address.scheme == "unix":
             return await dial_unix(address.path, authenticator, clock=self._clock, limits=LIMITS)
         from ..rpc.aio.tcp import dial_tcp
-        from ..rpc.tls import client_context
+        from ..rpc.sockets.tls import client_context
 
         tls = client_context(self._target.ca_file) if address.scheme == "tls" else None
         return await dial_tcp(address, authenticator, tls=tls, clock=self._clock, limits=LIMITS)

@@ -13,7 +13,7 @@ from ..limits import LIMITS
 from ..rpc.backoff import Backoff
 from ..rpc.blocking.connection import BlockingConnection
 from ..rpc.commands import invoke_blocking
-from ..rpc.handshake import Authenticator
+from ..rpc.handshake.greeting import Authenticator
 from .autostart import start_node
 from .credentials import Target
 

@@ -30,7 +30,7 @@ from ..rpc.aio.connection import AsyncConnection
 from ..rpc.aio.dial import dial_unix
 from ..rpc.backoff import Backoff
 from ..rpc.events import EventReceived
-from ..rpc.handshake import JobLinkNode
+from ..rpc.handshake.job_link import JobLinkNode
 from .keeper.records import read_final
 from .model import Usage
 from .pump import OutputPump

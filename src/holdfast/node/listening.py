@@ -10,7 +10,7 @@ from ..errors import UsageError
 from ..grpc.settings import GrpcSettings, parse_authority
 from ..http.settings import HttpSettings, parse_listen
 from ..paths import Address, address_of
-from ..rpc.inet import is_loopback
+from ..rpc.sockets.inet import is_loopback
 
 if TYPE_CHECKING:
     import ssl
@@ -124,6 +124,6 @@ def certificate(options: ListenOptions, found: list[Address], state_dir: str, wa
 
 def tls_context(shown: Certificate) -> ssl.SSLContext:
     """For listening; UsageError if the files cannot be used."""
-    from ..rpc.tls import server_context
+    from ..rpc.sockets.tls import server_context
 
     return server_context(shown.cert_file, shown.key_file)

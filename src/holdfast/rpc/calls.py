@@ -6,9 +6,8 @@ from typing import Any
 
 from ..errors import HoldfastError, LimitExceeded, ProtocolError, UsageError
 from ..limits import Limits
-from .bodies import decode_error, decode_object, decode_value, encode_error, seconds_field, text_field
+from .bodies import Codec, decode_error, decode_object, decode_value, encode_error, seconds_field, text_field
 from .callbooks import IncomingCalls, OutgoingCalls
-from .codec import Codec
 from .events import CallCancelled, ErrorReceived, Event, EventReceived, RequestReceived, ResponseReceived
 from .frames import FLAG_ERROR, Frame, FrameType, encode_attached, encode_frame, split_attached
 from .outbox import Outbox

@@ -13,8 +13,8 @@ from typing import Any, ClassVar
 from ..errors import DeadlineExceeded, DisconnectedError, HoldfastError, ProtocolError, UsageError
 from ..limits import LIMITS, Limits
 from ..streams.broker import NO_EVENTS, Broker
+from .bodies import Codec, JsonCodec
 from .calls import Calls
-from .codec import Codec, JsonCodec
 from .events import Event, Opened, Recovered, Stalled, StreamReadable, StreamWritable
 from .farewell import Farewell
 from .frames import (
@@ -27,8 +27,7 @@ from .frames import (
     decode_opaque,
     encode_ack,
 )
-from .greeting import Greeting
-from .handshake import Authenticator
+from .handshake.greeting import Authenticator, Greeting
 from .liveness import Liveness
 from .outbox import Outbox, take_acks, take_packets
 from .states import ACCEPTED, CONNECTING, OVER, Link, Role, State, Step, after

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from ..errors import ClosedError, DisconnectedError, HoldfastError
 from ..limits import Limits
-from .bodies import decode_error, decode_object, encode_error, seconds_field
-from .codec import Codec
+from .bodies import Codec, decode_error, decode_object, encode_error, seconds_field
 from .events import ClosedByPeer, Failed
 from .frames import Frame, FrameType, encode_frame
 from .outbox import Outbox

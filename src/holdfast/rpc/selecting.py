@@ -21,9 +21,8 @@ from ..clock import Clock, RealClock
 from ..errors import DisconnectedError, HoldfastError
 from .connection import Connection
 from .events import ClosedByPeer, Event, Failed
-from .listening import listen_unix
-from .peer import peer_uid
-from .sending import SendQueue
+from .sockets.sending import SendQueue
+from .sockets.unix import listen_unix, peer_uid
 
 _RECEIVE_BYTES = 64 * 1024
 _TURN_BYTES = 256 * 1024

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ..errors import PermissionDenied, Unauthenticated
-from ..rpc.handshake import AuthBody, Authenticator, BearerVerifier, LocalOwner, OneOf
+from ..rpc.handshake.authenticators import BearerVerifier, LocalOwner, OneOf
+from ..rpc.handshake.greeting import AuthBody, Authenticator
 from .authority import Authority
 from .identity import Identity, owner
 

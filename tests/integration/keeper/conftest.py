@@ -23,7 +23,7 @@ from holdfast.rpc.aio.connection import AsyncConnection
 from holdfast.rpc.aio.dial import dial_unix
 from holdfast.rpc.aio.streams import AsyncReader
 from holdfast.rpc.events import EventReceived, Reply
-from holdfast.rpc.handshake import JobLinkNode
+from holdfast.rpc.handshake.job_link import JobLinkNode
 from holdfast.streams import Chunk, End, Gap
 
 SECRET = bytes(range(1, 33))

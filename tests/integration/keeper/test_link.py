@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 DIALLER = """
 import asyncio, os, sys
 from holdfast.rpc.aio.dial import dial_unix
-from holdfast.rpc.handshake import JobLinkNode
+from holdfast.rpc.handshake.job_link import JobLinkNode
 
 async def main():
     path, job, secret = sys.argv[1:]

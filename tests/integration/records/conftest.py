@@ -21,7 +21,7 @@ from holdfast.rpc.aio.connection import AsyncConnection
 from holdfast.rpc.aio.server import Server, serve_unix
 from holdfast.rpc.events import Reply, RequestReceived
 from holdfast.rpc.failures import encode_error, encode_failure
-from holdfast.rpc.handshake import LocalOwner
+from holdfast.rpc.handshake.authenticators import LocalOwner
 from holdfast.streams import Chunk
 
 

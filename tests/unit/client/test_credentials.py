@@ -11,7 +11,7 @@ import pytest
 from holdfast.client.credentials import Credentials, read_token_file, target
 from holdfast.client.jobs.spec import make_spec
 from holdfast.errors import UsageError
-from holdfast.rpc.handshake import Authenticator
+from holdfast.rpc.handshake.greeting import Authenticator
 
 Run = Callable[[Coroutine[Any, Any, Any]], Any]
 

@@ -10,7 +10,9 @@ from holdfast.clock import VirtualClock
 from holdfast.limits import LIMITS, Limits
 from holdfast.rpc.connection import Connection
 from holdfast.rpc.events import Event
-from holdfast.rpc.handshake import Authenticator, JobLinkKeeper, JobLinkNode, LocalClient, LocalOwner
+from holdfast.rpc.handshake.authenticators import LocalClient, LocalOwner
+from holdfast.rpc.handshake.greeting import Authenticator
+from holdfast.rpc.handshake.job_link import JobLinkKeeper, JobLinkNode
 from holdfast.rpc.states import Role
 
 SECRET = bytes(range(32))

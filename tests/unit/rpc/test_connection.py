@@ -21,7 +21,7 @@ from holdfast.errors import (
     UsageError,
 )
 from holdfast.limits import LIMITS
-from holdfast.rpc.codec import JsonCodec
+from holdfast.rpc.bodies import JsonCodec
 from holdfast.rpc.connection import Connection
 from holdfast.rpc.events import (
     CallCancelled,
@@ -34,7 +34,7 @@ from holdfast.rpc.events import (
     ResponseReceived,
 )
 from holdfast.rpc.frames import FrameReader, FrameType, encode_attached, encode_data, encode_frame
-from holdfast.rpc.handshake import LocalClient, LocalOwner
+from holdfast.rpc.handshake.authenticators import LocalClient, LocalOwner
 from holdfast.rpc.states import ACCEPTED, TRANSITIONS, Link, Role, State, Step, after, diagram
 from holdfast.streams.packets import Data
 from holdfast.streams.reader import Reader

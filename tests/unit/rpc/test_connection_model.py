@@ -22,7 +22,7 @@ from holdfast.rpc.events import (
     StreamReadable,
     StreamWritable,
 )
-from holdfast.rpc.handshake import LocalClient, LocalOwner
+from holdfast.rpc.handshake.authenticators import LocalClient, LocalOwner
 from holdfast.rpc.states import Link, Role
 from holdfast.streams.reader import Chunk, End, Reader
 from holdfast.streams.writer import Writer

@@ -13,7 +13,7 @@ from holdfast.rpc.backoff import Backoff
 from holdfast.rpc.connection import Connection
 from holdfast.rpc.events import Failed, Recovered, Stalled, StreamReadable, StreamWritable
 from holdfast.rpc.frames import PREAMBLE, FrameReader, FrameType, encode_frame
-from holdfast.rpc.handshake import LocalClient, LocalOwner
+from holdfast.rpc.handshake.authenticators import LocalClient, LocalOwner
 from holdfast.rpc.liveness import Liveness
 from holdfast.rpc.states import Link, State
 from holdfast.streams.reader import Chunk, Reader

@@ -11,9 +11,9 @@ import pytest
 import holdfast.rpc
 from holdfast.errors import ProtocolError, VersionMismatch
 from holdfast.limits import LIMITS
-from holdfast.rpc.codec import JsonCodec
+from holdfast.rpc.bodies import JsonCodec
 from holdfast.rpc.frames import PREAMBLE, Frame, FrameReader, FrameType, decode_ack, decode_data, split_attached
-from holdfast.rpc.handshake import JobLinkKeeper, JobLinkNode
+from holdfast.rpc.handshake.job_link import JobLinkKeeper, JobLinkNode
 from holdfast.rpc.states import ACCEPTED, State, diagram
 
 PAGE = Path(__file__).parents[3] / "docs" / "reference" / "protocol.md"

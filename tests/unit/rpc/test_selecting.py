@@ -17,9 +17,8 @@ from holdfast.errors import BusyError, DisconnectedError, HoldfastError, Permiss
 from holdfast.limits import LIMITS, Limits
 from holdfast.rpc.connection import Connection
 from holdfast.rpc.events import Event, Opened, RequestReceived, ResponseReceived, Stalled
-from holdfast.rpc.handshake import LocalClient, LocalOwner
+from holdfast.rpc.handshake.authenticators import LocalClient, LocalOwner
 from holdfast.rpc.selecting import SelectorConnection, SelectorListener
-from holdfast.rpc.sending import SendQueue
 from holdfast.rpc.states import Link, Role
 from holdfast.streams.reader import Chunk, Reader
 from holdfast.streams.ring import RingBuffer
@@ -286,21 +285,3 @@ def test_a_stale_socket_file_is_replaced(socket_dir: Path) -> None:
 def test_a_path_that_is_too_long_names_the_limit(socket_dir: Path) -> None:
     with selectors.DefaultSelector() as selector, pytest.raises(UsageError, match="socket_path_bytes_max = 10"):
         SelectorListener(str(socket_dir / ("x" * 120)), selector, lambda sock, uid: None)
-
-
-def test_a_send_queue_goes_on_where_the_kernel_stopped() -> None:
-    left, right = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
-    with left, right:
-        left.setblocking(False)
-        left.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 5000)
-        queue = SendQueue()
-        pieces = [bytes([number]) * (number * 37 % 3000 + 1) for number in range(200)]
-        queue.put(pieces)
-        got = b""
-        while queue:
-            queue.send(left)
-            got += right.recv(1 << 16)
-        left.close()
-        while data := right.recv(1 << 16):
-            got += data
-        assert got == b"".join(pieces)

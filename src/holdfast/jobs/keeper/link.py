@@ -16,7 +16,7 @@ from ...errors import BusyError, HoldfastError
 from ...limits import LIMITS
 from ...rpc.connection import Connection
 from ...rpc.events import Event, Opened, RequestReceived
-from ...rpc.handshake import JobLinkKeeper
+from ...rpc.handshake.job_link import JobLinkKeeper
 from ...rpc.selecting import SelectorConnection, SelectorListener
 from ...rpc.states import Role
 from .certificate import Certificate

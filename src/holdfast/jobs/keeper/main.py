@@ -16,7 +16,7 @@ import time
 from ...clock import RealClock
 from ...errors import AlreadyExists, HoldfastError, InternalError, StorageError, UsageError, to_wire
 from ...rpc.connection import Connection
-from ...rpc.handshake import JobLinkKeeper
+from ...rpc.handshake.job_link import JobLinkKeeper
 from ...rpc.states import Role
 from ...streams.sender import OutputSender
 from .certificate import SECRET_BYTES, Certificate, decode, encode

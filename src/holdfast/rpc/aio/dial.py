@@ -11,11 +11,11 @@ from ...clock import Clock, RealClock
 from ...errors import HoldfastError, PermissionDenied, Unavailable
 from ...limits import LIMITS, Limits
 from ..connection import Connection
-from ..handshake import Authenticator
-from ..listening import checked_path
-from ..msgspec_codec import MsgspecCodec
+from ..handshake.greeting import Authenticator
+from ..sockets.unix import checked_path
 from ..states import Role
 from .connection import AsyncConnection, MakeHandler
+from .msgspec_codec import MsgspecCodec
 
 if TYPE_CHECKING:
     import ssl

@@ -14,12 +14,11 @@ from ...clock import Clock, RealClock
 from ...errors import HoldfastError, LimitExceeded
 from ...limits import LIMITS, Limits
 from ..connection import Connection
-from ..handshake import Authenticator
-from ..listening import BACKLOG, listen_unix
-from ..msgspec_codec import MsgspecCodec
-from ..peer import peer_uid
+from ..handshake.greeting import Authenticator
+from ..sockets.unix import BACKLOG, listen_unix, peer_uid
 from ..states import Role
 from .connection import AsyncConnection, MakeHandler
+from .msgspec_codec import MsgspecCodec
 
 MakeAuthenticator = Callable[[int | None], Authenticator]
 UidOf = Callable[[socket.socket], int | None]

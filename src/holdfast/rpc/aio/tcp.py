@@ -11,10 +11,10 @@ from ...clock import Clock, RealClock
 from ...errors import DeadlineExceeded, HoldfastError, Unavailable, UsageError
 from ...limits import LIMITS, Limits
 from ...paths import Address
-from ..handshake import Authenticator
-from ..inet import tune
-from ..listening import BACKLOG
-from ..tls import tls_error
+from ..handshake.greeting import Authenticator
+from ..sockets.inet import tune
+from ..sockets.tls import tls_error
+from ..sockets.unix import BACKLOG
 from .connection import AsyncConnection, MakeHandler
 from .dial import open_on
 from .server import Server

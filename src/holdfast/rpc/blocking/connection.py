@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Self
 from ...clock import Clock, RealClock
 from ...errors import ClosedError, DisconnectedError, HoldfastError, Unavailable, UsageError
 from ...limits import LIMITS, Limits
-from ..codec import Codec
+from ..bodies import Codec
 from ..connection import Connection
 from ..events import (
     ClosedByPeer,
@@ -26,10 +26,10 @@ from ..events import (
     RequestReceived,
     ResponseReceived,
 )
-from ..handshake import Authenticator
-from ..listening import checked_path
-from ..sending import SendQueue, StreamSocket
+from ..handshake.greeting import Authenticator
 from ..shell import Shell
+from ..sockets.sending import SendQueue, StreamSocket
+from ..sockets.unix import checked_path
 from ..states import Role, State
 from .waiting import wait_ready
 

@@ -9,12 +9,12 @@ from ...clock import Clock
 from ...errors import Unavailable
 from ...limits import LIMITS, Limits
 from ...paths import Address
-from ..handshake import Authenticator
-from ..inet import tune
+from ..handshake.greeting import Authenticator
+from ..sockets.inet import tune
 from .connection import BlockingConnection
 
 if TYPE_CHECKING:
-    from ..sending import StreamSocket
+    from ..sockets.sending import StreamSocket
 
 
 def dial_tcp(
@@ -46,7 +46,7 @@ def _connect(where: Address, limits: Limits) -> socket.socket:
 
 
 def _under_tls(sock: socket.socket, where: Address, ca_file: str) -> StreamSocket:
-    from ..tls import TlsSocket, client_context, tls_error
+    from ..sockets.tls import TlsSocket, client_context, tls_error
 
     try:
         sock.settimeout(LIMITS.handshake_s)

@@ -22,7 +22,13 @@ types typing warnings
 """
 """``re``, ``collections``, ``functools`` and ``contextlib`` come with ``typing`` and ``json``."""
 OURS = "_version clock errors jobs limits paths procinfo rpc streams"
-FORBIDDEN_OURS = ("rpc.aio", "rpc.blocking", "rpc.commands", "rpc.dispatch", "rpc.msgspec_codec")
+FORBIDDEN_OURS = (
+    "rpc.aio",
+    "rpc.blocking",
+    "rpc.commands",
+    "rpc.dispatch",
+    "rpc.handshake.authenticators",
+)
 
 
 def loaded() -> list[str]:

@@ -34,7 +34,7 @@ from holdfast.rpc.blocking.connection import BlockingConnection
 from holdfast.rpc.blocking.streams import BlockingWriter
 from holdfast.rpc.connection import Connection
 from holdfast.rpc.events import CallCancelled, Event, EventReceived, Reply, RequestReceived
-from holdfast.rpc.handshake import LocalClient, LocalOwner
+from holdfast.rpc.handshake.authenticators import LocalClient, LocalOwner
 from holdfast.rpc.selecting import SelectorConnection, SelectorListener
 from holdfast.rpc.states import Link, Role
 from holdfast.streams.reader import Chunk, End, Failed, Gap, Reader

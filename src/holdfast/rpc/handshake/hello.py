@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-from .._version import __version__
-from ..errors import ProtocolError, VersionMismatch
+from ..._version import __version__
+from ...errors import ProtocolError, VersionMismatch
 
 Version = tuple[int, int]
 

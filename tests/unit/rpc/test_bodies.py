@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from holdfast.rpc.codec import JsonCodec
+from holdfast.rpc.bodies import JsonCodec
 
 CODEC = JsonCodec()
 TEXT = st.text(st.characters(exclude_categories=["Cs"]))

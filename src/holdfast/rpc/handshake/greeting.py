@@ -1,21 +1,56 @@
 """The handshake of one connection: HELLO both ways, AUTH as long as the authenticator asks, READY.
 
 The dialing end sends its HELLO and first AUTH at once; the accepting end speaks when it has been spoken to.
+
+How an end proves who it is, is an authenticator's: sans-I/O, one per way of proving it.  The dialing end's first AUTH
+names its ``method``; each further AUTH answers the one before.  An accepting end is open once its authenticator is
+``proven`` and says so with READY; a dialing end takes READY only when its own is.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any, Protocol
 
-from ..errors import ProtocolError, Unauthenticated
-from .bodies import decode_object
-from .codec import Codec
-from .events import Opened
-from .frames import Frame, FrameType, encode_frame
-from .handshake import AuthBody, Authenticator
+from ...errors import ProtocolError, Unauthenticated
+from ..bodies import Codec, decode_object, text_field
+from ..events import Opened
+from ..frames import Frame, FrameType, encode_frame
+from ..outbox import Outbox
+from ..states import Role
 from .hello import VERSION_MIN, Hello, Version, common_version, our_hello, parse_hello, parse_ready, ready_body
-from .outbox import Outbox
-from .states import Role
+
+AuthBody = dict[str, Any]
+
+
+class Authenticator(Protocol):
+    """One end's part of proving who is there.  Used for one connection, then dropped."""
+
+    @property
+    def method(self) -> str:
+        """The name of this way of proving, as AUTH carries it."""
+        ...
+
+    @property
+    def proven(self) -> bool:
+        """Whether the peer has proven all that this end asks of it."""
+        ...
+
+    @property
+    def identity(self) -> str:
+        """Who the peer is, once proven; empty at a dialing end."""
+        ...
+
+    def first(self) -> AuthBody | None:
+        """The AUTH body a dialing end opens with; None at an accepting end."""
+        ...
+
+    def receive(self, body: AuthBody) -> AuthBody | None:
+        """Take the peer's AUTH; the body to answer with, if any.
+
+        Raises Unauthenticated or PermissionDenied, which end the connection, and ProtocolError for a bad body.
+        """
+        ...
 
 
 class Greeting:
@@ -80,3 +115,11 @@ class Greeting:
 
     def _send(self, frame_type: FrameType, body: AuthBody) -> None:
         self._outbox.put_greeting(encode_frame(frame_type, 0, self._codec.encode(body)))
+
+
+def expect_method(method: str, body: AuthBody) -> None:
+    """Unauthenticated if a dialing end's first AUTH names another method."""
+    named = text_field(body, "method", "AUTH")
+    if named != method:
+        hint = ": show a token" if method == "bearer" else ""
+        raise Unauthenticated(f"authentication by {named!r} is not offered here, only by {method}{hint}")

@@ -1,4 +1,4 @@
-"""A listening unix socket that is the only one at its path, and its owner's alone."""
+"""Unix sockets: one that listens is the only one at its path, and its owner's alone; and who is at the other end."""
 
 from __future__ import annotations
 
@@ -7,14 +7,26 @@ import fcntl
 import os
 import socket
 import stat
+import struct
+import sys
 from collections.abc import Iterator
 
-from ..errors import BusyError, LimitExceeded, UsageError
-from ..paths import check_socket_path
+from ...errors import BusyError, LimitExceeded, UsageError
+from ...paths import check_socket_path
 
 BACKLOG = 1024
 """Connections the kernel holds until we accept them; a burst of short commands is normal."""
 _MASK_0600 = 0o177
+
+_UCRED = struct.Struct("iII")
+"""Linux ``struct ucred``: pid, uid, gid."""
+
+_SOL_LOCAL = 0
+_LOCAL_PEERCRED = 0x001
+_XUCRED_VERSION = 0
+_XUCRED_HEAD = struct.Struct("II")
+"""macOS ``struct xucred``: version, uid, then the groups."""
+_XUCRED_BYTES = 76
 
 
 def checked_path(path: str) -> str:
@@ -85,3 +97,33 @@ def _remove_stale(path: str) -> None:
         except OSError:  # its queue is full, or it is not ours: somebody is there
             pass
     raise BusyError(f"another server answers at {path}", holder=path)
+
+
+def peer_uid(sock: socket.socket) -> int | None:
+    """The uid of the process that connected ``sock``, as of its connect; None if the system does not say.
+
+    The kernel is asked, not the peer.  Never blocks.
+    """
+    try:
+        return _linux_uid(sock) if sys.platform == "linux" else _bsd_uid(sock)
+    except (AttributeError, OSError):
+        return None
+
+
+def _linux_uid(sock: socket.socket) -> int:
+    credentials = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size)
+    uid: int = _UCRED.unpack(credentials)[1]
+    return uid
+
+
+def _bsd_uid(sock: socket.socket) -> int | None:
+    credentials = sock.getsockopt(_SOL_LOCAL, _LOCAL_PEERCRED, _XUCRED_BYTES)
+    return parse_xucred(credentials)
+
+
+def parse_xucred(credentials: bytes) -> int | None:
+    """The uid in a macOS or BSD ``struct xucred``; None for one of another version or too short."""
+    if len(credentials) < _XUCRED_HEAD.size:
+        return None
+    version, uid = _XUCRED_HEAD.unpack_from(credentials)
+    return int(uid) if version == _XUCRED_VERSION else None

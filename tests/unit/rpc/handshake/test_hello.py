@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import pytest
 
 from holdfast.errors import ProtocolError, VersionMismatch
-from holdfast.rpc import hello
-from holdfast.rpc.codec import JsonCodec
+from holdfast.rpc.bodies import JsonCodec
 from holdfast.rpc.connection import Connection
 from holdfast.rpc.events import (
     ClosedByPeer,
@@ -28,8 +27,10 @@ from holdfast.rpc.events import (
     StreamWritable,
 )
 from holdfast.rpc.frames import PREAMBLE, FrameType, encode_frame
-from holdfast.rpc.handshake import JobLinkKeeper, JobLinkNode, LocalClient
-from holdfast.rpc.hello import Hello, common_version, our_hello, parse_hello, parse_ready
+from holdfast.rpc.handshake import hello
+from holdfast.rpc.handshake.authenticators import LocalClient
+from holdfast.rpc.handshake.hello import Hello, common_version, our_hello, parse_hello, parse_ready
+from holdfast.rpc.handshake.job_link import JobLinkKeeper, JobLinkNode
 from holdfast.rpc.states import Link, Role
 from holdfast.streams.reader import Chunk, End, Item, Reader
 from holdfast.streams.writer import Writer
@@ -37,7 +38,7 @@ from holdfast.streams.writer import Writer
 if TYPE_CHECKING:
     from tests.unit.rpc.conftest import Pair
 
-GOLDEN = Path(__file__).parent / "golden"
+GOLDEN = Path(__file__).parent.parent / "golden"
 JOB = "0123456789ab"
 SECRET = bytes(range(32))
 HELLO = {"job": JOB, "total": 6, "exit": None}

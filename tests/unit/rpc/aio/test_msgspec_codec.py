@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from holdfast.rpc.msgspec_codec import MsgspecCodec
+from holdfast.rpc.aio.msgspec_codec import MsgspecCodec
 
 _JSON = st.recursive(
     st.none()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import socket
 
-from ..limits import Limits
+from ...limits import Limits
 
 
 def tune(sock: socket.socket, limits: Limits) -> None:

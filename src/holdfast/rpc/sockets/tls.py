@@ -11,7 +11,7 @@ import ssl
 import stat
 from collections.abc import Sequence
 
-from ..errors import HoldfastError, ProtocolError, Unavailable, UsageError
+from ...errors import HoldfastError, ProtocolError, Unavailable, UsageError
 
 _RECORD_BYTES = 16 * 1024
 """Most that one TLS record carries; what is sent at once."""

@@ -1,0 +1,1 @@
+"""How a connection begins: versions and features agreed on, and who is at the other end proven."""

@@ -1,0 +1,1 @@
+"""What the shells of a connection do with their sockets."""
