@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from ..errors import NotFound, StorageError
 from .base import Piece
 from .state import LogState
 
-if TYPE_CHECKING:
-    from .logs import Logs
+
+class Readable(Protocol):
+    """Logs as their followers need them."""
+
+    def check_readable(self, state: LogState, position: int) -> None:
+        """NotFound, Gone, UsageError or ClosedError if nothing can ever be read at ``position``."""
+        ...
+
+    async def read_state(self, state: LogState, position: int, max_bytes: int) -> list[Piece]:
+        """What is visible from ``position`` on, about ``max_bytes`` of it; [] if nothing is."""
+        ...
 
 
 class Follower(AsyncIterator[list[Piece]]):
@@ -22,7 +31,7 @@ class Follower(AsyncIterator[list[Piece]]):
 
     __slots__ = ("_ended", "_logs", "_losses", "_max_bytes", "_name", "_state", "position")
 
-    def __init__(self, logs: Logs, state: LogState | None, name: str, position: int, max_bytes: int) -> None:
+    def __init__(self, logs: Readable, state: LogState | None, name: str, position: int, max_bytes: int) -> None:
         self._logs = logs
         self._state = state
         self._name = name
