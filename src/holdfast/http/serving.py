@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import random
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from starlette.responses import Response
@@ -11,16 +13,19 @@ from ..durable.messages import join_messages
 from ..durable.model import Page, StreamInfo
 from ..errors import HoldfastError
 from .events import HEARTBEAT, EventWriter, is_text
-from .offsets import offset_of
+from .offsets import cursor_at, offset_of
 from .problems import problem_body
-from .reading import STREAMS
+from .reading import STREAMS, parse_read
 
 if TYPE_CHECKING:
     from starlette.requests import Request
 
+    from ..clock import Clock
     from ..durable.store import LiveReader, StreamStore
+    from ..limits import Limits
+    from .gate import Gate
+    from .live import Lasting
     from .reading import ReadRequest
-    from .streams import StreamEndpoint
 
 _KEEP = "private, max-age=60, stale-while-revalidate=300"
 """What is at an offset never changes; it may be somebody's own, though."""
@@ -31,73 +36,97 @@ _TURNS = 4
 stream that is read from long ago it waits for one event to be made, not for one in each of its turns."""
 
 
-async def serve_now(
-    door: StreamEndpoint, request: Request, store: StreamStore, path: str, info: StreamInfo, wanted: ReadRequest
-) -> Response:
-    """All there is from the offset on, or as much of it as one answer holds."""
-    page = await store.read(path, wanted.where, door.limits.http_page_bytes)
-    headers = _page_headers(page)
-    if wanted.where == "now":
-        headers["cache-control"] = "no-store"
-    else:
-        headers["cache-control"] = _KEEP if page.chunks else _ASK_AGAIN
-        headers["etag"] = etag_of(info, page)
-        if matches_etag(request.headers.get("if-none-match"), headers["etag"]):
-            return Response(status_code=304, headers=headers)
-    return Response(_content(info, page), headers={**headers, "content-type": info.content_type})
+class ReadingSide:
+    """Answers whoever reads a stream."""
 
+    def __init__(
+        self,
+        gate: Gate,
+        lasting: Lasting,
+        *,
+        clock: Clock,
+        limits: Limits,
+        jitter: Callable[[], float] = random.random,
+    ) -> None:
+        """``jitter`` gives numbers from 0 to below 1; see :func:`~holdfast.http.offsets.cursor_at`."""
+        self.gate = gate
+        self.lasting = lasting
+        self.clock = clock
+        self.limits = limits
+        self._jitter = jitter
 
-async def serve_long_poll(
-    door: StreamEndpoint, request: Request, store: StreamStore, path: str, info: StreamInfo, wanted: ReadRequest
-) -> Response | None:
-    """As :func:`serve_now` as soon as there is something; 204 if nothing came in time, or never will."""
-    reader = await store.follow(path, wanted.where, door.limits.http_page_bytes)
-    with door.lasting.reading(_shown(request), store, path, reader):
-        position = reader.position
-        waiting = door.lasting.wait(reader.next(), door.limits.http_long_poll_s)
-        outcome = await door.lasting.run(_boxed(waiting), request.receive)
-    if outcome is None:  # the peer left
+    async def get(self, request: Request, store: StreamStore, path: str) -> Response | None:
+        """The answer; None if it was sent in parts, or the peer has left.  RateLimited for too many live readers."""
+        wanted = parse_read(request.query_params, request.headers.get("last-event-id"))
+        info = await store.info(path)
+        if wanted.live is None:
+            return await self._now(request, store, path, info, wanted)
+        serve = self._long_poll if wanted.live == "long-poll" else self._events
+        holder = self.gate.holder_of(request.scope["identity"])
+        with self.lasting.held_by(holder, self.limits.http_readers_per_token_max):
+            return await serve(request, store, path, info, wanted)
+
+    def cursor(self, echoed: str | None) -> str:
+        """The cursor for an answer given now to a reader who sent ``echoed``."""
+        return cursor_at(self.clock.wall(), echoed, self._jitter())
+
+    async def _now(
+        self, request: Request, store: StreamStore, path: str, info: StreamInfo, wanted: ReadRequest
+    ) -> Response:
+        """All there is from the offset on, or as much of it as one answer holds."""
+        page = await store.read(path, wanted.where, self.limits.http_page_bytes)
+        headers = _page_headers(page)
+        if wanted.where == "now":
+            headers["cache-control"] = "no-store"
+        else:
+            headers["cache-control"] = _KEEP if page.chunks else _ASK_AGAIN
+            headers["etag"] = etag_of(info, page)
+            if matches_etag(request.headers.get("if-none-match"), headers["etag"]):
+                return Response(status_code=304, headers=headers)
+        return Response(_content(info, page), headers={**headers, "content-type": info.content_type})
+
+    async def _long_poll(
+        self, request: Request, store: StreamStore, path: str, info: StreamInfo, wanted: ReadRequest
+    ) -> Response | None:
+        """As :meth:`_now` as soon as there is something; 204 if nothing came in time, or never will."""
+        reader = await store.follow(path, wanted.where, self.limits.http_page_bytes)
+        with self.lasting.reading(_shown(request), store, path, reader):
+            position = reader.position
+            waiting = self.lasting.wait(reader.next(), self.limits.http_long_poll_s)
+            outcome = await self.lasting.run(_boxed(waiting), request.receive)
+        if outcome is None:  # the peer left
+            return None
+        page = outcome[0] or Page([], position, position, position, closed=False)
+        headers = _page_headers(page)
+        if not page.finished:
+            headers["stream-cursor"] = self.cursor(wanted.cursor)
+        if not page.chunks:
+            return Response(status_code=204, headers={**headers, "cache-control": "no-store"})
+        headers.update({"cache-control": _KEEP, "etag": etag_of(info, page), "content-type": info.content_type})
+        return Response(_content(info, page), headers=headers)
+
+    async def _events(
+        self, request: Request, store: StreamStore, path: str, info: StreamInfo, wanted: ReadRequest
+    ) -> Response | None:
+        """Everything from the offset on as events, for ``http_sse_s`` at most.
+
+        An EventSource that comes back to a stream it has seen the end of is told to stay away (204).
+        """
+        first = await store.read(path, wanted.where, self.limits.http_event_bytes)
+        if wanted.resumed and first.finished and not first.chunks:
+            return Response(status_code=204, headers={**_page_headers(first), "cache-control": "no-store"})
+        reader = await store.follow(path, first.end, self.limits.http_event_bytes)
+        with self.lasting.reading(_shown(request), store, path, reader):
+            stream = EventStream(self, info, reader, wanted.cursor, request)
+            await self.lasting.run(stream.run(first), request.receive)
         return None
-    page = outcome[0] or Page([], position, position, position, closed=False)
-    headers = _page_headers(page)
-    if not page.finished:
-        headers["stream-cursor"] = door.cursor(wanted.cursor)
-    if not page.chunks:
-        return Response(status_code=204, headers={**headers, "cache-control": "no-store"})
-    headers.update({"cache-control": _KEEP, "etag": etag_of(info, page), "content-type": info.content_type})
-    return Response(_content(info, page), headers=headers)
-
-
-def _shown(request: Request) -> str:
-    return str(request.scope["path"]).removeprefix(STREAMS)
-
-
-async def _boxed(waiting: object) -> tuple[Page | None]:
-    return (await waiting,)  # type: ignore[misc]
-
-
-async def serve_events(
-    door: StreamEndpoint, request: Request, store: StreamStore, path: str, info: StreamInfo, wanted: ReadRequest
-) -> Response | None:
-    """Everything from the offset on as events, for ``http_sse_s`` at most.
-
-    An EventSource that comes back to a stream it has seen the end of is told to stay away (204).
-    """
-    first = await store.read(path, wanted.where, door.limits.http_event_bytes)
-    if wanted.resumed and first.finished and not first.chunks:
-        return Response(status_code=204, headers={**_page_headers(first), "cache-control": "no-store"})
-    reader = await store.follow(path, first.end, door.limits.http_event_bytes)
-    with door.lasting.reading(_shown(request), store, path, reader):
-        stream = EventStream(door, info, reader, wanted.cursor, request)
-        await door.lasting.run(stream.run(first), request.receive)
-    return None
 
 
 class EventStream:
     """One event stream on its way out."""
 
     def __init__(
-        self, door: StreamEndpoint, info: StreamInfo, reader: LiveReader, cursor: str | None, request: Request
+        self, door: ReadingSide, info: StreamInfo, reader: LiveReader, cursor: str | None, request: Request
     ) -> None:
         self._door = door
         self._reader = reader
@@ -144,6 +173,14 @@ class EventStream:
         await self._send({"type": "http.response.body", "body": data, "more_body": True})
         for _ in range(_TURNS):
             await asyncio.sleep(0)
+
+
+def _shown(request: Request) -> str:
+    return str(request.scope["path"]).removeprefix(STREAMS)
+
+
+async def _boxed(waiting: object) -> tuple[Page | None]:
+    return (await waiting,)  # type: ignore[misc]
 
 
 def etag_of(info: StreamInfo, page: Page) -> str:

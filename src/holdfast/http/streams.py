@@ -13,10 +13,10 @@ from ..durable.model import Added
 from ..errors import ClosedError, Fenced, Gone, HoldfastError, NotFound, SequenceGap, UsageError
 from .bodies import Bodies
 from .gate import peer_of, proof_of
-from .offsets import cursor_at, offset_of
+from .offsets import offset_of
 from .problems import problem
-from .reading import moment_of, parse_addition, parse_creation, parse_read, path_of
-from .serving import serve_events, serve_long_poll, serve_now
+from .reading import moment_of, parse_addition, parse_creation, path_of
+from .serving import ReadingSide
 
 if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
@@ -51,14 +51,10 @@ class StreamEndpoint:
         jitter: Callable[[], float] = random.random,
     ) -> None:
         self._mounts = mounts
-        self.gate = gate
-        self._jitter = jitter
-        self.lasting = lasting
-        self.clock = clock
-        self.limits = limits
-        self.bodies = Bodies(limits)
+        self._gate = gate
+        self._bodies = Bodies(limits)
         self._methods: dict[str, Callable[[Request, StreamStore, str], Awaitable[Response | None]]] = {
-            "GET": self._get,
+            "GET": ReadingSide(gate, lasting, clock=clock, limits=limits, jitter=jitter).get,
             "HEAD": self._head,
             "PUT": self._put,
             "POST": self._post,
@@ -81,7 +77,7 @@ class StreamEndpoint:
     async def _answer(self, request: Request) -> Response | None:
         path = path_of(request.scope["raw_path"])
         proof = proof_of(request)
-        identity = request.scope["identity"] = self.gate.authenticate(proof)
+        identity = request.scope["identity"] = self._gate.authenticate(proof)
         action = _ACTIONS.get(request.method)
         mounted, rest = self._mounts.find(path)
         if action is None or action not in mounted.actions:
@@ -100,9 +96,9 @@ class StreamEndpoint:
         try:
             name = await store.resource(rest)
         except NotFound:  # a lack of rights is told first, and to all
-            self.gate.authorize(identity, action, f"{prefix}/{rest}", peer)
+            self._gate.authorize(identity, action, f"{prefix}/{rest}", peer)
             raise
-        self.gate.authorize(identity, action, f"{prefix}/{name}", peer)
+        self._gate.authorize(identity, action, f"{prefix}/{name}", peer)
 
     # -- reading ----------------------------------------------------------------------------------------------
 
@@ -115,28 +111,14 @@ class StreamEndpoint:
             headers["stream-expires-at"] = moment_of(info.expires_at_s)
         return Response(headers={**headers, "content-type": info.content_type})
 
-    async def _get(self, request: Request, store: StreamStore, path: str) -> Response | None:
-        wanted = parse_read(request.query_params, request.headers.get("last-event-id"))
-        info = await store.info(path)
-        if wanted.live is None:
-            return await serve_now(self, request, store, path, info, wanted)
-        serve = serve_long_poll if wanted.live == "long-poll" else serve_events
-        holder = self.gate.holder_of(request.scope["identity"])
-        with self.lasting.held_by(holder, self.limits.http_readers_per_token_max):
-            return await serve(self, request, store, path, info, wanted)
-
-    def cursor(self, echoed: str | None) -> str:
-        """The cursor for an answer given now to a reader who sent ``echoed``."""
-        return cursor_at(self.clock.wall(), echoed, self._jitter())
-
     # -- writing ----------------------------------------------------------------------------------------------
 
     async def _put(self, request: Request, store: StreamStore, path: str) -> Response:
-        body = await self.bodies.read(request, self.gate.holder_of(request.scope["identity"]))
+        body = await self._bodies.read(request, self._gate.holder_of(request.scope["identity"]))
         creation = parse_creation(request.headers, body)
         if creation.fork is not None:
             source = f"streams/{creation.fork.source}"
-            self.gate.authorize(request.scope["identity"], "read", source, peer_of(request))
+            self._gate.authorize(request.scope["identity"], "read", source, peer_of(request))
         info, created = await store.create(path, creation)
         headers = {"content-type": info.content_type, **_position_headers(info.tail, closed=info.closed)}
         if created:
@@ -145,7 +127,7 @@ class StreamEndpoint:
         return Response(status_code=201 if created else 200, headers=headers)
 
     async def _post(self, request: Request, store: StreamStore, path: str) -> Response:
-        body = await self.bodies.read(request, self.gate.holder_of(request.scope["identity"]))
+        body = await self._bodies.read(request, self._gate.holder_of(request.scope["identity"]))
         addition = parse_addition(request.headers, body)
         try:
             added = await store.append(path, addition)
