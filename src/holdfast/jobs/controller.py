@@ -27,9 +27,10 @@ from .job import Job
 from .link import KeeperLink
 from .model import JobInfo, JobSpec
 from .observer import JobObserver, NoObserver
-from .record import JobStore, log_name
+from .record import log_name
 from .starting import MintToken, Starter
 from .stopping import Stopper, kill_processes
+from .store import JobStore
 from .validate import check_spec, check_window_size, signal_number
 
 if TYPE_CHECKING:

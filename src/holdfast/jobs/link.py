@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from ..rpc.aio.streams import AsyncReader
     from ..rpc.events import Reply
     from .job import Job
-    from .record import JobStore
+    from .store import JobStore
 
 _logger = structlog.get_logger("holdfast.jobs")
 

@@ -17,7 +17,8 @@ from ..paths import make_private_dir
 from .job import Job
 from .keeper.certificate import Certificate
 from .model import JobInfo, JobSpec
-from .record import JobRecord, JobStore, log_name
+from .record import JobRecord, log_name
+from .store import JobStore
 
 if TYPE_CHECKING:
     from ..clock import Clock

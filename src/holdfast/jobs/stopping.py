@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from .job import Job
     from .link import KeeperLink
     from .model import JobInfo
-    from .record import JobStore
+    from .store import JobStore
 
 _logger = structlog.get_logger("holdfast.jobs")
 
