@@ -30,8 +30,8 @@ from holdfast.streams.writer import Writer
 from holdfast.sync.model import Dialect
 from holdfast.sync.peer import SyncPeer
 from holdfast.sync.persistence.base import ChannelData
+from holdfast.sync.persistence.snapshot import decode_meta, encode_meta, seal
 from holdfast.sync.profiles import LAN
-from holdfast.sync.snapshot import decode_meta, encode_meta, seal
 from holdfast.sync.transports.segments import Reassembler
 from holdfast.sync.wire import Wire
 

@@ -16,8 +16,8 @@ from holdfast.natsbox import NatsServer
 from holdfast.sync.events import MessageReady
 from holdfast.sync.peer import SyncPeer
 from holdfast.sync.persistence.engine import EnginePersistence
-from holdfast.sync.persistence.saver import Saver
 from holdfast.sync.profiles import LAN
+from holdfast.sync.saver import Saver
 from holdfast.sync.testkit import NOW_S
 
 Run = Callable[[Coroutine[Any, Any, Any]], Any]
@@ -39,7 +39,7 @@ import asyncio, sys
 from holdfast.engine import open_engine
 from holdfast.sync.peer import SyncPeer
 from holdfast.sync.persistence.engine import EnginePersistence
-from holdfast.sync.persistence.saver import Saver
+from holdfast.sync.saver import Saver
 from holdfast.sync.profiles import LAN
 from holdfast.sync.testkit import NOW_S, message
 

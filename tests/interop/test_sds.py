@@ -15,13 +15,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from holdfast.simulation.world import World
-from holdfast.sync.bloom import Bloom, shape, signed_hashes
 from holdfast.sync.events import Event, MessageAcknowledged, MessageReady, RepairReady
 from holdfast.sync.model import HistoryEntry, Message
 from holdfast.sync.peer import SyncPeer
 from holdfast.sync.profiles import INTEROP
 from holdfast.sync.transports.memory import MemoryNetwork, MemoryTransport
 from holdfast.sync.wire import Wire
+from holdfast.sync.wire.bloom import Bloom, shape, signed_hashes
 
 GROUP = "ops"
 HORIZON_S = 3_600.0

@@ -55,8 +55,8 @@ if TYPE_CHECKING:
     from .persistence.engine import EnginePersistence
     from .persistence.memory import MemoryPersistence
     from .persistence.noop import NoPersistence
-    from .persistence.saver import Saver
     from .profiles import INTEROP, INTEROP_NIM, LAN, PROFILES, WAN, Profile
+    from .saver import Saver
     from .transports.base import Transport
     from .transports.memory import MemoryNetwork
     from .transports.udp import Udp
@@ -85,8 +85,8 @@ _HOMES = {
     "persistence.engine": ("EnginePersistence",),
     "persistence.memory": ("MemoryPersistence",),
     "persistence.noop": ("NoPersistence",),
-    "persistence.saver": ("Saver",),
     "profiles": ("INTEROP", "INTEROP_NIM", "LAN", "PROFILES", "WAN", "Profile"),
+    "saver": ("Saver",),
     "transports.base": ("Transport",),
     "transports.memory": ("MemoryNetwork",),
     "transports.udp": ("Udp",),

@@ -16,8 +16,8 @@ from .events import EphemeralReceived, Event, MessageAcknowledged, MessageReady
 from .group_values import GroupCounts, GroupMessage, GroupStatus, Tally
 from .peer import SyncPeer
 from .persistence.noop import NoPersistence
-from .persistence.saver import Saver
 from .profiles import LAN, Profile, profile_named
+from .saver import Saver
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

@@ -11,16 +11,16 @@ from heapq import heappop, heappush
 
 from ..errors import LimitExceeded, NotFound, UsageError
 from ..limits import LIMITS, Limits
-from .channel import Channel
+from .core.channel import Channel
+from .core.receiving import receive
+from .core.restoring import restore
+from .core.sending import wrap, wrap_ephemeral, wrap_sync
+from .core.shared import Shared
+from .core.sweeping import next_deadline, status, sweep
 from .events import Event
-from .journal import restore
 from .model import ChannelStatus, Dialect, HistoryEntry, Message, Packet, Unwrapped
 from .persistence.base import ChannelData, Write
 from .profiles import LAN, Profile, check_profile
-from .receiving import receive
-from .sending import wrap, wrap_ephemeral, wrap_sync
-from .shared import Shared
-from .sweeping import next_deadline, status, sweep
 from .wire import Wire
 
 

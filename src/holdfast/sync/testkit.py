@@ -14,9 +14,9 @@ from .persistence.base import ChannelData, Persistence
 from .persistence.engine import EnginePersistence
 from .persistence.faulty import FaultyPersistence, faulty
 from .persistence.memory import MemoryPersistence
-from .persistence.saver import Saver
+from .persistence.snapshot import ChannelMeta, decode_meta
 from .profiles import LAN, Profile
-from .snapshot import ChannelMeta, decode_meta
+from .saver import Saver
 from .wire import Wire
 
 CHANNEL = "testChannel"

@@ -8,7 +8,7 @@ import pytest
 
 from holdfast.errors import LimitExceeded, NotFound, UsageError
 from holdfast.limits import LIMITS
-from holdfast.sync.bloom import RollingBloom
+from holdfast.sync.core.parts.rolling_bloom import RollingBloom
 from holdfast.sync.events import (
     DependenciesMissing,
     EphemeralReceived,

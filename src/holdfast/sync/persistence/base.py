@@ -2,7 +2,7 @@
 
 A :class:`~holdfast.sync.peer.SyncPeer` does no I/O.  At the end of an operation it has at most one :class:`Write` for
 the channel concerned; a shell performs it with a :class:`Persistence` and tells the peer how it went
-(:class:`~holdfast.sync.persistence.saver.Saver` does both).  Source: the persistence redesign of nim-sds (#72).
+(:class:`~holdfast.sync.saver.Saver` does both).  Source: the persistence redesign of nim-sds (#72).
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class Write(NamedTuple):
     number: int
     """Names the write when its outcome is told."""
     meta: bytes | None
-    """The whole snapshot; see :func:`~holdfast.sync.snapshot.decode_meta`."""
+    """The whole snapshot; see :func:`~holdfast.sync.persistence.snapshot.decode_meta`."""
     history: HistoryUpdate | None
     hints: tuple[tuple[str, bytes], ...] = ()
     """Message ids and their retrieval hints."""

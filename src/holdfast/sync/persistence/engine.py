@@ -13,9 +13,9 @@ from typing import Final
 
 from ...engine.base import Engine, Entry
 from ...errors import AlreadyExists, CorruptionError, Gone, HoldfastError, NotFound, ProtocolError
-from ..snapshot import seal, unseal
 from ..wire.protobuf import blob, bytes_field, fields, number, number_field, text, text_field
 from .base import ChannelData, HistoryUpdate, Outcome, StoredMessage
+from .snapshot import seal, unseal
 
 _VERSION: Final = 1
 _FIRST: Final = 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
-from .codec import NIM, SPEC, Decoded, Wire
+from .codec import Decoded, Wire
+from .layout import NIM, SPEC
 
 __all__ = ["NIM", "SPEC", "Decoded", "Wire"]

@@ -10,14 +10,14 @@ import pytest
 from holdfast.simulation.sync.disk import SyncDisk
 from holdfast.simulation.sync.options import SyncOptions
 from holdfast.simulation.sync.run import run_sync
-from holdfast.sync import receiving
-from holdfast.sync.channel import Channel
+from holdfast.sync.core import receiving
+from holdfast.sync.core.channel import Channel
+from holdfast.sync.core.parts.outgoing import Outgoing
+from holdfast.sync.core.parts.repair import Repair
 from holdfast.sync.events import MessageReady
 from holdfast.sync.model import HistoryEntry, Message
-from holdfast.sync.outgoing import Outgoing
 from holdfast.sync.peer import SyncPeer
 from holdfast.sync.persistence.base import ChannelData
-from holdfast.sync.repair import Repair
 
 ROUGH = SyncOptions(peers=5, messages=40, over_s=5.0, loss=0.3, duplicate=0.2, crashes=2, seed=5)
 

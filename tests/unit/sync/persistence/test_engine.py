@@ -14,8 +14,8 @@ from holdfast.errors import CorruptionError, StorageError
 from holdfast.sync.peer import SyncPeer
 from holdfast.sync.persistence.base import ChannelData, HistoryUpdate, StoredMessage
 from holdfast.sync.persistence.engine import EnginePersistence
-from holdfast.sync.persistence.saver import Saver
-from holdfast.sync.snapshot import seal
+from holdfast.sync.persistence.snapshot import seal
+from holdfast.sync.saver import Saver
 from holdfast.sync.testkit import CHANNEL, NOW_S, message
 from holdfast.sync.wire.protobuf import number_field
 

@@ -10,8 +10,8 @@ import pytest
 from holdfast.sync.model import HistoryEntry
 from holdfast.sync.peer import SyncPeer
 from holdfast.sync.persistence.noop import NoPersistence
-from holdfast.sync.persistence.saver import Saver
 from holdfast.sync.profiles import LAN
+from holdfast.sync.saver import Saver
 from holdfast.sync.testkit import CHANNEL, NOW_S, SyncRoom, message
 
 Run = Callable[[Coroutine[Any, Any, Any]], Any]

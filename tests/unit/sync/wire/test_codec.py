@@ -66,11 +66,6 @@ def test_golden_bytes() -> None:
     assert Wire("nim").encode(small).hex() == "0a016d10ac02220163" + "2a01783a0161"
 
 
-def test_a_history_entry_by_itself() -> None:
-    assert codec.entry_bytes(FULL.causal[0]) == H1
-    assert codec.read_entry(H1) == FULL.causal[0]
-
-
 ids = st.text(min_size=1, max_size=30)
 entries = st.builds(HistoryEntry, ids, st.binary(max_size=20), st.text(max_size=10))
 
@@ -130,14 +125,6 @@ def test_the_kinds_of_messages() -> None:
     assert Message("m", "c", 1, b"x").kind == "content"
     assert Message("m", "c", 0).kind == "sync"
     assert Message("m", "c", None, b"x").kind == "ephemeral"
-
-
-def test_older_nim_senders_put_bare_ids_into_the_causal_history() -> None:
-    wire = Wire("nim")
-    data = wire.encode(Message("m", "c", 1, b"x")) + text_field(3, "msg-1") + text_field(3, "another")
-    assert wire.decode(data).message.causal == (HistoryEntry("msg-1"), HistoryEntry("another"))
-    with pytest.raises(ProtocolError):
-        wire.decode(wire.encode(Message("m", "c", 1, b"x")) + bytes_field(3, b"\xff\xfe"))
 
 
 def test_nim_requires_clock_and_content() -> None:
@@ -220,16 +207,6 @@ def test_any_bytes_are_a_message_or_an_error(dialect: Dialect, data: bytes) -> N
     assert decoded.message.message_id and decoded.message.channel
 
 
-def test_the_cache_of_entries_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(codec, "_CACHED_ENTRIES_MAX", 10)
-    wire = Wire("spec")
-    for number in range(100):
-        entry = HistoryEntry(f"m{number}", bytes(300) if number % 2 else b"")
-        message = Message("m", "c", 1, b"x", causal=(entry,))
-        assert wire.decode(wire.encode(message)).message == message
-        assert len(wire._cache) <= 10
-
-
 def test_a_packet_that_comes_again_is_not_read_again_and_few_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
     wire = Wire("spec")
     data = wire.encode(FULL)
@@ -244,34 +221,3 @@ def test_a_packet_that_comes_again_is_not_read_again_and_few_are_remembered(monk
         wire.decode(data[:-1])
     with pytest.raises(ProtocolError):
         wire.decode(data[:-1])
-
-
-@given(st.data())
-@pytest.mark.parametrize("dialect", DIALECTS)
-def test_causal_histories_that_overlap_are_read_as_any_other(dialect: Dialect, data: st.DataObject) -> None:
-    """What was read before shortens the reading, and never changes what is read."""
-    known = [HistoryEntry(f"m{number}", b"h" * (number % 3), "s" * (number % 5)) for number in range(60)]
-    wire = Wire(dialect)
-    for _ in range(data.draw(st.integers(2, 6))):
-        start = data.draw(st.integers(0, 40))
-        causal = known[start : start + data.draw(st.integers(0, 40))]
-        if data.draw(st.booleans()):
-            causal = [*causal, data.draw(entries), *known[: data.draw(st.integers(0, 5))]]
-        message = Message("m", "c", 1, b"x", "s", tuple(causal))
-        assert wire.decode(wire.encode(message)).message == message
-        assert Wire(dialect).decode(wire.encode(message)).message == message
-
-
-def test_an_entry_that_looks_like_the_beginning_of_another() -> None:
-    wire = Wire("spec")
-    inner = wire.reference(HistoryEntry("inner"))
-    around = [HistoryEntry("around", inner), *[HistoryEntry(f"m{number}") for number in range(20)]]
-    for causal in (around, [HistoryEntry("inner"), *around[1:]], around[3:], around):
-        message = Message("m", "c", 1, b"x", "s", tuple(causal))
-        assert wire.decode(wire.encode(message)).message == message
-
-
-def test_keys_in_more_bytes_than_they_need_do_not_hang() -> None:
-    data = Wire("spec").encode(Message("m", "c", 1, b"x")) + b"\xda\x00\x04" + H2
-    with pytest.raises(ProtocolError, match="more bytes than it needs"):
-        Wire("spec").decode(data)
