@@ -11,11 +11,11 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from holdfast.channels.admission import admit
-from holdfast.channels.channel import Bounds, Channel
+from holdfast.channels.appending.admission import admit
 from holdfast.channels.packing import check_batch, encode_batch
-from holdfast.channels.record import ChannelRecord
-from holdfast.channels.senders import Senders
+from holdfast.channels.state.channel import Bounds, Channel
+from holdfast.channels.state.record import ChannelRecord
+from holdfast.channels.state.senders import Senders
 
 Figure = dict[str, Any]
 

@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
+from holdfast.channels.appending.whole import Terms
 from holdfast.channels.model import ChannelLimits
 from holdfast.channels.packing import Extras, encode_batch, encode_draft
-from holdfast.channels.record import log_name
+from holdfast.channels.state.record import log_name
 from holdfast.channels.testkit import ChannelRoom, error_of, until
 from holdfast.channels.unpacking import iter_entries
-from holdfast.channels.whole import Terms
 from holdfast.engine.base import Producer
 from holdfast.engine.contract import EngineFactory
 from holdfast.errors import (

@@ -12,10 +12,10 @@ import structlog
 
 from ..errors import ChannelNotFound, PermissionDenied, UsageError
 from ..ids import check_name
-from .model import channel_id
+from .model import NODE_SENDER, channel_id
 
 if TYPE_CHECKING:
-    from .channel import Channel
+    from .state.channel import Channel
 
 _logger = structlog.get_logger("holdfast.channels")
 
@@ -27,9 +27,6 @@ Reach = Literal["none", "own", "any"]
 
 OWN_ACTIONS = frozenset({"read", "append"})
 """What the roles of a channel give; the submitter may manage it too."""
-
-NODE_SENDER = "holdfast"
-"""The sender of receipts and of answers to questions that expired; nobody else may use the name."""
 
 
 class Caller(Protocol):

@@ -9,22 +9,22 @@ from typing import TYPE_CHECKING, Literal
 import structlog
 
 from ..errors import ChannelExists, HoldfastError, UsageError
-from .access import NODE_SENDER, check_subject
-from .appending import check_open
-from .channel import Channel
-from .record import NO_LIMITS
+from .access import check_subject
+from .model import NODE_SENDER
+from .state.channel import Channel
+from .state.record import NO_LIMITS
 
 if TYPE_CHECKING:
     from typing import Any
 
     from ..clock import Clock
     from ..limits import Limits
-    from .appending import Appender
-    from .audience import Audience
-    from .directory import ChannelDirectory
+    from .appending.appender import Appender
     from .model import ChannelLimits
-    from .record import ChannelRecord
-    from .store import ChannelStore
+    from .reading.audience import Audience
+    from .state.directory import ChannelDirectory
+    from .state.record import ChannelRecord
+    from .state.store import ChannelStore
 
 _logger = structlog.get_logger("holdfast.channels")
 
@@ -88,7 +88,7 @@ class ChannelLife:
 
     async def set_executor(self, channel: Channel, executor: str) -> None:
         """Assign it; ChannelClosed if it is too late."""
-        check_open(channel)
+        channel.check_open()
         await self._change(channel, executor=check_role(executor, "executor") if executor else "")
         self._tell(channel, "changed")
 

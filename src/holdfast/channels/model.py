@@ -25,6 +25,9 @@ Ack = Literal["disk", "os", "memory"]
 QuestionPolicy = Literal["wait", "deny", "default"]
 """What becomes of an input asked for that nobody gives in time: go on waiting, denied, or the default is taken."""
 
+NODE_SENDER = "holdfast"
+"""The sender of receipts and of answers to questions that expired; nobody else may use the name."""
+
 
 def channel_id(process: str, name: str) -> str:
     """The id of the channel ``name`` of ``process``."""

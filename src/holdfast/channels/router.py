@@ -13,18 +13,18 @@ from typing import TYPE_CHECKING
 from ..errors import NotFound
 from ..ids import check_name
 from .access import Gate
-from .appending import Appender
-from .audience import Audience
+from .appending.appender import Appender
+from .appending.whole import WholeBatches
 from .counts import Counts
-from .directory import ChannelDirectory
 from .life import ChannelLife, check_own_limits, check_role
 from .model import ChannelInfo, ChannelLimits, ChannelStats, SenderInfo
 from .packing import END
-from .reading import ChannelReader
-from .record import NO_LIMITS, ChannelRecord
-from .store import ChannelStore
+from .reading.audience import Audience
+from .reading.pages import ChannelReader
+from .state.directory import ChannelDirectory
+from .state.record import NO_LIMITS, ChannelRecord
+from .state.store import ChannelStore
 from .upkeep import Upkeep
-from .whole import WholeBatches
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Iterator
@@ -34,12 +34,12 @@ if TYPE_CHECKING:
     from ..engine.base import Engine
     from ..limits import Limits
     from .access import Action, Caller
-    from .audience import Guest
-    from .channel import Channel
+    from .appending.whole import Placed, Terms
     from .life import ChannelChange, OnChange
     from .model import Ack, AppendResult, Order, SlowPolicy, SubscribeStart
-    from .subscription import Carrier
-    from .whole import Placed, Terms
+    from .reading.audience import Guest
+    from .reading.subscription import Carrier
+    from .state.channel import Channel
 
 
 def _nobody(channel: Channel, change: ChannelChange) -> None:

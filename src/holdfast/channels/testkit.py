@@ -92,17 +92,17 @@ class Listener:
         self._due = False
 
     def attach_sender(self, sender: OutputSender, on_moved: Callable[[], None] | None = None) -> None:
-        """See :class:`holdfast.channels.subscription.Carrier`."""
+        """See :class:`holdfast.channels.reading.subscription.Carrier`."""
         self._sender, self._on_moved = sender, on_moved
         self._reader.start()
         self._pump_soon()
 
     def sender_ready(self, stream_id: int) -> None:
-        """See :class:`holdfast.channels.subscription.Carrier`."""
+        """See :class:`holdfast.channels.reading.subscription.Carrier`."""
         self._pump_soon()
 
     def flush(self) -> None:
-        """See :class:`holdfast.channels.subscription.Carrier`."""
+        """See :class:`holdfast.channels.reading.subscription.Carrier`."""
         self._pump_soon()
 
     @property

@@ -9,18 +9,18 @@ from typing import TYPE_CHECKING
 import structlog
 
 from ..errors import HoldfastError
-from .access import NODE_SENDER
-from .admission import Admission
-from .control import encode_expiry
+from .appending.admission import Admission
+from .appending.control import encode_expiry
+from .model import NODE_SENDER
 from .unpacking import cut_runs, iter_entries
 
 if TYPE_CHECKING:
     from ..clock import Clock
     from ..limits import Limits
-    from .appending import Appender
-    from .channel import Channel
-    from .record import Question
-    from .store import ChannelStore
+    from .appending.appender import Appender
+    from .state.channel import Channel
+    from .state.record import Question
+    from .state.store import ChannelStore
 
 _logger = structlog.get_logger("holdfast.channels")
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from holdfast.channels.access import NODE_SENDER, Action, Caller, Gate, Owner, Reach, Stranger, check_subject
-from holdfast.channels.channel import Channel
-from holdfast.channels.record import ChannelRecord
+from holdfast.channels.access import Action, Caller, Gate, Owner, Reach, Stranger, check_subject
+from holdfast.channels.model import NODE_SENDER
+from holdfast.channels.state.channel import Channel
+from holdfast.channels.state.record import ChannelRecord
 from holdfast.errors import ChannelNotFound, PermissionDenied, UsageError
 
 CHANNEL = Channel("p", "chat", ChannelRecord(submitter="alice", executor="bob"))

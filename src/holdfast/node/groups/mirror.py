@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from ...channels.access import NODE_SENDER, Owner, check_subject
+from ...channels.access import Owner, check_subject
+from ...channels.model import NODE_SENDER
 from ...channels.packing import Extras, encode_draft
-from ...channels.record import log_name
+from ...channels.state.record import log_name
 from ...channels.unpacking import Entry, iter_entries
 from ...errors import (
     ChannelFull,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, cast
 
 from ...channels.model import channel_id
 from ...channels.packing import TYPE_NUMBERS, Extras, encode_draft
-from ...channels.record import log_name
+from ...channels.state.record import log_name
 from ...channels.unpacking import cut_runs, iter_entries
 from ...errors import Gone, NotFound, UsageError
 from ...sessions.model import Message, SubjectInfo
@@ -23,10 +23,10 @@ from .sources import OpenPatterns
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ...channels.channel import Channel
     from ...channels.life import ChannelChange
     from ...channels.packing import EntryType
     from ...channels.router import ChannelRouter
+    from ...channels.state.channel import Channel
     from ...channels.unpacking import Entry
     from ...engine.base import Log, Piece
 

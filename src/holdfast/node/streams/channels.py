@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
 from ...channels.access import Owner
-from ...channels.record import NO_LIMITS, log_name
+from ...channels.appending.whole import Terms
+from ...channels.state.record import NO_LIMITS, log_name
 from ...channels.unpacking import entries_of, parts_of, split_runs
-from ...channels.whole import Terms
 from ...durable.admission import Admitted, Duplicated, admit, check_addition
 from ...durable.messages import split_messages
 from ...durable.meta import StreamMeta
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
 
     from ...channels.access import Action, Caller
-    from ...channels.channel import Channel
     from ...channels.router import ChannelRouter
+    from ...channels.state.channel import Channel
     from ...channels.unpacking import Entry
     from ...engine.base import Log, LogStat, Piece, Producer
     from ...security.audit import AuditLog
@@ -179,7 +179,7 @@ class LiveMessages:
         self.on_close: Callable[[], None] = lambda: None
 
     def lag_entries(self, next_index: int) -> int:
-        """See :class:`~holdfast.channels.audience.Guest`."""
+        """See :class:`~holdfast.channels.reading.audience.Guest`."""
         return max(0, next_index - 1 - self.position)
 
     async def next(self) -> Page | None:

@@ -11,7 +11,7 @@ import pytest
 
 from holdfast.channels.model import ChannelLimits
 from holdfast.channels.packing import encode_batch
-from holdfast.channels.record import log_name
+from holdfast.channels.state.record import log_name
 from holdfast.channels.testkit import ChannelRoom
 from holdfast.durable.model import Page
 from holdfast.engine.memory import MemoryEngine

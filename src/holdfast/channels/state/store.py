@@ -5,16 +5,16 @@ from __future__ import annotations
 from sys import intern
 from typing import TYPE_CHECKING, NamedTuple, cast
 
-from ..engine.base import Packed
-from ..errors import AlreadyExists, ChannelExists, ChannelNotFound, NotFound
+from ...engine.base import Packed
+from ...errors import AlreadyExists, ChannelExists, ChannelNotFound, NotFound
 from .channel import Channel
 from .record import PREFIX, decode_record, encode_record, log_name
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable
 
-    from ..engine.base import Engine, LogStat, Producer
-    from .model import Ack
+    from ...engine.base import Engine, LogStat, Producer
+    from ..model import Ack
     from .record import ChannelRecord
 
 

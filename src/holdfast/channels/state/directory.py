@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..errors import ChannelNotFound, TooManyChannels
+from ...errors import ChannelNotFound, TooManyChannels
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from ..limits import Limits
+    from ...limits import Limits
     from .channel import Channel
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from holdfast.channels.model import ChannelLimits
-from holdfast.channels.record import ChannelRecord, Question, decode_record, encode_record, log_name
+from holdfast.channels.state.record import ChannelRecord, Question, decode_record, encode_record, log_name
 from holdfast.errors import CorruptionError
 
 FULL = ChannelRecord(

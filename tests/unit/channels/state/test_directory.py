@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from holdfast.channels.channel import Channel
-from holdfast.channels.directory import ChannelDirectory
-from holdfast.channels.record import ChannelRecord
+from holdfast.channels.state.channel import Channel
+from holdfast.channels.state.directory import ChannelDirectory
+from holdfast.channels.state.record import ChannelRecord
 from holdfast.errors import ChannelNotFound, TooManyChannels
 from holdfast.limits import LIMITS
 

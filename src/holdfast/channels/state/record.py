@@ -7,9 +7,9 @@ from typing import Any
 
 import msgspec
 
-from ..engine.base import Producer
-from ..errors import CorruptionError
-from .model import ChannelLimits, QuestionPolicy
+from ...engine.base import Producer
+from ...errors import CorruptionError
+from ..model import ChannelLimits, QuestionPolicy
 
 PREFIX = "channels/"
 

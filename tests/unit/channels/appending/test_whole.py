@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
+from holdfast.channels.appending.whole import Terms
 from holdfast.channels.model import ChannelLimits
 from holdfast.channels.packing import encode_draft
-from holdfast.channels.record import log_name
+from holdfast.channels.state.record import log_name
 from holdfast.channels.testkit import ChannelRoom
-from holdfast.channels.whole import Terms
 from holdfast.engine.base import Producer
 from holdfast.engine.memory import MemoryEngine
 from holdfast.errors import (

@@ -9,10 +9,9 @@ from itertools import islice
 from operator import lt, sub
 from typing import TYPE_CHECKING, NamedTuple
 
-from ..errors import ChannelFull, HoldfastError, MessageTooLarge, SequenceConflict, UsageError
-from .access import NODE_SENDER
-from .control import RECEIPTED, Questions, check_receipt, encode_receipts
-from .packing import (
+from ...errors import ChannelFull, HoldfastError, MessageTooLarge, SequenceConflict, UsageError
+from ..model import NODE_SENDER
+from ..packing import (
     ANSWER,
     DATA,
     DRAFT_BYTES,
@@ -25,14 +24,15 @@ from .packing import (
     encode_run,
     renumbered,
 )
+from .control import RECEIPTED, Questions, check_receipt, encode_receipts
 
 if TYPE_CHECKING:
     from collections.abc import Container, Mapping, Sequence
     from typing import Any
 
-    from .channel import Bounds, Channel
-    from .record import ChannelRecord
-    from .senders import Senders
+    from ..state.channel import Bounds, Channel
+    from ..state.record import ChannelRecord
+    from ..state.senders import Senders
 
 
 class Admission(NamedTuple):

@@ -5,9 +5,9 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from holdfast.channels.access import NODE_SENDER
+from holdfast.channels.model import NODE_SENDER
 from holdfast.channels.packing import check_batch, encode_batch, encode_draft, encode_run
-from holdfast.channels.senders import SenderBook, Senders
+from holdfast.channels.state.senders import SenderBook, Senders
 from holdfast.channels.unpacking import split_runs
 
 

@@ -1,4 +1,4 @@
-"""One subscriber: a cursor in a channel, and a stream that carries runs to it."""
+"""One subscriber: a cursor in a channel, and a stream that carries runs to it.  Who reads the channel is its host."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import structlog
 
-from ..errors import ClosedError, HoldfastError, NotFound, StorageError, SubscriberTooSlow, UsageError
-from ..rpc.failures import encode_failure
-from ..streams import Writer
-from .feed import FOLLOW_BYTES
-from .unpacking import cut_runs, without_sender
+from ...errors import SubscriberTooSlow
+from ...rpc.failures import encode_failure
+from ...streams import Writer
+from ..unpacking import cut_runs, without_sender
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ..streams import OutputSender
-    from .feed import Feed
-    from .model import SlowPolicy
+    from ...errors import HoldfastError
+    from ...streams import OutputSender
+    from ..counts import Counts
+    from ..model import SlowPolicy
 
 _logger = structlog.get_logger("holdfast.channels")
 
@@ -43,6 +43,20 @@ class Carrier(Protocol):
         ...
 
 
+class Host(Protocol):
+    """Who gives a subscription what it carries: a :class:`~holdfast.channels.reading.feed.Feed`."""
+
+    counts: Counts
+
+    def retire(self, subscription: Subscription) -> None:
+        """It is given nothing more."""
+        ...
+
+    def leave(self, subscription: Subscription) -> None:
+        """Its reader is gone, or has all of it."""
+        ...
+
+
 class Wishes(NamedTuple):
     """What a subscriber asked for."""
 
@@ -58,13 +72,13 @@ class Wishes(NamedTuple):
 
 
 class Subscription:
-    """Gives each entry once and in order.  Takes no task and never waits while live; behind, it reads the log."""
+    """Gives each entry once and in order, of what its host offers, which never waits, or gives, which does."""
 
     def __init__(self, stream_id: int, carrier: Carrier, wishes: Wishes, next_index: int) -> None:
         self.next_index = next_index
         """The index after all that was given to the stream, or left out."""
         self.task: asyncio.Task[None] | None = None
-        """Its replay, if it is not live."""
+        """What reads the log for it, if it is not live."""
         self._stream_id = stream_id
         self._carrier = carrier
         self._wishes = wishes
@@ -75,18 +89,12 @@ class Subscription:
         """Stream offset and index after each piece that is on its way."""
         self._seen_index = next_index
         self._moved: asyncio.Future[None] | None = None
-        self._feed: Feed | None = None
+        self._host: Host | None = None
 
-    def start(self, feed: Feed, next_index: int) -> None:
-        """Begin; what the stream carries waits until its reader has opened it.
-
-        ``next_index``: the one after all that was appended.
-        """
-        self._feed = feed
+    def start(self, host: Host) -> None:
+        """Begin; what the stream carries waits until its reader has opened it."""
+        self._host = host
         self._carrier.attach_sender(self._writer, self._on_moved)
-        feed.add(self, next_index)
-        if self._complete:
-            self._end(None)
 
     # how it stands
 
@@ -109,16 +117,20 @@ class Subscription:
         return self.next_index - self._seen_index
 
     @property
-    def _complete(self) -> bool:
+    def complete(self) -> bool:
+        """Whether it was given all that it asked for."""
         until = self._wishes.until
         return until is not None and self.next_index >= until
 
-    # live: called by the feed
+    # what it is given
 
-    def offer(self, feed: Feed, data: bytes, first: int, end: int) -> None:
-        """``data`` holds the entries from ``first`` to below ``end``: take them, go and replay, or be let go."""
+    def offer(self, data: bytes, first: int, end: int) -> bool:
+        """``data`` holds the entries from ``first`` to below ``end``: take them, or be let go.
+
+        False: it has no room for them, and would rather have them later.
+        """
         if end <= self.next_index:
-            return
+            return True
         data, end = self._wanted(data, first, end)
         on_way = self._entries_on_way
         crowded = on_way > 0 and on_way + end - self.next_index > self._wishes.entries_max
@@ -128,21 +140,33 @@ class Subscription:
             self._write(data)
             self._given(end)
         elif self.impatient and on_way and len(data) <= self._capacity:
-            self._end(self._too_slow(feed, end))
+            self._end_too_slow(end)
         else:
-            feed.replay(self)
+            return False
+        return True
 
     def hurry(self) -> None:
         """What was offered leaves before anything else is done: it is the only one that waits."""
         self._carrier.flush()
 
-    def check_lag(self, feed: Feed) -> None:
-        """It replays, and was live before: let go if that takes too long."""
-        next_index = feed.channel.next_index
+    async def give(self, data: bytes, first: int, end: int) -> None:
+        """``data`` holds the entries from ``first`` to below ``end``: take them as fast as the reader does."""
+        data, end = self._wanted(data, first, end)
+        while self._entries_on_way >= self._wishes.entries_max:
+            await self._movement()
+        left = memoryview(data)
+        while left:
+            left = left[self._write(left) :]
+            if left:
+                await self._movement()
+        self._given(end)
+
+    def check_lag(self, next_index: int) -> None:
+        """It is not live any more: let go if that takes too long.  ``next_index``: as of the channel."""
         if self.lag_entries(next_index) > self._wishes.entries_max and self.lag_bytes:
             if self.task is not None:
                 self.task.cancel()
-            self._end(self._too_slow(feed, next_index))
+            self._end_too_slow(next_index)
 
     def _wanted(self, data: bytes, first: int, end: int) -> tuple[bytes, int]:
         """What of ``data`` is still to be given, and the index after it."""
@@ -165,64 +189,20 @@ class Subscription:
             self._on_way.append((self._written_bytes, next_index))
         else:
             self._seen_index = next_index
-        if self._complete:
-            self._end(None)
+        if self.complete:
+            self.end(None)
 
-    def _too_slow(self, feed: Feed, end: int) -> SubscriberTooSlow:
-        feed.counts.subscribers_too_slow += 1
+    def _end_too_slow(self, end: int) -> None:
+        if self._host is not None:
+            self._host.counts.subscribers_too_slow += 1
         last = self.next_index - 1
-        return SubscriberTooSlow(
+        error = SubscriberTooSlow(
             f"{self.lag_entries(end)} entries are not read yet, more than the buffer has room for; "
             f"subscribe again after {last}",
             last_position=last,
             behind_bytes=self.lag_bytes,
         )
-
-    # behind: its own task
-
-    async def replay(self, feed: Feed) -> None:
-        """Read the log until the feed is caught up with, or until the end."""
-        try:
-            live = await self._catch_up(feed)
-        except ClosedError:
-            return  # the reader has left, or the node is going
-        except NotFound:
-            self._end(feed.removal())
-        except UsageError:
-            self._end(StorageError("what was to follow could not be stored; subscribe again"))
-        except HoldfastError as error:  # Gone, or the engine's trouble
-            self._end(error)
-        else:
-            if not live:
-                self._end(None)
-
-    async def _catch_up(self, feed: Feed) -> bool:
-        """Whether it is live now; if not, all has been given."""
-        if feed.failure is not None:
-            raise feed.failure
-        if self._complete:
-            return False
-        follower = feed.store.follow(feed.channel, self.next_index, FOLLOW_BYTES)
-        async for pieces in follower:
-            data = pieces[0].data if len(pieces) == 1 else b"".join([piece.data for piece in pieces])
-            data, end = self._wanted(data, pieces[0].position, pieces[-1].end)
-            while self._entries_on_way >= self._wishes.entries_max:
-                await self._movement()
-            await self._write_all(data)
-            self._given(end)
-            if self._complete:
-                return False
-            if await feed.try_join(self, follower):
-                return True
-            await asyncio.sleep(0)  # what is in memory is read without a wait, and others must have their turn
-        return False
-
-    async def _write_all(self, data: bytes) -> None:
-        left = memoryview(data)
-        while left:
-            left = left[self._write(left) :]
-            if left:
-                await self._movement()
+        self.end(error)
 
     async def _movement(self) -> None:
         """Wait until the reader has read something."""
@@ -244,10 +224,10 @@ class Subscription:
         if self._writer.stream_id is None or self._writer.done:
             self.leave()
 
-    def _end(self, error: HoldfastError | None) -> None:
+    def end(self, error: HoldfastError | None) -> None:
         """Nothing more is given: the reader sees the end, or ``error``, after the last entry."""
-        if self._feed is not None:
-            self._feed.retire(self)
+        if self._host is not None:
+            self._host.retire(self)
         if error is None:
             self._writer.close()
         else:
@@ -256,6 +236,6 @@ class Subscription:
 
     def leave(self) -> None:
         """The reader is gone, or has all of it.  Idempotent."""
-        feed, self._feed = self._feed, None
-        if feed is not None:
-            feed.leave(self)
+        host, self._host = self._host, None
+        if host is not None:
+            host.leave(self)

@@ -9,11 +9,11 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from holdfast.channels.admission import Admission, admit
-from holdfast.channels.channel import Bounds, Channel
+from holdfast.channels.appending.admission import Admission, admit
 from holdfast.channels.packing import SEQUENCE_MAX, TYPES, EntryType, Extras, check_batch, encode_batch, encode_draft
-from holdfast.channels.record import ChannelRecord
-from holdfast.channels.senders import Senders
+from holdfast.channels.state.channel import Bounds, Channel
+from holdfast.channels.state.record import ChannelRecord
+from holdfast.channels.state.senders import Senders
 from holdfast.channels.unpacking import Entry, iter_entries, split_runs
 from holdfast.errors import ChannelFull, Conflict, LimitExceeded, MessageTooLarge, SequenceConflict, UsageError
 

@@ -5,18 +5,18 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from ..errors import Gone, LimitExceeded, UsageError
-from .unpacking import cut_run, cut_runs, heads_of, split_runs
+from ...errors import Gone, LimitExceeded, UsageError
+from ..unpacking import cut_run, cut_runs, heads_of, split_runs
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from ..engine.base import Packed
-    from ..limits import Limits
-    from .channel import Channel
-    from .model import Order
-    from .store import ChannelStore, Stored
-    from .unpacking import Run
+    from ...engine.base import Packed
+    from ...limits import Limits
+    from ..model import Order
+    from ..state.channel import Channel
+    from ..state.store import ChannelStore, Stored
+    from ..unpacking import Run
 
 _FRAME_SPARE_BYTES = 1024
 """What an answer's frame needs besides the page."""

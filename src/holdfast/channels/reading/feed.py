@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
-from ..errors import ChannelNotFound, Gone, HoldfastError, NotFound, UsageError
+from ...errors import ChannelNotFound, ClosedError, Gone, HoldfastError, NotFound, StorageError, UsageError
 
 if TYPE_CHECKING:
-    from ..engine.base import Packed
-    from .channel import Channel
-    from .counts import Counts
-    from .store import ChannelStore
+    from ...engine.base import Packed
+    from ..counts import Counts
+    from ..state.channel import Channel
+    from ..state.store import ChannelStore
     from .subscription import Subscription
 
 _logger = structlog.get_logger("holdfast.channels")
@@ -27,7 +27,7 @@ _logger = structlog.get_logger("holdfast.channels")
 Spawn = Callable[[Coroutine[Any, Any, None], str], asyncio.Task[None]]
 """Starts a task that its owner awaits."""
 
-FOLLOW_BYTES = 256 * 1024
+_FOLLOW_BYTES = 256 * 1024
 """Most that is handed on at once; small beside a subscriber's buffer."""
 _NEAR_ENTRIES = 50_000
 """Who is further behind does not look whether there is more: there is, and the look would go to the disk."""
@@ -36,7 +36,7 @@ _TURN = 64
 
 
 class Feed:
-    """Follows one channel while it has subscribers.  ``on_idle`` is called when the last one has left."""
+    """Reads one channel for its subscribers, while it has some.  ``on_idle`` is called when the last one has left."""
 
     def __init__(
         self,
@@ -48,13 +48,13 @@ class Feed:
         on_idle: Callable[[Feed], None],
     ) -> None:
         self.channel = channel
-        self.store = store
+        self._store = store
         self.counts = counts
         self.next_index = next_index
         """The index after all that live subscribers were given; of no meaning while there are none."""
         self.over = False
         """Nothing more is handed out: who wants to go on finds out why not."""
-        self.failure: HoldfastError | None = None
+        self._failure: HoldfastError | None = None
         """Why it is over for everyone, where reading on would hide it."""
         self.removed_because = ""
         self.subscriptions: set[Subscription] = set()
@@ -70,39 +70,16 @@ class Feed:
 
     def add(self, subscription: Subscription, next_index: int) -> None:
         """Serve ``subscription`` from now on; ``next_index``: the one after all that was appended."""
+        subscription.start(self)
         self.subscriptions.add(subscription)
         if not self._live:
             self._follower, self.next_index = None, next_index
         if self.over or subscription.next_index < self.next_index:
-            self.replay(subscription)
+            self._replay(subscription)
         else:
             self._join(subscription)
-
-    def replay(self, subscription: Subscription) -> None:
-        """Let ``subscription`` catch up by itself."""
-        if subscription in self._live and subscription.impatient:
-            self._fallen.add(subscription)
-        self._live.discard(subscription)
-        subscription.task = self._spawn(subscription.replay(self), f"subscription-{self.channel.id}")
-
-    async def try_join(self, subscription: Subscription, follower: AsyncIterator[list[Packed]]) -> bool:
-        """Make ``subscription`` live, if it has all that was handed out and more will be.
-
-        ``follower`` is what it has read with.  If it is the first one, it must have all that can be read now, lest it
-        lead the feed through what the others have long had.
-        """
-        if self._live:
-            if self.over or subscription.next_index < self.next_index:
-                return False
-        else:
-            if self.channel.next_index - subscription.next_index > _NEAR_ENTRIES:
-                return False
-            ahead = await self.store.read(self.channel, subscription.next_index, 1)
-            if self.over or ahead or self._live:
-                return False
-            self._follower, self.next_index = follower, subscription.next_index
-        self._join(subscription)
-        return True
+        if subscription.complete:
+            subscription.end(None)
 
     def _join(self, subscription: Subscription) -> None:
         self._live.add(subscription)
@@ -127,14 +104,9 @@ class Feed:
     def check_fallen(self) -> None:
         """Entries were stored: let go of who has fallen too far behind, and does not want to be paged."""
         for subscription in list(self._fallen):
-            subscription.check_lag(self)
+            subscription.check_lag(self.channel.next_index)
 
-    def removal(self) -> ChannelNotFound:
-        """What subscribers are told when the channel is gone."""
-        reason = f": {self.removed_because}" if self.removed_because else ""
-        return ChannelNotFound(f"channel {self.channel.id} was removed{reason}", name=self.channel.id)
-
-    # its task
+    # for all who are live: its task
 
     async def _follow(self) -> None:
         try:
@@ -144,10 +116,10 @@ class Feed:
             pass  # each subscriber reads from its own place, and finds out what that means for it
         except HoldfastError as error:
             _logger.warning("channel.feed_failed", channel=self.channel.id, error=str(error))
-            self.failure = error
+            self._failure = error
         self.over = True
         for subscription in list(self._live):
-            self.replay(subscription)
+            self._replay(subscription)
 
     async def _follow_on(self) -> bool:
         """Hand out while anybody is live; False when the channel has ended.
@@ -159,16 +131,16 @@ class Feed:
             await self._joined.wait()
         follower, self._follower = self._follower, None
         try:
-            async for pieces in follower or self.store.follow(self.channel, self.next_index, FOLLOW_BYTES):
-                data = pieces[0].data if len(pieces) == 1 else b"".join([piece.data for piece in pieces])
+            async for pieces in follower or self._store.follow(self.channel, self.next_index, _FOLLOW_BYTES):
+                data = _joined(pieces)
                 first, self.next_index = pieces[0].position, pieces[-1].end
                 await self._hand_out(data, first, self.next_index)
                 if not self._live:
                     return True
         except UsageError:
-            self.next_index = (await self.store.stat(self.channel)).next_index
+            self.next_index = (await self._store.stat(self.channel)).next_index
             for subscription in [one for one in self._live if one.next_index > self.next_index]:
-                self.replay(subscription)
+                self._replay(subscription)
             return True
         return False
 
@@ -176,8 +148,78 @@ class Feed:
         live = list(self._live)
         for served, subscription in enumerate(live, 1):
             if subscription in self._live:
-                subscription.offer(self, data, first, end)
+                if not subscription.offer(data, first, end):
+                    self._replay(subscription)
                 if len(live) == 1:
                     subscription.hurry()
             if served % _TURN == 0:
                 await asyncio.sleep(0)
+
+    # for who is behind: a task of its own
+
+    def _replay(self, subscription: Subscription) -> None:
+        """Let ``subscription`` catch up at its own pace."""
+        if subscription in self._live and subscription.impatient:
+            self._fallen.add(subscription)
+        self._live.discard(subscription)
+        subscription.task = self._spawn(self._replaying(subscription), f"subscription-{self.channel.id}")
+
+    async def _replaying(self, subscription: Subscription) -> None:
+        """Read the log for it until it is live again, or until the end."""
+        try:
+            live = await self._catch_up(subscription)
+        except ClosedError:
+            return  # the reader has left, or the node is going
+        except NotFound:
+            subscription.end(self._removal())
+        except UsageError:
+            subscription.end(StorageError("what was to follow could not be stored; subscribe again"))
+        except HoldfastError as error:  # Gone, or the engine's trouble
+            subscription.end(error)
+        else:
+            if not live:
+                subscription.end(None)
+
+    async def _catch_up(self, subscription: Subscription) -> bool:
+        """Whether it is live now; if not, all has been given."""
+        if self._failure is not None:
+            raise self._failure
+        if subscription.complete:
+            return False
+        follower = self._store.follow(self.channel, subscription.next_index, _FOLLOW_BYTES)
+        async for pieces in follower:
+            await subscription.give(_joined(pieces), pieces[0].position, pieces[-1].end)
+            if subscription.complete:
+                return False
+            if await self._try_join(subscription, follower):
+                return True
+            await asyncio.sleep(0)  # what is in memory is read without a wait, and others must have their turn
+        return False
+
+    async def _try_join(self, subscription: Subscription, follower: AsyncIterator[list[Packed]]) -> bool:
+        """Make ``subscription`` live, if it has all that was handed out and more will be.
+
+        ``follower`` is what it has read with.  If it is the first one, it must have all that can be read now, lest it
+        lead the feed through what the others have long had.
+        """
+        if self._live:
+            if self.over or subscription.next_index < self.next_index:
+                return False
+        else:
+            if self.channel.next_index - subscription.next_index > _NEAR_ENTRIES:
+                return False
+            ahead = await self._store.read(self.channel, subscription.next_index, 1)
+            if self.over or ahead or self._live:
+                return False
+            self._follower, self.next_index = follower, subscription.next_index
+        self._join(subscription)
+        return True
+
+    def _removal(self) -> ChannelNotFound:
+        """What subscribers are told when the channel is gone."""
+        reason = f": {self.removed_because}" if self.removed_because else ""
+        return ChannelNotFound(f"channel {self.channel.id} was removed{reason}", name=self.channel.id)
+
+
+def _joined(pieces: list[Packed]) -> bytes:
+    return pieces[0].data if len(pieces) == 1 else b"".join([piece.data for piece in pieces])

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from ..errors import (
-    ChannelClosed,
+from ...errors import (
     ChannelNotFound,
     ClosedError,
     Conflict,
@@ -22,67 +21,28 @@ from ..errors import (
     UsageError,
     to_wire,
 )
+from ..model import AppendResult, Outcome
+from ..packing import check_batch
+from ..state.senders import Senders
+from ..unpacking import heads_of, split_runs
 from .admission import Admission, admit, conflict
-from .bucket import TokenBucket
-from .model import AppendResult, Outcome
-from .packing import check_batch
-from .senders import Senders
-from .unpacking import heads_of, split_runs
+from .rates import Buckets
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from ..clock import Clock
-    from ..engine.base import Packed
-    from ..limits import Limits
-    from .channel import Bounds, Channel
-    from .counts import Counts
-    from .model import Ack
-    from .packing import Batch
-    from .store import ChannelStore
+    from ...clock import Clock
+    from ...engine.base import Packed
+    from ...limits import Limits
+    from ..counts import Counts
+    from ..model import Ack
+    from ..packing import Batch
+    from ..state.channel import Bounds, Channel
+    from ..state.store import ChannelStore
 
 _logger = structlog.get_logger("holdfast.channels")
 
 _LOAD_BYTES = 1 << 20
-_BUCKETS_MAX = 1_000
-"""Buckets after which full ones are looked for; a full bucket is as good as none."""
-
-
-class Buckets:
-    """The rates of all processes, and of channels that have one of their own."""
-
-    def __init__(self) -> None:
-        self._buckets: dict[str, TokenBucket] = {}
-
-    def __len__(self) -> int:
-        return len(self._buckets)
-
-    def charge(self, channel: Channel, bounds: Bounds, count: int, now: float) -> None:
-        """Count ``count`` entries; RateLimited, and nothing is counted, if that is too many too soon."""
-        key = channel.id if channel.record.limits.rate_per_s else channel.process
-        bucket = self._buckets.get(key)
-        if bucket is None or (bucket.rate_per_s, bucket.burst) != (bounds.rate_per_s, bounds.burst):
-            if len(self._buckets) >= _BUCKETS_MAX:
-                self._drop_full(now)
-            bucket = self._buckets[key] = TokenBucket(bounds.rate_per_s, bounds.burst, now)
-        wait_s = bucket.take(count, now)
-        if wait_s:
-            raise RateLimited(
-                f"channel_rate_max: {count} more entries are over the limit of {bounds.rate_per_s:g} a second "
-                f"(burst {bounds.burst}) of {key}; again in {wait_s:.3f} s",
-                name="channel_rate_max",
-                limit=bounds.rate_per_s,
-                value=count,
-                retry_after_s=wait_s,
-            )
-
-    def forget(self, key: str) -> None:
-        """Forget what a process, or a channel, has sent."""
-        self._buckets.pop(key, None)
-
-    def _drop_full(self, now: float) -> None:
-        for key in [key for key, bucket in self._buckets.items() if bucket.full(now)]:
-            del self._buckets[key]
 
 
 class _Line:
@@ -140,7 +100,7 @@ class Appender:
                 name="channel_batch_bytes_max", limit=self._limits.channel_batch_bytes_max, value=len(data)
             )
         batch = check_batch(data)
-        check_open(channel)
+        channel.check_open()
         bounds = channel.bounds(self._limits)
         try:
             self.buckets.charge(channel, bounds, batch.entries, self._clock.now())
@@ -151,7 +111,7 @@ class Appender:
 
     async def ready(self, channel: Channel) -> None:
         """Back when decisions can be made about the channel: it is open and its senders are loaded."""
-        check_open(channel)
+        channel.check_open()
         if channel.senders is None or channel in self._lines:
             await self._stand_in_line(channel)
         self._loaded.move_to_end(channel)
@@ -162,10 +122,10 @@ class Appender:
         line.standing += 1
         try:
             async with line.turn:
-                check_open(channel)
+                channel.check_open()
                 while channel.senders is None:  # others that waited for it may have failed by now
                     await self.load(channel)
-                    check_open(channel)
+                    channel.check_open()
         finally:
             line.standing -= 1
             if not line.standing:
@@ -332,11 +292,3 @@ class Appender:
         channel.oldest = max(channel.oldest, index)
         if channel.senders is not None:
             channel.senders.forget_below(channel.oldest)
-
-
-def check_open(channel: Channel) -> None:
-    """ChannelNotFound if it was removed, ChannelClosed if it is closed."""
-    if channel.removed:
-        raise ChannelNotFound(name=channel.id)
-    if channel.closed:
-        raise ChannelClosed(f"channel {channel.id} is closed")

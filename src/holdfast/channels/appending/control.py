@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, get_args
 
-from ..errors import Conflict, LimitExceeded, UsageError
-from .access import NODE_SENDER
-from .model import QuestionPolicy
-from .packing import ANSWER, CANCEL, NEEDS_INPUT, PAUSE, RESUME, STEER, Extras, encode_draft, encode_run
-from .record import Question
+from ...errors import Conflict, LimitExceeded, UsageError
+from ..model import NODE_SENDER, QuestionPolicy
+from ..packing import ANSWER, CANCEL, NEEDS_INPUT, PAUSE, RESUME, STEER, Extras, encode_draft, encode_run
+from ..state.record import Question
 
 if TYPE_CHECKING:
-    from .channel import Bounds
+    from ..state.channel import Bounds
 
 RECEIPTED = frozenset({CANCEL, STEER, PAUSE, RESUME, NEEDS_INPUT, ANSWER})
 """Types whose acceptance the node notes beside them, in the same commit."""

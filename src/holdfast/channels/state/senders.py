@@ -10,14 +10,14 @@ from array import array
 from bisect import bisect_right
 from typing import TYPE_CHECKING
 
-from .access import NODE_SENDER
-from .packing import END, ERROR, FIRST_CONTROL
-from .unpacking import heads_of
+from ..model import NODE_SENDER
+from ..packing import END, ERROR, FIRST_CONTROL
+from ..unpacking import heads_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from .unpacking import Run
+    from ..unpacking import Run
 
 
 class SenderBook:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from holdfast.channels.packing import encode_batch, encode_draft, encode_run
-from holdfast.channels.reading import Page, first_index
+from holdfast.channels.reading.pages import Page, first_index
 from holdfast.channels.unpacking import iter_entries
 from holdfast.errors import Gone, LimitExceeded, UsageError
 from holdfast.limits import LIMITS

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from holdfast.channels.bucket import TokenBucket
+from holdfast.channels.appending.rates import TokenBucket
 from holdfast.clock import VirtualClock
 
 

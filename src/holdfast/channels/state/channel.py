@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from .model import ChannelInfo, ChannelLimits, channel_id
+from ...errors import ChannelClosed, ChannelNotFound
+from ..model import ChannelInfo, ChannelLimits, channel_id
 
 if TYPE_CHECKING:
-    from ..limits import Limits
+    from ...limits import Limits
     from .record import ChannelRecord
     from .senders import Senders
 
@@ -78,6 +79,13 @@ class Channel:
     def entries(self) -> int:
         """How many entries it holds."""
         return self.next_index - self.oldest
+
+    def check_open(self) -> None:
+        """ChannelNotFound if it was removed, ChannelClosed if it is closed."""
+        if self.removed:
+            raise ChannelNotFound(name=self.id)
+        if self.closed:
+            raise ChannelClosed(f"channel {self.id} is closed")
 
     def bounds(self, limits: Limits) -> Bounds:
         """Its own limits, and the node's for those it has not."""

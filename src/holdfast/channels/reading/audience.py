@@ -4,21 +4,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
-from ..errors import LimitExceeded, UsageError
+from ...errors import LimitExceeded, UsageError
+from ..model import SubscribeStart
 from .feed import Feed
-from .model import SubscribeStart
-from .reading import first_index
+from .pages import first_index
 from .subscription import Subscription, Wishes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from ..limits import Limits
-    from .channel import Channel
-    from .counts import Counts
+    from ...limits import Limits
+    from ..counts import Counts
+    from ..model import SlowPolicy
+    from ..state.channel import Channel
+    from ..state.store import ChannelStore
     from .feed import Spawn
-    from .model import SlowPolicy
-    from .store import ChannelStore
     from .subscription import Carrier
 
 
@@ -73,7 +73,7 @@ class Audience:
             min(ends, default=None),
             without,
         )
-        Subscription(stream, carrier, wishes, start).start(feed, stored.next_index)
+        feed.add(Subscription(stream, carrier, wishes, start), stored.next_index)
         return SubscribeStart(
             first_index=start, last_index=stored.next_index - 1, oldest_index=stored.oldest, closed=channel.closed
         )

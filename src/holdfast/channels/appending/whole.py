@@ -6,18 +6,18 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ..errors import HoldfastError
+from ...errors import HoldfastError
 from .admission import Admission, admit
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable
 
-    from ..engine.base import Producer
-    from .appending import Appender
-    from .channel import Bounds, Channel
-    from .packing import Batch
-    from .senders import Senders
-    from .store import ChannelStore
+    from ...engine.base import Producer
+    from ..packing import Batch
+    from ..state.channel import Bounds, Channel
+    from ..state.senders import Senders
+    from ..state.store import ChannelStore
+    from .appender import Appender
 
 Spawn = Callable[[Coroutine[Any, Any, None], str], "asyncio.Task[None]"]
 

@@ -6,12 +6,12 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Any, Self
 
-from holdfast.channels.audience import Audience
-from holdfast.channels.channel import Channel
 from holdfast.channels.counts import Counts
 from holdfast.channels.packing import encode_batch, encode_run
-from holdfast.channels.record import ChannelRecord
-from holdfast.channels.store import ChannelStore
+from holdfast.channels.reading.audience import Audience
+from holdfast.channels.state.channel import Channel
+from holdfast.channels.state.record import ChannelRecord
+from holdfast.channels.state.store import ChannelStore
 from holdfast.channels.testkit import Listener, until
 from holdfast.engine.base import Packed
 from holdfast.engine.memory import MemoryEngine

@@ -1,0 +1,1 @@
+"""The channels there are: in memory, as decisions are made from them, and in the engine."""
