@@ -110,6 +110,8 @@ def test_words_and_their_receipts(chat: NodeBox) -> None:
     ]
     channel(chat, "applied", "p/chat", "3", "turned")
     channel(chat, "refused", "p/chat", "1")
+    said = chat.run("channel", "applied", "p/chat", "9", code=125).stderr
+    assert b"of: the entry at index 9 is no control message" in said
     *_, turned, refused = entries(chat, "p/chat")
     assert (turned["payload"], turned["control"]) == ("turned", {"of": 3, "state": "applied"})
     assert refused["control"] == {"of": 1, "state": "refused"}

@@ -411,7 +411,10 @@ def test_control_messages_and_receipts(node_box: NodeBox, run: Run) -> None:
             assert list(found) == ["cancel", "steer", "pause", "resume"]
             await worker.applied(found["cancel"], "stopped")
             await worker.refused(found["steer"].index)
-            await worker.fail("it broke")
+            broke = await worker.fail("it broke")
+            with pytest.raises(holdfast.UsageError, match=f"index {broke.index} is no control message") as caught:
+                await worker.applied(broke.index)
+            assert caught.value.field == "control.of"
             receipts = [entry for entry in await chat.read() if entry.type == "receipt"]
             states = [(entry.control["of"], entry.control["state"], entry.sender) for entry in receipts]
             assert (cancelled.index, "accepted", "holdfast") in states

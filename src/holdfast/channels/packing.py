@@ -36,7 +36,9 @@ TYPES: tuple[EntryType, ...] = (
 TYPE_NUMBERS: Mapping[str, int] = {name: number for number, name in enumerate(TYPES)}
 DATA, END, ERROR, CANCEL, STEER, PAUSE, RESUME, NEEDS_INPUT, ANSWER, RECEIPT = range(10)
 FIRST_CONTROL = CANCEL
-"""This and all types above are control messages."""
+"""This and all types above are control messages, or about them."""
+RECEIPTED = frozenset({CANCEL, STEER, PAUSE, RESUME, NEEDS_INPUT, ANSWER})
+"""Control messages: the node notes its acceptance beside each, in the same commit; the executor what became of it."""
 
 DRAFT = Struct(">IBBQQ")
 DRAFT_BYTES = DRAFT.size

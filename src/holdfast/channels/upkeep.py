@@ -122,6 +122,7 @@ class Upkeep:
         book, index = channel.senders.book(NODE_SENDER), channel.next_index
         blob = encode_expiry(question, default, index, book.last_sequence + 1, now)
         book.add(book.last_sequence + 1, index)
+        channel.senders.controls.add(index)
         channel.next_index = index + 1
         channel.record = channel.record.changed(questions=tuple(one for one in open_questions if one != question))
         await self._appender.store(channel, Admission(blob, 1, index, index, record=channel.record), "disk")

@@ -18,13 +18,14 @@ from ..packing import (
     FIRST_CONTROL,
     NEEDS_INPUT,
     RECEIPT,
+    RECEIPTED,
     SEQUENCE_MAX,
     Batch,
     decode_extras,
     encode_run,
     renumbered,
 )
-from .control import RECEIPTED, Questions, check_receipt, encode_receipts
+from .control import Questions, check_receipt, encode_receipts
 
 if TYPE_CHECKING:
     from collections.abc import Container, Mapping, Sequence
@@ -190,9 +191,16 @@ class _Sorting:
         elif type_ == ANSWER:
             self._questions.answer(self._sender, self._batch.replies[position], control)
         elif type_ == RECEIPT:
-            check_receipt(control, index)
+            check_receipt(control, index, self._asks)
         if type_ in RECEIPTED:
             self._receipted.append((index, sequence))
+
+    def _asks(self, index: int) -> bool:
+        """Whether the entry at ``index`` is a control message; of one that is not kept any more that is believed."""
+        place = index - self._channel.next_index
+        if place >= 0:
+            return self._batch.types[self._taken[place]] in RECEIPTED
+        return index < self._channel.oldest or index in self._senders.controls
 
     def _control_of(self, position: int) -> Mapping[str, Any]:
         data, start, stop = self._batch.data, self._batch.starts[position], self._batch.starts[position + 1]
@@ -213,6 +221,8 @@ class _Sorting:
             return Admission(b"", 0, 0, 0, self._repeats, self._refused)
         index = self._channel.next_index
         blob = self._own_run(index, count) + self._receipts(index + count)
+        for asking, _ in self._receipted:
+            self._senders.controls.add(asking)
         entries = count + len(self._receipted)
         self._channel.next_index = index + entries
         record = None

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, get_args
 
 from ...errors import Conflict, LimitExceeded, UsageError
 from ..model import NODE_SENDER, QuestionPolicy
-from ..packing import ANSWER, CANCEL, NEEDS_INPUT, PAUSE, RESUME, STEER, Extras, encode_draft, encode_run
+from ..packing import Extras, encode_draft, encode_run
 from ..state.record import Question
 
 if TYPE_CHECKING:
     from ..state.channel import Bounds
-
-RECEIPTED = frozenset({CANCEL, STEER, PAUSE, RESUME, NEEDS_INPUT, ANSWER})
-"""Types whose acceptance the node notes beside them, in the same commit."""
 
 _POLICIES = get_args(QuestionPolicy)
 _STATES = ("applied", "refused")
@@ -67,11 +64,19 @@ class Questions:
         self.changed = True
 
 
-def check_receipt(control: Mapping[str, Any], next_index: int) -> None:
-    """UsageError unless it says what became of an entry there is."""
+def check_receipt(control: Mapping[str, Any], next_index: int, asks: Callable[[int], bool]) -> None:
+    """UsageError unless it says what became of a control message there is.
+
+    ``asks``: whether the entry at an index is one.
+    """
     of, state = control.get("of"), control.get("state")
     if not isinstance(of, int) or isinstance(of, bool) or not 1 <= of < next_index:
         raise UsageError("of: must be the index of a control message", field="control.of")
+    if not asks(of):
+        raise UsageError(
+            f"of: the entry at index {of} is no control message, so there is nothing to apply or to refuse",
+            field="control.of",
+        )
     if state not in _STATES:
         raise UsageError(f"state: {state!r} is none of {', '.join(_STATES)}", field="control.state")
 

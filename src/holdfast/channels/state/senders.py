@@ -1,7 +1,7 @@
 """What is known of each sender of a channel: its last sequence, and which entry each of its sequences is.
 
-Memory is bounded by the entries kept, and small in practice: sequences that follow each other at indexes that follow
-each other are one row of three integers.
+And which entries are control messages, for who says what became of one.  Memory is bounded by the entries kept, and
+small in practice: sequences that follow each other at indexes that follow each other are one row of three integers.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from bisect import bisect_right
 from typing import TYPE_CHECKING
 
 from ..model import NODE_SENDER
-from ..packing import END, ERROR, FIRST_CONTROL
+from ..packing import END, ERROR, FIRST_CONTROL, RECEIPTED
 from ..unpacking import heads_of
 
 if TYPE_CHECKING:
@@ -90,12 +90,48 @@ class SenderBook:
         self._counts = array("Q", [row[2] - gone for row, gone in kept])
 
 
+class Controls:
+    """Which entries of one channel are control messages; such as follow each other are one row."""
+
+    __slots__ = ("_counts", "_firsts")
+
+    def __init__(self) -> None:
+        self._firsts = array("Q")
+        self._counts = array("Q")
+
+    def __contains__(self, index: int) -> bool:
+        row = bisect_right(self._firsts, index) - 1
+        return row >= 0 and index < self._firsts[row] + self._counts[row]
+
+    def __len__(self) -> int:
+        return sum(self._counts)
+
+    def add(self, index: int) -> None:
+        """The entry at ``index`` is one; they come in order."""
+        if self._firsts and self._firsts[-1] + self._counts[-1] == index:
+            self._counts[-1] += 1
+        else:
+            self._firsts.append(index)
+            self._counts.append(1)
+
+    def forget_below(self, index: int) -> None:
+        """Entries below ``index`` are not kept any more."""
+        row = bisect_right(self._firsts, index) - 1
+        if row >= 0:
+            gone = min(index - self._firsts[row], self._counts[row])
+            self._firsts[row] += gone
+            self._counts[row] -= gone
+            row += not self._counts[row]
+            del self._firsts[:row], self._counts[:row]
+
+
 class Senders:
     """All senders of one channel."""
 
-    __slots__ = ("_books",)
+    __slots__ = ("_books", "controls")
 
     def __init__(self) -> None:
+        self.controls = Controls()
         self._books: dict[str, SenderBook] = {}
 
     def __iter__(self) -> Iterator[tuple[str, SenderBook]]:
@@ -120,8 +156,13 @@ class Senders:
         book.add_all(heads.sequences, run.first_index, contiguous=run.contiguous)
         if run.sender != NODE_SENDER:
             book.note_types(heads.types)
+        if max(heads.types) >= FIRST_CONTROL:
+            for index, type_ in enumerate(heads.types, run.first_index):
+                if type_ in RECEIPTED:
+                    self.controls.add(index)
 
     def forget_below(self, index: int) -> None:
         """Entries below ``index`` are not kept any more."""
+        self.controls.forget_below(index)
         for book in self._books.values():
             book.forget_below(index)

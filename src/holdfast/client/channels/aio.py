@@ -179,11 +179,11 @@ class Channel:
         return await self._say(drafts.message(reason, type="resume"))
 
     async def applied(self, entry: Entry | int, text: str = "") -> Appended:
-        """Tell that we have done what a control message asks."""
+        """Tell that we have done what a control message asks; UsageError for an entry that is none."""
         return await self._say(drafts.receipt(entry, "applied", text))
 
     async def refused(self, entry: Entry | int, text: str = "") -> Appended:
-        """Tell that we do not do what a control message asks."""
+        """Tell that we do not do what a control message asks; UsageError for an entry that is none."""
         return await self._say(drafts.receipt(entry, "refused", text))
 
     async def needs_input(

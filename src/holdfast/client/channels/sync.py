@@ -179,11 +179,11 @@ class SyncChannel:
         return self._say(drafts.message(reason, type="resume"))
 
     def applied(self, entry: Entry | int, text: str = "") -> Appended:
-        """Tell that we have done what a control message asks."""
+        """Tell that we have done what a control message asks; UsageError for an entry that is none."""
         return self._say(drafts.receipt(entry, "applied", text))
 
     def refused(self, entry: Entry | int, text: str = "") -> Appended:
-        """Tell that we do not do what a control message asks."""
+        """Tell that we do not do what a control message asks; UsageError for an entry that is none."""
         return self._say(drafts.receipt(entry, "refused", text))
 
     def needs_input(

@@ -191,6 +191,42 @@ def test_receipts_that_say_nothing_are_refused(control: dict[str, Any], field: s
     assert isinstance(error, UsageError) and error.field == field
 
 
+def receipt(sequence: int, of: int, state: str = "applied") -> bytes:
+    return draft(type="receipt", sequence=sequence, extras=Extras(control={"of": of, "state": state}))
+
+
+@pytest.mark.parametrize("type_", ["data", "end", "error"])
+def test_what_asks_for_nothing_was_neither_applied_nor_refused(type_: EntryType) -> None:
+    desk = Desk()
+    desk.admit(draft(b"plain"), draft(type="cancel"))
+    desk.admit(draft(type=type_))
+    assert [entry.type for entry in desk.entries()] == ["data", "cancel", "receipt", type_]
+    for index in (1, 3, 4):  # of them the third is the node's receipt
+        for state in ("applied", "refused"):
+            error = desk.refusal(receipt(0, index, state), sender="bob")
+            assert isinstance(error, UsageError) and error.field == "control.of"
+            assert f"index {index} is no control message" in error.message
+    desk.admit(receipt(0, 2), sender="bob")
+
+
+def test_a_receipt_may_come_with_what_it_is_about() -> None:
+    desk = Desk()
+    desk.admit(draft(b"x"), draft(type="steer"), receipt(0, 2))
+    assert [entry.type for entry in desk.entries()] == ["data", "steer", "receipt", "receipt"]
+    admission = desk.admit(draft(b"x"), receipt(0, 5))
+    assert [place for place, _ in admission.refused] == [1]
+
+
+def test_of_what_is_not_kept_any_more_the_executor_is_believed() -> None:
+    desk = Desk(retain=True)
+    desk.admit(draft(b"x"), draft(type="steer"))
+    desk.channel.oldest = 3
+    assert desk.channel.senders is not None
+    desk.channel.senders.forget_below(3)
+    assert not desk.admit(receipt(0, 1), sender="bob").refused
+    assert desk.refusal(receipt(0, 3), sender="bob")
+
+
 def question(sequence: int, **control: Any) -> bytes:
     return draft(b"may I?", type="needs_input", sequence=sequence, extras=Extras(control=control))
 

@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from holdfast.channels.model import NODE_SENDER
-from holdfast.channels.packing import check_batch, encode_batch, encode_draft, encode_run
-from holdfast.channels.state.senders import SenderBook, Senders
+from holdfast.channels.packing import EntryType, check_batch, encode_batch, encode_draft, encode_run
+from holdfast.channels.state.senders import Controls, SenderBook, Senders
 from holdfast.channels.unpacking import split_runs
 
 
@@ -66,3 +66,27 @@ def test_what_a_log_holds_is_what_was_noted_when_it_was_appended() -> None:
     replayed.replay(next(split_runs(encode_run(11, b"a", 0.0, batch.data, 3, contiguous=True))))
     for sequence in range(6, 11):
         assert noted.book("a").index_of(sequence) == replayed.book("a").index_of(sequence)
+
+
+@given(st.sets(st.integers(1, 60)), st.integers(0, 70))
+def test_control_messages_are_known_by_their_index(indexes: set[int], forget: int) -> None:
+    controls = Controls()
+    for index in sorted(indexes):
+        controls.add(index)
+    assert {index for index in range(70) if index in controls} == indexes
+    assert len(controls) == len(indexes)
+    controls.forget_below(forget)
+    kept = {index for index in indexes if index >= forget}
+    assert {index for index in range(70) if index in controls} == kept
+    assert len(controls) == len(kept)
+    controls.add(70)
+    assert 70 in controls and 71 not in controls
+
+
+def test_control_messages_are_found_in_the_log() -> None:
+    senders = Senders()
+    types: list[EntryType] = ["data", "cancel", "steer", "receipt", "end", "answer"]
+    data = b"".join(encode_draft(type=type_, sequence=at) for at, type_ in enumerate(types, 1))
+    senders.replay(next(split_runs(encode_run(11, b"a", 0.0, data, len(types)))))
+    senders.replay(next(split_runs(encode_run(17, b"a", 0.0, encode_batch([b"x", b"y"], first_sequence=7), 2))))
+    assert [index for index in range(30) if index in senders.controls] == [12, 13, 16]
