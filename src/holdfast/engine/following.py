@@ -1,7 +1,8 @@
-"""Reading a log from a position to its end and beyond, without polling."""
+"""Waiting for what a log does not show yet, without polling: for all that comes, or for what is being stored."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Protocol
 
@@ -11,7 +12,7 @@ from .state import LogState
 
 
 class Readable(Protocol):
-    """Logs as their followers need them."""
+    """Logs as who waits for them needs them."""
 
     def check_readable(self, state: LogState, position: int) -> None:
         """NotFound, Gone, UsageError or ClosedError if nothing can ever be read at ``position``."""
@@ -80,3 +81,19 @@ class Follower(AsyncIterator[list[Piece]]):
     async def aclose(self) -> None:
         """End the iteration; there is nothing to let go of."""
         self._ended = True
+
+
+async def read_when_stored(
+    logs: Readable, state: LogState, position: int, max_bytes: int, within_s: float | None
+) -> list[Piece]:
+    """See :meth:`holdfast.engine.base.Log.read_when_stored`."""
+    pieces = await logs.read_state(state, position, max_bytes)
+    try:
+        async with asyncio.timeout(within_s):
+            while not pieces and position < state.tail:
+                await state.changed()
+                if position < state.tail:  # else it was not stored after all
+                    pieces = await logs.read_state(state, position, max_bytes)
+    except TimeoutError:
+        return []
+    return pieces

@@ -26,7 +26,7 @@ from ..limits import LIMITS, Limits
 from . import checks
 from .base import AckLevel, LogMode, LogStat, Piece, Producer
 from .extents import Extent
-from .following import Follower
+from .following import Follower, read_when_stored
 from .producers import check_next, check_room, repetition
 from .state import Append, Control, LogState, Rider
 from .store import Store
@@ -309,6 +309,13 @@ class Logs:
         state = self._state(name)
         checks.check_position(position)
         return await self.read_state(state, position, checks.check_max_bytes(max_bytes))
+
+    async def read_when_stored(
+        self, name: str, position: int, *, max_bytes: int = 1 << 20, within_s: float | None = None
+    ) -> list[Piece]:
+        """See :meth:`holdfast.engine.base.Log.read_when_stored`."""
+        checks.check_position(position)
+        return await read_when_stored(self, self._state(name), position, checks.check_max_bytes(max_bytes), within_s)
 
     async def read_state(self, state: LogState, position: int, max_bytes: int) -> list[Piece]:
         """:meth:`read` for a log that was looked up before."""

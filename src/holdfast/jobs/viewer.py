@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING
 
 import structlog
@@ -82,18 +81,10 @@ class Viewer:
                 await self._write(pieces)
             return
         while self._position < self._until:
-            there = await self._log.read(name, self._position) or await self._being_stored(name)
-            if not there:
+            pieces = await self._log.read_when_stored(name, self._position, within_s=_STORED_S)
+            if not pieces:
                 return
-            await self._write(there)
-
-    async def _being_stored(self, name: str) -> Sequence[Piece]:
-        """What comes next, though it is not stored yet; nothing if that takes long, as while a store is away."""
-        try:
-            async with asyncio.timeout(_STORED_S):
-                return await anext(self._log.follow(name, self._position), [])
-        except (TimeoutError, UsageError):  # UsageError: it was not stored after all, and the log is shorter again
-            return []
+            await self._write(pieces)
 
     async def _write(self, pieces: Sequence[Piece]) -> None:
         for piece in pieces:

@@ -185,6 +185,18 @@ class Log(Protocol):
         """
         ...
 
+    async def read_when_stored(
+        self, name: str, position: int, *, max_bytes: int = 1 << 20, within_s: float | None = None
+    ) -> list[Piece]:
+        """:meth:`read`; if what has its place at ``position`` cannot be read yet, as soon as it can.
+
+        That is when it has reached the ack level of its append.  [] at the tail, at once; and if it takes longer than
+        ``within_s`` (None: it may take as long as it takes), or is not stored after all.
+
+        Raises as :meth:`read`, also while it waits; ClosedError when the engine stops.  Cancel-safe.
+        """
+        ...
+
     def follow(self, name: str, position: int, *, max_bytes: int = 1 << 20) -> AsyncIterator[list[Piece]]:
         """:meth:`read`, again and again, waiting at the tail; ends when all of a closed log was given.
 

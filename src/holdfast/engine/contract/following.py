@@ -1,4 +1,7 @@
-"""Following a log: every piece once, in order, through trims, closes, restarts of the reader and cancellations."""
+"""Following a log: every piece once, in order, through trims, closes, restarts of the reader and cancellations.
+
+And reading what is only just being stored.
+"""
 
 from __future__ import annotations
 
@@ -191,3 +194,46 @@ class FollowContract:
                 await waiting
 
         asyncio.run(main())
+
+    # -- reading what is being stored -------------------------------------------------------------------------
+
+    @scenario
+    async def test_what_is_being_stored_is_waited_for(self, engine: Engine) -> None:
+        await engine.log.create("b")
+        await engine.log.create("e", mode="entries")
+        waits = [engine.log.append("b", b"%d" % number) for number in range(5)]
+        waits += [engine.log.append("e", [b"1", b"2"]), engine.log.append("e", [b"3"])]
+        assert payload(await engine.log.read_when_stored("b", 4)) == b"4"
+        assert payload(await engine.log.read_when_stored("b", 1, max_bytes=2)) == b"12"
+        assert Entry(3, b"3") in await engine.log.read_when_stored("e", 3)
+        await asyncio.gather(*waits)
+
+    @scenario
+    async def test_where_nothing_is_being_stored_nothing_is_waited_for(self, engine: Engine) -> None:
+        await engine.log.create("b")
+        assert await engine.log.read_when_stored("b", 0) == []
+        await engine.log.append("b", b"abc")
+        assert payload(await engine.log.read_when_stored("b", 1)) == b"bc"
+        assert await engine.log.read_when_stored("b", 3) == []
+        await engine.log.trim("b", 2)
+        await engine.log.close("b")
+        assert await engine.log.read_when_stored("b", 3) == []
+        with pytest.raises(Gone):
+            await engine.log.read_when_stored("b", 1)
+        with pytest.raises(UsageError):
+            await engine.log.read_when_stored("b", 4)
+        with pytest.raises(NotFound):
+            await engine.log.read_when_stored("unknown", 0)
+
+    @scenario
+    async def test_who_waits_for_what_is_being_stored_may_leave(self, engine: Engine) -> None:
+        await engine.log.create("b")
+        append = engine.log.append("b", b"x")
+        leaving = asyncio.create_task(engine.log.read_when_stored("b", 0))
+        staying = asyncio.create_task(engine.log.read_when_stored("b", 0))
+        await asyncio.sleep(0)
+        leaving.cancel()
+        hasty = await engine.log.read_when_stored("b", 0, within_s=0)
+        assert payload(hasty) in (b"", b"x")
+        assert payload(await staying) == b"x"
+        await append

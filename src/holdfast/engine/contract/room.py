@@ -128,6 +128,25 @@ class RoomContract:
 
         _on_a_small_store(engine_factory, test)
 
+    def test_who_waits_for_what_cannot_be_stored_gets_nothing(self, engine_factory: EngineFactory) -> None:
+        async def first(engine: Engine) -> bytes:
+            return payload(await engine.log.read_when_stored("b", 4))
+
+        async def last(engine: Engine) -> bytes:
+            tail = (await engine.log.stat("b")).tail  # it is 4 again where it has failed by now
+            return payload(await engine.log.read_when_stored("b", max(4, tail - 1)))
+
+        async def test(engine: Engine) -> None:
+            await engine.log.create("b")
+            await engine.log.append("b", b"head")
+            append = engine.log.append("b", bytes(3 * MIB))
+            assert b"".join(await asyncio.gather(first(engine), last(engine))) == b""
+            with pytest.raises(StorageError):
+                await append
+            assert payload(await engine.log.read_when_stored("b", 0)) == b"head"
+
+        _on_a_small_store(engine_factory, test)
+
     def test_what_came_with_a_failed_append_is_taken_back(self, engine_factory: EngineFactory) -> None:
         async def test(engine: Engine) -> None:
             await engine.log.create("b", meta=b"before")

@@ -169,7 +169,9 @@ class GroupMirror:
         stat = await self._log.stat(self._log_name)
         index = max(stat.oldest, min(self._sent_index + 1, stat.tail - _KNOWN_MAX))
         while index < stat.tail:
-            pieces = await anext(self._log.follow(self._log_name, index))  # waits for what is being stored
+            pieces = await self._log.read_when_stored(self._log_name, index)
+            if not pieces:  # the last ones were not stored after all
+                break
             for entry in _entries(pieces, index):
                 self._remember(entry.headers.get(ID_HEADER) or self._local_id(entry.index), entry.index)
             index = pieces[-1].end

@@ -5,7 +5,6 @@ What is sent there is appended.
 
 from __future__ import annotations
 
-import asyncio
 import json
 from typing import TYPE_CHECKING, cast
 
@@ -30,7 +29,7 @@ if TYPE_CHECKING:
     from ...channels.unpacking import Entry
     from ...engine.base import Log, Piece
 
-_VISIBLE_S = 1.0
+_STORED_S = 1.0
 """How long an entry that is being stored is waited for."""
 
 
@@ -118,21 +117,11 @@ class ChannelsProvider(BaseProvider):
         return Page(messages, end, ended=ended)
 
     async def _pieces(self, channel: Channel, start: int, max_bytes: int) -> list[Piece]:
+        """What is there, also if it is being stored, and who appended it has gone: nobody tells of it once it is."""
         name = _log(channel)
-        try:
-            stat = await self._log.stat(name)
-            if start < stat.tail:
-                pieces = await self._log.read(name, start, max_bytes=max_bytes)
-                if pieces:
-                    return pieces
-            if channel.closed or start >= channel.next_index:
-                return []
-            async with asyncio.timeout(_VISIBLE_S):  # it is being stored, and who appended it has gone
-                return await anext(self._log.follow(name, start, max_bytes=max_bytes), [])
-        except TimeoutError:
+        if start >= (await self._log.stat(name)).tail:
             return []
-        except UsageError:  # it was not stored after all
-            return []
+        return await self._log.read_when_stored(name, start, max_bytes=max_bytes, within_s=_STORED_S)
 
     async def send(self, message: Message, sender: Sender) -> int:
         """Append an entry; its index.  Headers ``type``, ``in-reply-to`` and ``content-type`` are the entry's own."""
