@@ -24,7 +24,7 @@ from holdfast.errors import (
     StorageError,
     UsageError,
 )
-from holdfast.limits import DAY_S, LIMITS, Limits
+from holdfast.limits import DAY_S, LIMITS, MIB, Limits
 from holdfast.records.canonical import canonical_json
 from holdfast.records.cid import RAW, cid_of_digest, digest_of_cid, record_cid
 from holdfast.records.model import FeedEntry
@@ -575,6 +575,44 @@ class TestArtifacts:
                 await artifacts.add(second.id, 0, self.CONTENT[:200])
                 assert await artifacts.commit(second.id, made.cid) == made
                 assert len(await room.engine.log.list("records/upload/")) == 1
+
+        run(main())
+
+    def test_a_part_whose_sender_has_gone_is_waited_for(self, run: Run, room: RecordRoom) -> None:
+        async def main() -> None:
+            async with room:
+                artifacts = room.domain.artifacts
+                upload = await artifacts.begin(0, "", "")
+                await artifacts.add(upload.id, 0, self.CONTENT[:100])
+                sending = asyncio.create_task(artifacts.add(upload.id, 100, self.CONTENT[100:200]))
+                await asyncio.sleep(0)
+                sending.cancel()
+                await asyncio.gather(sending, return_exceptions=True)
+                made = await artifacts.commit(upload.id, "")  # while that part may still be being stored
+                assert made.cid == self.cid(self.CONTENT[:200])
+
+        run(main())
+
+    def test_a_part_that_is_never_stored_is_not_waited_for(self, run: Run, make_room: MakeRoom) -> None:
+        async def main() -> None:
+            async with make_room(max_bytes=2 * MIB) as room:
+                artifacts = room.domain.artifacts
+                upload = await artifacts.begin(0, "", "")
+                await artifacts.add(upload.id, 0, self.CONTENT)
+                await room.engine.log.create("filler")
+                with pytest.raises(StorageError):
+                    while True:
+                        await room.engine.log.append("filler", bytes(100_000))
+                sending = asyncio.create_task(artifacts.add(upload.id, len(self.CONTENT), bytes(400_000)))
+                await asyncio.sleep(0)
+                sending.cancel()
+                await asyncio.gather(sending, return_exceptions=True)
+                error = await error_of(artifacts.commit(upload.id, self.cid(b"another")))
+                if isinstance(error, Conflict):  # it was known at once that the part does not fit
+                    assert error.actual == self.cid()
+                else:
+                    assert isinstance(error, StorageError)
+                    assert [one.offset for one in artifacts.uploads()] == [len(self.CONTENT)]
 
         run(main())
 

@@ -13,7 +13,16 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from ..engine.base import Hole
-from ..errors import AlreadyExists, Conflict, CorruptionError, HoldfastError, LimitExceeded, NotFound, UsageError
+from ..errors import (
+    AlreadyExists,
+    Conflict,
+    CorruptionError,
+    HoldfastError,
+    LimitExceeded,
+    NotFound,
+    StorageError,
+    UsageError,
+)
 from ..ids import new_id
 from .cid import RAW, cid_of_digest, digest_of_cid
 from .finishing import finish
@@ -188,7 +197,11 @@ class Artifacts:
     async def _digest(self, upload: _Upload) -> bytes:
         """Of all that is there; what came before a restart is read again."""
         while upload.hashed < upload.offset:
-            for piece in await self._log.read(upload.log, upload.hashed, max_bytes=_HASH_BYTES):
+            pieces = await self._log.read_when_stored(upload.log, upload.hashed, max_bytes=_HASH_BYTES)
+            if not pieces:  # who sent the last part left before it was stored, and it never was
+                upload.offset = upload.hashed
+                raise StorageError(f"upload {upload.id}: a part could not be stored; it goes on from {upload.offset}")
+            for piece in pieces:
                 assert not isinstance(piece, Hole), "uploads are appended to only"
                 upload.hasher.update(piece.data)
                 upload.hashed += len(piece.data)
