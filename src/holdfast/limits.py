@@ -355,6 +355,8 @@ class Limits(NamedTuple):
     """Appends that one token's bearers send as streams at once, over all its connections; each is held in memory."""
     http_readers_per_token_max: int = 512
     """Long polls and event streams under way with one token, or with logins that it was made for."""
+    grpc_calls_per_token_max: int = 256
+    """gRPC calls under way with one token, over all its connections; more are answered RESOURCE_EXHAUSTED."""
     login_link_s: float = 300.0
     """How long a login link waits for a browser; it is good once."""
     login_links_max: int = 1_000
@@ -402,6 +404,7 @@ def check_limits(limits: Limits) -> Limits:
     assert limits.stream_append_bytes_max <= limits.arriving_per_token_bytes_max
     assert limits.streams_per_token_max < limits.stream_readers_max
     assert limits.http_readers_per_token_max < limits.http_connections_max
+    assert limits.grpc_calls_per_token_max < limits.grpc_calls_max
     assert limits.channel_rate_max > 0
     assert limits.record_bytes_max < limits.record_item_bytes_max
     assert limits.record_meta_bytes_max + KIB <= limits.blob_meta_bytes_max

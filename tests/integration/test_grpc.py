@@ -21,6 +21,7 @@ from holdfast.errors import (
     LimitExceeded,
     NotFound,
     PermissionDenied,
+    RateLimited,
     RecordStreamError,
     Unauthenticated,
     Unavailable,
@@ -33,6 +34,7 @@ from holdfast.grpc.settings import GrpcSettings
 from holdfast.limits import LIMITS
 from holdfast.node.grpc.records import GrpcRecords as NodeRecords
 from holdfast.records.store import RecordStore
+from holdfast.testing import NodeBox
 
 
 class Gate:
@@ -46,6 +48,9 @@ class Gate:
         if token not in self.tokens:
             raise Unauthenticated("a bearer token is needed")
         return token
+
+    def holder_of(self, identity: Any) -> str:
+        return str(identity)
 
     def check_in_force(self, identity: Any) -> None:
         if identity not in self.tokens:
@@ -426,3 +431,98 @@ def test_clients_that_vanish_in_the_middle_leave_no_call_task_or_descriptor() ->
             assert len(os.listdir("/proc/self/fd")) <= descriptors + 8
 
     run(story)
+
+
+# what one token may take of a node
+
+
+class Caller:
+    """A connection of its own with a token, or none, and calls that stay under way."""
+
+    def __init__(self, address: str, token: str) -> None:
+        self._metadata = (("authorization", f"Bearer {token}"),) if token else ()
+        own = [("grpc.use_local_subchannel_pool", 1)]
+        self.channel = grpc.aio.insecure_channel(address, options=own)
+
+    def call(self) -> Any:
+        """A call that says nothing yet."""
+        method = wire.PUSH
+        return self.channel.stream_stream(
+            method.path,
+            request_serializer=method.request.SerializeToString,
+            response_deserializer=method.response.FromString,
+        )(metadata=self._metadata)
+
+    async def begin(self) -> Any:
+        """A call that has been answered once and goes on."""
+        call = self.call()
+        record = wire.Record()
+        record.data.fields["name"].string_value = "held"
+        await call.write(record)
+        assert await call.read() is not grpc.aio.EOF
+        return call
+
+    async def begin_when_there_is_room(self) -> Any:
+        while True:
+            try:
+                return await self.begin()
+            except (grpc.aio.AioRpcError, asyncio.InvalidStateError):  # refused, before or while it was written to
+                await asyncio.sleep(0)
+
+    async def refusal(self) -> tuple[grpc.StatusCode, str]:
+        """How a call ends that is not let in; nothing is written to it, or grpc.aio might lose its status."""
+        call = self.call()
+        return await call.code(), await call.details()
+
+
+@asynccontextmanager
+async def callers(address: str, *tokens: str) -> AsyncIterator[list[Caller]]:
+    found = [Caller(address, token) for token in tokens]
+    try:
+        yield found
+    finally:
+        for each in found:
+            await each.channel.close()
+
+
+def start_with_two_calls_each(box: NodeBox, *more: str) -> str:
+    box.env["HOLDFAST_LIMIT_GRPC_CALLS_PER_TOKEN_MAX"] = "2"
+    box.start_node("--grpc", "127.0.0.1:0", *more)
+    return box.listening("grpc").removeprefix("grpc://")
+
+
+def test_one_token_cannot_take_all_calls(box: NodeBox) -> None:
+    address = start_with_two_calls_each(box)
+    scopes = ("--scope", "records:read", "--scope", "records:write")
+    ann, ben = (box.run("token", "mint", "--sub", who, *scopes).stdout.decode().strip() for who in ("ann", "ben"))
+
+    async def main() -> None:
+        async with callers(address, ann, ann, ben) as (one, two, other):
+            first, second = await one.begin(), await two.begin()
+            over = (grpc.StatusCode.RESOURCE_EXHAUSTED, "grpc_calls_per_token_max: 3 is over the limit of 2")
+            assert [await one.refusal(), await two.refusal()] == [over, over], "the share is the token's"
+            async with GrpcRecords(address, token=ann) as client:
+                with pytest.raises(RecordStreamError) as caught:
+                    await anext(client.push_stream(agents(1)))
+                assert isinstance(caught.value.__cause__, RateLimited)
+            await other.begin()
+            await other.begin()
+            await first.done_writing()
+            assert await first.read() is grpc.aio.EOF
+            second.cancel()
+            await one.begin_when_there_is_room()
+            await two.begin_when_there_is_room()
+            assert await one.refusal() == over
+
+    asyncio.run(main())
+
+
+def test_who_needs_no_token_has_no_share_of_one(box: NodeBox) -> None:
+    address = start_with_two_calls_each(box, "--grpc-open")
+
+    async def main() -> None:
+        async with callers(address, "") as (anybody,):
+            for _ in range(4):
+                await anybody.begin()
+
+    asyncio.run(main())

@@ -56,6 +56,10 @@ class Gate(Protocol):
         """Who sends this metadata from ``peer``; Unauthenticated if that is not proven."""
         ...
 
+    def holder_of(self, identity: Any) -> str:
+        """Whose share of what is bounded for each token a call takes; empty: nobody's in particular."""
+        ...
+
     def check_in_force(self, identity: Any) -> None:
         """Unauthenticated if it is not proven any more."""
         ...

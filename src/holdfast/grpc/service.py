@@ -18,6 +18,7 @@ from ..errors import HoldfastError, InternalError, NotFound, UsageError
 from . import wire
 from .exchange import answers_of
 from .objects import fill_struct, object_of
+from .shares import Shares
 from .statuses import status_of
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ class StoreService:
         self._records = records
         self._gate = gate
         self._bytes_max = limits.record_stream_bytes_max
+        self._shares = Shares(limits.grpc_calls_per_token_max)
         self.calls = 0
         """Under way."""
 
@@ -74,14 +76,15 @@ class StoreService:
 
         async def answers(context: Context) -> AsyncGenerator[Any]:
             identity = self._enter(context, action)
-            exchange = answers_of(context, parsing, items_max=items_max, bytes_max=self._bytes_max)
-            async with aclosing(exchange):
-                count = 0
-                async for answer in exchange:
-                    yield answer
-                    count += 1
-                    if count % _CHECK_EVERY == 0:
-                        self._gate.check_in_force(identity)
+            with self._shares.held_by(self._gate.holder_of(identity)):
+                exchange = answers_of(context, parsing, items_max=items_max, bytes_max=self._bytes_max)
+                async with aclosing(exchange):
+                    count = 0
+                    async for answer in exchange:
+                        yield answer
+                        count += 1
+                        if count % _CHECK_EVERY == 0:
+                            self._gate.check_in_force(identity)
 
         return _rpc_handler(method, lambda context: self._run(method, context, answers))
 

@@ -17,6 +17,7 @@ from ..errors import (
     LimitExceeded,
     NotFound,
     PermissionDenied,
+    RateLimited,
     Unauthenticated,
     Unavailable,
     UsageError,
@@ -61,4 +62,6 @@ def error_of(status: grpc.StatusCode, message: str, trailing: Any) -> HoldfastEr
 
 def is_of_an_item(error: HoldfastError) -> bool:
     """Whether it says something about what was asked, rather than about the server or who asks."""
+    if isinstance(error, RateLimited):  # a limit, too, but of what the caller has under way
+        return False
     return isinstance(error, UsageError | NotFound | AlreadyExists | LimitExceeded | Conflict | CorruptionError | Gone)

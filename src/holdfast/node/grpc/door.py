@@ -71,6 +71,9 @@ class _TokenGate:
             raise error
         return self._authority.authenticate(token.strip(), peer)
 
+    def holder_of(self, identity: Any) -> str:
+        return cast("Identity", identity).token_id
+
     def check_in_force(self, identity: Any) -> None:
         self._authority.check_in_force(identity)
 
@@ -88,6 +91,9 @@ class _OpenGate:
 
     def authenticate(self, headers: Mapping[str, str], peer: str) -> None:
         return None
+
+    def holder_of(self, identity: Any) -> str:
+        return ""
 
     def check_in_force(self, identity: Any) -> None:
         return None
