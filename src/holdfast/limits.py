@@ -90,10 +90,9 @@ class Limits(NamedTuple):
     viewers_per_job_max: int = 256
     """Output streams open on one job."""
 
+    # engines
     state_bytes_max: int = 0
     """Size of the node's database; 0: as large as the disk allows.  At the limit it is as if the disk were full."""
-
-    # engines
     append_bytes_max: int = 64 * MIB
     """Payload of one append."""
     value_bytes_max: int = 8 * MIB
@@ -122,6 +121,10 @@ class Limits(NamedTuple):
     """Write-ahead log after which a checkpoint is made."""
     watch_bytes_max: int = 16 * MIB
     """Recent changes of keys kept in memory for watchers."""
+    blob_meta_bytes_max: int = 128 * KIB
+    """What its owner keeps with one blob."""
+    blob_part_bytes: int = 256 * KIB
+    """A larger blob is stored in parts of this size, each with a checksum of its own."""
 
     # the nats engine
     nats_connect_s: float = 5.0
@@ -209,7 +212,7 @@ class Limits(NamedTuple):
     providers_max: int = 256
     """Providers of a node."""
 
-    # durable streams and HTTP
+    # durable streams, HTTP and gRPC
     streams_max: int = 100_000
     """Free-standing durable streams of a node."""
     stream_path_bytes_max: int = 480
@@ -335,10 +338,6 @@ class Limits(NamedTuple):
     """Artifacts on their way in."""
     upload_retention_s: float = DAY_S
     """How long an upload waits for its next part."""
-    blob_meta_bytes_max: int = 128 * KIB
-    """What its owner keeps with one blob."""
-    blob_part_bytes: int = 256 * KIB
-    """A larger blob is stored in parts of this size, each with a checksum of its own."""
 
     # tokens
     token_bytes_max: int = 4 * KIB
