@@ -95,11 +95,12 @@ def write_final(runtime_dir: str, final: FinalState) -> None:
 
 
 def read_final(runtime_dir: str) -> FinalState | None:
-    """What the keeper of ``runtime_dir`` wrote when it left; None if it did not."""
-    body = _read(os.path.join(runtime_dir, FINAL))
-    if body is None:
+    """What the keeper of ``runtime_dir`` wrote when it left; None if it did not, or if that was destroyed."""
+    try:
+        body = _read(os.path.join(runtime_dir, FINAL)) or {}
+        return FinalState(**{name: body[name] for name in FinalState._fields})
+    except (ValueError, LookupError, TypeError):
         return None
-    return FinalState(**{name: body[name] for name in FinalState._fields})
 
 
 def _write(path: str, body: dict[str, Any], *, sync: bool = False) -> None:

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from typing import NamedTuple, Protocol
 
 CHANGE_BYTES = 8
+_START_DIGITS = 20
 CHANGES_MAX = 65_536
 """A segment is closed at this many changes of tag, to bound what is held of it in memory."""
 
@@ -81,7 +82,7 @@ class Segment:
     def __init__(self, directory: str, start: int) -> None:
         self.start = start
         self.size = 0
-        self.path = f"{directory}/{start:020d}.seg"
+        self.path = f"{directory}/{start:0{_START_DIGITS}d}.seg"
         self.changes: list[int] | None = []
         """The changes of tag while the segment grows; None once it is closed and they are only on disk."""
         self.changes_count = 0
@@ -113,9 +114,15 @@ def pack_change(place: int, tag: int) -> bytes:
 
 
 def unpack_changes(data: bytes) -> list[int]:
-    """The packed changes in ``data``; a torn last one is left out."""
+    """The packed changes in ``data``, up to where they end, are torn, or do not ascend, as after a power cut."""
     whole = len(data) - len(data) % CHANGE_BYTES
-    return [int.from_bytes(data[place : place + CHANGE_BYTES], "big") for place in range(0, whole, CHANGE_BYTES)]
+    changes: list[int] = []
+    for at in range(0, whole, CHANGE_BYTES):
+        change = int.from_bytes(data[at : at + CHANGE_BYTES], "big")
+        if changes and change >> 4 <= changes[-1] >> 4:
+            break
+        changes.append(change)
+    return changes
 
 
 def run_at(changes: list[int], place: int, size: int) -> tuple[int, int]:
@@ -140,11 +147,16 @@ def read_segments(directory: str, piece_bytes_max: int = 1 << 20) -> Iterator[Pi
     For the node, after the keeper is gone.  Raises OSError if a file cannot be read.
     """
     try:
-        names = sorted(name for name in os.listdir(directory) if name.endswith(".seg"))
+        names = sorted(name for name in os.listdir(directory) if _is_segment(name))
     except FileNotFoundError:
         return
     for name in names:
         yield from _read_segment(os.path.join(directory, name), int(name[: -len(".seg")]), piece_bytes_max)
+
+
+def _is_segment(name: str) -> bool:
+    start, _, kind = name.partition(".")
+    return kind == "seg" and len(start) == _START_DIGITS and start.isascii() and start.isdigit()
 
 
 def _read_segment(path: str, start: int, piece_bytes_max: int) -> Iterator[Piece]:

@@ -35,6 +35,18 @@ def test_a_final_state_is_read_back(tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == ["final.json"]
 
 
+def test_a_final_state_that_was_destroyed_is_none(tmp_path: Path) -> None:
+    write_final(str(tmp_path), FINAL)
+    path = tmp_path / "final.json"
+    whole = path.read_bytes()
+    for size in range(len(whole)):
+        path.write_bytes(whole[:size])
+        assert read_final(str(tmp_path)) is None
+    for other in (bytes(len(whole)), b"\xff", b"[]", b"7", b'"text"', b"null", b"{}"):
+        path.write_bytes(other)
+        assert read_final(str(tmp_path)) is None
+
+
 def test_files_are_private(tmp_path: Path) -> None:
     write_birth(str(tmp_path), "j", RECEIPT)
     write_final(str(tmp_path), FINAL)
