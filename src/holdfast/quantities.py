@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from .errors import UsageError
 
 _SIZE_UNITS = {
@@ -22,11 +24,10 @@ _TIME_UNITS = {"": 1.0, "s": 1.0, "us": 1e-6, "ms": 1e-3, "m": 60.0, "min": 60.0
 
 def parse_size(text: str, field: str = "size") -> int:
     """Bytes in ``text``, such as ``1500``, ``64KiB``, ``100MB`` or ``1.5GiB``; UsageError naming ``field`` if none."""
-    number, unit = _split(text)
-    factor = _SIZE_UNITS.get(unit.lower())
-    if factor is None or number is None:
+    size = _quantity(text, _SIZE_UNITS)
+    if size is None:
         raise UsageError(f"{field}: {text!r} is not a size such as 1500, 64KiB, 100MB or 1GiB", field=field)
-    return int(number * factor)
+    return int(size)
 
 
 def parse_rate(text: str, field: str = "rate") -> float:
@@ -42,11 +43,10 @@ def parse_rate(text: str, field: str = "rate") -> float:
 
 def parse_duration(text: str, field: str = "duration") -> float:
     """Seconds in ``text``, such as ``0``, ``1.5``, ``10ms`` or ``2s``; UsageError naming ``field`` if none."""
-    number, unit = _split(text)
-    factor = _TIME_UNITS.get(unit.lower())
-    if factor is None or number is None:
+    seconds = _quantity(text, _TIME_UNITS)
+    if seconds is None:
         raise UsageError(f"{field}: {text!r} is not a time such as 10ms, 1.5s or 2m", field=field)
-    return number * factor
+    return seconds
 
 
 def format_size(size: float) -> str:
@@ -58,13 +58,14 @@ def format_size(size: float) -> str:
     return f"{size:.4g} GiB"
 
 
-def _split(text: str) -> tuple[float | None, str]:
+def _quantity(text: str, units: Mapping[str, float]) -> float | None:
+    """The number in ``text`` times its unit; None if there is none, or if it is below 0 or beyond all bounds."""
     text = text.strip()
     digits = len(text)
     while digits and text[digits - 1].isalpha():
         digits -= 1
     try:
-        number = float(text[:digits])
-    except ValueError:
-        return None, ""
-    return (number if 0 <= number < float("inf") else None), text[digits:]
+        quantity = float(text[:digits]) * units[text[digits:].lower()]
+    except (ValueError, KeyError):
+        return None
+    return quantity if 0 <= quantity < float("inf") else None

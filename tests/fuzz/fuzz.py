@@ -2,7 +2,7 @@
 
 Run ``python tests/fuzz/fuzz.py connection tests/fuzz/corpus/connection``.
 
-The first argument chooses the target (one of ``TARGETS`` in targets.py), the rest are libFuzzer's.
+The first argument chooses the target (one of ``TARGETS`` in targets/), the rest are libFuzzer's.
 """
 
 from __future__ import annotations

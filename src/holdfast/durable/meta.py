@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from ..engine.base import Producer
-from ..errors import CorruptionError
+from ..engine.stored import Stored
 from .model import Creation, media_type
 
 
@@ -57,12 +57,9 @@ def position_of(wanted: Creation) -> int | None:
     return None if fork is None or fork.position is None else fork.position + fork.beyond
 
 
-_decoder = msgspec.json.Decoder(StreamMeta)
+_stored = Stored(StreamMeta, "a stream")
 
 
 def decode_meta(name: str, data: bytes) -> StreamMeta:
     """The meta stored with the log ``name``; CorruptionError if it is none."""
-    try:
-        return _decoder.decode(data)
-    except msgspec.MsgspecError as error:
-        raise CorruptionError(where=f"meta of log {name!r}", expected="a stream", got=str(error)) from error
+    return _stored.read(data, f"meta of log {name!r}")

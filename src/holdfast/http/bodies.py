@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
-from ..errors import LimitExceeded, RateLimited
+import msgspec
+
+from ..errors import LimitExceeded, RateLimited, UsageError
 
 if TYPE_CHECKING:
     from starlette.requests import Request
 
     from ..limits import Limits
+
+T = TypeVar("T")
 
 _AGAIN_S = 1.0
 """When who found no room may try again: bodies take seconds, not minutes."""
@@ -67,6 +71,17 @@ async def read_body(request: Request, bytes_max: int) -> bytes:
             raise _too_large(size, bytes_max)
         parts.append(part)
     return b"".join(parts)
+
+
+async def read_json(request: Request, bytes_max: int, kind: type[T]) -> T:
+    """A small JSON body as ``kind``, an empty one as ``{}``; UsageError naming the field that is wrong."""
+    content = await read_body(request, bytes_max)
+    try:
+        return msgspec.json.decode(content or b"{}", type=kind)
+    except (msgspec.MsgspecError, ValueError) as error:
+        raise UsageError(f"body: {error}", field="body") from None
+    except RecursionError:
+        raise UsageError("body: nested too deeply", field="body") from None
 
 
 def check_announced(request: Request, bytes_max: int) -> None:

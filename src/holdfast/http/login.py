@@ -15,8 +15,8 @@ import msgspec
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import Route
 
-from ..errors import PermissionDenied, Unauthenticated, UsageError
-from .bodies import read_body
+from ..errors import PermissionDenied, Unauthenticated
+from .bodies import read_body, read_json
 from .gate import proof_of
 from .pages import html_page
 
@@ -98,11 +98,7 @@ class LoginPages:
     async def _link(self, request: Request) -> Response:
         """A link for who shows a token: to hand it to a browser, as a web application does to its user's."""
         identity = self._gate.authenticate(proof_of(request))
-        body = await read_body(request, _BODY_BYTES_MAX)
-        try:
-            wanted = msgspec.json.decode(body or b"{}", type=_Wanted)
-        except msgspec.MsgspecError as error:
-            raise UsageError(f'body: not {{"to": "/page"}}: {error}', field="body") from None
+        wanted = await read_json(request, _BODY_BYTES_MAX, _Wanted)
         code, expires_at = self._entrance.link(identity, wanted.to)
         return JSONResponse({"path": f"{ENTER}?code={code}", "expires_at": expires_at}, 201, headers=_NO_STORE)
 

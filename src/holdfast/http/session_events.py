@@ -53,7 +53,7 @@ def decode_places(text: str) -> Places:
         if not isinstance(body, dict):
             raise TypeError
         return {subject: _place(value) for subject, value in body.items()}
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, RecursionError):
         raise UsageError("Last-Event-ID: not the id of an event of a session", field="last-event-id") from None
 
 

@@ -10,14 +10,14 @@ import msgspec
 from starlette.responses import Response
 from starlette.routing import Route
 
-from ..errors import HoldfastError, UsageError
+from ..errors import HoldfastError
 from ..rpc.failures import decode_failure
 from ..sessions.api import DEFAULT_IDLE
 from ..sessions.delivery.outflow import Carrier
 from ..sessions.model import PatternSpec
 from ..sessions.packing import Unpacker
 from ..streams.reader import Chunk, Failed
-from .bodies import read_body
+from .bodies import read_json
 from .events import HEARTBEAT
 from .gate import proof_of
 from .local_stream import STREAM_ID, LocalStream
@@ -91,7 +91,7 @@ class SessionEndpoint:
 
     async def _new(self, request: Request) -> Response:
         caller = self._caller(request)
-        wanted = await _body(request, _Wanted)
+        wanted = await read_json(request, _BODY_BYTES_MAX, _Wanted)
         info = await self._sessions.new(caller, _specs(wanted.patterns), wanted.idle_after)
         return _json(info, 201, location=f"{SESSIONS}/{info.id}")
 
@@ -104,7 +104,7 @@ class SessionEndpoint:
 
     async def _configure(self, request: Request) -> Response:
         caller = self._caller(request)
-        wanted = await _body(request, _Patterns)
+        wanted = await read_json(request, _BODY_BYTES_MAX, _Patterns)
         change = await self._sessions.configure(
             caller,
             request.path_params["session"],
@@ -190,15 +190,6 @@ class _Sent(Response):
 
 def _specs(patterns: list[str | PatternSpec]) -> list[PatternSpec]:
     return [PatternSpec(pattern=each) if isinstance(each, str) else each for each in patterns]
-
-
-async def _body(request: Request, kind: type[Any]) -> Any:
-    """The body as ``kind``; UsageError naming the field that is wrong."""
-    content = await read_body(request, _BODY_BYTES_MAX)
-    try:
-        return msgspec.json.decode(content or b"{}", type=kind)
-    except msgspec.MsgspecError as error:
-        raise UsageError(f"body: {error}", field="body") from None
 
 
 def _json(value: object, status: int = 200, **headers: str) -> Response:

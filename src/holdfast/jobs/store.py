@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from ..errors import CorruptionError
+from ..engine.stored import Stored
 from .record import JobRecord, log_name
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ class JobStore:
         self._kv: KeyValue = engine.kv
         self.log: Log = engine.log
         self._encoder = msgspec.json.Encoder()
-        self._decoder = msgspec.json.Decoder(JobRecord)
+        self._stored = Stored(JobRecord, "a job's record")
         self.links_made = 0
         """How often keepers were reached, counted by their links."""
 
@@ -41,14 +41,8 @@ class JobStore:
 
     async def load_all(self) -> list[JobRecord]:
         """Every stored record, oldest first.  CorruptionError for one that cannot be read."""
-        records = [self._decode(item.key, item.value) for item in await self._kv.list(_RECORDS)]
+        records = [self._stored.read(item.value, item.key) for item in await self._kv.list(_RECORDS)]
         return sorted(records, key=lambda record: record.info.created_at)
-
-    def _decode(self, key: str, value: bytes) -> JobRecord:
-        try:
-            return self._decoder.decode(value)
-        except msgspec.MsgspecError as error:
-            raise CorruptionError(where=key, expected="a job record", got=str(error)) from error
 
     async def claim_name(self, name: str, job_id: str) -> None:
         """Take ``name`` for the job; Conflict if it is taken."""

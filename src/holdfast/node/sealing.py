@@ -18,6 +18,7 @@ import msgspec
 import structlog
 
 from ..engine.base import Hole
+from ..engine.stored import Stored
 from ..errors import ClosedError, Conflict, CorruptionError, Gone, HoldfastError, NotFound
 from ..jobs.observer import JobObserver
 from ..jobs.record import log_name
@@ -43,7 +44,7 @@ _AT_ONCE = 4
 """Outputs read at once by sealing alone."""
 
 _encode = msgspec.json.Encoder().encode
-_decode = msgspec.json.Decoder(Sealed).decode
+_stored = Stored(Sealed, "a job's seal")
 
 
 class Output:
@@ -95,7 +96,7 @@ class Sealer:
         for item in await self._kv.list(_KEYS):
             job = item.key.removeprefix(_KEYS)
             if job in known:
-                self._sealed[job] = _decode(item.value)
+                self._sealed[job] = _stored.read(item.value, item.key)
             else:
                 await self._kv.delete(item.key)
 

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import asyncio
 from hashlib import sha256
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from ..engine.base import Hole
+from ..engine.stored import Stored
 from ..errors import (
     AlreadyExists,
     Conflict,
@@ -47,7 +48,7 @@ class _Plan(msgspec.Struct, frozen=True):
     touched_at: float = 0.0
 
 
-class _Stored(msgspec.Struct, frozen=True):
+class _Filed(msgspec.Struct, frozen=True):
     """An artifact, as stored under its CID."""
 
     log: str
@@ -72,8 +73,8 @@ class _Upload:
 
 
 _encode = msgspec.json.Encoder().encode
-_decode_plan = msgspec.json.Decoder(_Plan).decode
-_decode_stored = msgspec.json.Decoder(_Stored).decode
+_plans = Stored(_Plan, "an upload")
+_stored = Stored(_Filed, "an artifact")
 
 
 class Artifacts:
@@ -84,17 +85,17 @@ class Artifacts:
         self._kv = engine.kv
         self._clock = clock
         self._limits = limits
-        self._artifacts: dict[str, _Stored] = {}
+        self._artifacts: dict[str, _Filed] = {}
         self._uploads: dict[str, _Upload] = {}
 
     async def open(self) -> None:
         """Find what is there; uploads that were left for too long go."""
         for item in await self._kv.list(_KEYS):
-            self._artifacts[item.key.removeprefix(_KEYS)] = _decoded(item.key, item.value)
+            self._artifacts[item.key.removeprefix(_KEYS)] = _stored.read(item.value, item.key)
         named = {stored.log for stored in self._artifacts.values()}
         for stat in await self._log.list(_LOGS):
             if stat.name not in named:
-                upload = _Upload(stat.name.removeprefix(_LOGS), _decode_plan(stat.meta), stat.tail)
+                upload = _Upload(stat.name.removeprefix(_LOGS), _plans.read(stat.meta, f"log {stat.name!r}"), stat.tail)
                 self._uploads[upload.id] = upload
         await self._forget_old()
 
@@ -187,7 +188,7 @@ class Artifacts:
             cid=cid, size_bytes=upload.offset, sha256=digest.hex(),
             media_type=upload.plan.media_type, pushed_at=round(self._clock.wall(), 3),
         )  # fmt: skip
-        stored = _Stored(upload.log, artifact)
+        stored = _Filed(upload.log, artifact)
         await self._log.close(upload.log)
         await self._kv.put(_KEYS + cid, _encode(stored))
         self._artifacts[cid] = stored
@@ -259,7 +260,7 @@ class Artifacts:
         """See :meth:`RecordsApi.artifact`."""
         return self._stored(cid).artifact
 
-    def _stored(self, cid: str) -> _Stored:
+    def _stored(self, cid: str) -> _Filed:
         digest_of_cid(cid, RAW)
         stored = self._artifacts.get(cid)
         if stored is None:
@@ -294,13 +295,6 @@ class Artifacts:
         await finish(self._forget(cid, stored))
         return True
 
-    async def _forget(self, cid: str, stored: _Stored) -> None:
+    async def _forget(self, cid: str, stored: _Filed) -> None:
         await self._kv.delete(_KEYS + cid)
         await self._log.delete(stored.log)
-
-
-def _decoded(key: str, value: bytes) -> Any:
-    try:
-        return _decode_stored(value)
-    except msgspec.MsgspecError as error:
-        raise CorruptionError(where=key, expected="an artifact", got=str(error)) from error

@@ -160,7 +160,7 @@ def _entry(piece: Piece) -> FeedEntry:
         assert not isinstance(piece.position, str)
         fields = _decode(piece.data)  # type: ignore[union-attr]  # entries-mode logs have no holes
         return msgspec.convert({**fields, "position": piece.position}, FeedEntry)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, ValueError) as error:
         raise CorruptionError(
             where=f"{FEED_LOG}, position {piece.position}", expected="JSON", got=str(error)
         ) from error

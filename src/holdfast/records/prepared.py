@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import msgspec
 
-from ..errors import CorruptionError, LimitExceeded, UsageError
+from ..engine.stored import Stored
+from ..errors import LimitExceeded, UsageError
 from .cid import cid_of_digest, digest_of_cid
 from .model import RecordMeta
 from .quick import canonicalise_quickly
@@ -26,7 +27,7 @@ _HEAD: Final = Struct(">cd")
 _TEXTS: Final = ("schema_version", "created_at", "name", "version", "previous_record_cid")
 
 _encode = msgspec.json.Encoder().encode
-_decode_meta = msgspec.json.Decoder(RecordMeta).decode
+_stored = Stored(RecordMeta, "the metadata of a record")
 
 
 class Prepared(NamedTuple):
@@ -129,7 +130,4 @@ def meta_json(cid: str, meta: bytes) -> bytes:
 
 def meta_from(cid: str, meta: bytes) -> RecordMeta:
     """The RecordMeta.  CorruptionError if it cannot be read."""
-    try:
-        return _decode_meta(meta_json(cid, meta))
-    except msgspec.MsgspecError as error:
-        raise CorruptionError(where=f"metadata of record {cid}", expected="JSON", got=str(error)) from error
+    return _stored.read(meta_json(cid, meta), cid)

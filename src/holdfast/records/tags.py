@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from ..errors import CorruptionError, NotFound, UsageError
+from ..engine.stored import Stored
+from ..errors import NotFound, UsageError
 from .cid import digest_of_cid
 from .finishing import finish
 from .model import Tag
@@ -26,7 +27,7 @@ _NAME_LENGTH_MAX = 256
 _VERSION_LENGTH_MAX = 128
 
 _encode = msgspec.json.Encoder().encode
-_decode = msgspec.json.Decoder(Tag).decode
+_stored = Stored(Tag, "a tag")
 
 
 class Tags:
@@ -45,11 +46,7 @@ class Tags:
     async def open(self) -> None:
         """Load them."""
         for item in await self._kv.list(_PREFIX):
-            try:
-                tag = _decode(item.value)
-            except msgspec.MsgspecError as error:
-                raise CorruptionError(where=item.key, expected="a tag", got=str(error)) from error
-            self._note(item.key.removeprefix(_PREFIX), tag)
+            self._note(item.key.removeprefix(_PREFIX), _stored.read(item.value, item.key))
 
     def __len__(self) -> int:
         return len(self._tags)

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
-from ..errors import CorruptionError, LimitExceeded, Unauthenticated, UsageError
+from ..engine.stored import Stored
+from ..errors import LimitExceeded, Unauthenticated, UsageError
 from .identity import Identity, Role
 
 if TYPE_CHECKING:
@@ -81,15 +82,12 @@ class Logins:
         self._codes: dict[str, _Waiting] = {}
         self._logins: dict[str, Login] = {}
         self._encoder = msgspec.json.Encoder()
-        self._decoder = msgspec.json.Decoder(Login)
+        self._stored = Stored(Login, "a login's record")
 
     async def load(self) -> None:
         """Read the logins; those that are over are dropped.  CorruptionError for what cannot be read."""
         for item in await self._kv.list(_PREFIX):
-            try:
-                self._logins[item.key.removeprefix(_PREFIX)] = self._decoder.decode(item.value)
-            except msgspec.MsgspecError as error:
-                raise CorruptionError(where=item.key, expected="a login's record", got=str(error)) from error
+            self._logins[item.key.removeprefix(_PREFIX)] = self._stored.read(item.value, item.key)
         await self._drop([key for key, login in self._logins.items() if self._is_over(login)])
 
     def __len__(self) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from ..engine.base import KeyValue
-from ..errors import CorruptionError
+from ..engine.stored import Stored
 from .model import TokenInfo
 
 _PREFIX = "tokens/"
@@ -19,7 +19,7 @@ class TokenStore:
         self._infos: dict[str, TokenInfo] = {}
         self._revoked: set[str] = set()
         self._encoder = msgspec.json.Encoder()
-        self._decoder = msgspec.json.Decoder(TokenInfo)
+        self._stored = Stored(TokenInfo, "a token's record")
 
     def __len__(self) -> int:
         return len(self._infos)
@@ -27,10 +27,7 @@ class TokenStore:
     async def load(self) -> None:
         """Read all of it.  CorruptionError for what cannot be read: a revocation may be in it."""
         for item in await self._kv.list(_PREFIX):
-            try:
-                self._keep(self._decoder.decode(item.value))
-            except msgspec.MsgspecError as error:
-                raise CorruptionError(where=item.key, expected="a token's record", got=str(error)) from error
+            self._keep(self._stored.read(item.value, item.key))
 
     def get(self, token_id: str) -> TokenInfo | None:
         """What is known of a token."""

@@ -129,5 +129,5 @@ def _extras(data: bytes) -> tuple[dict[str, str], dict[str, Any]]:
     try:
         extras = json.loads(data)
         return dict(extras.get("headers", {})), dict(extras.get("detail", {}))
-    except (ValueError, TypeError, AttributeError):
+    except (ValueError, TypeError, AttributeError, RecursionError):
         raise ProtocolError("a message's extras are no JSON object") from None

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
+from ..engine.stored import Stored
 from ..errors import CorruptionError
 from .delivery.reading import Position
 from .model import PatternSpec
@@ -50,8 +51,8 @@ class Loaded(NamedTuple):
 
 
 _encoder = msgspec.json.Encoder()
-_sessions = msgspec.json.Decoder(StoredSession)
-_providers = msgspec.json.Decoder(StoredProvider)
+_sessions = Stored(StoredSession, "a session")
+_providers = Stored(StoredProvider, "a provider")
 
 
 class SessionStore:
@@ -65,7 +66,7 @@ class SessionStore:
     async def load_all(self) -> Loaded:
         """All there is; cursors without their session are removed.  CorruptionError for what cannot be read."""
         sessions = {
-            item.key.removeprefix(SESSIONS): _decode(_sessions, item.key, item.value)
+            item.key.removeprefix(SESSIONS): _sessions.read(item.value, item.key)
             for item in await self._kv.list(SESSIONS)
         }
         cursors: dict[str, dict[str, Position]] = {}
@@ -76,7 +77,7 @@ class SessionStore:
             else:
                 await self._kv.delete(item.key)
         providers = {
-            item.key.removeprefix(PROVIDERS): _decode(_providers, item.key, item.value)
+            item.key.removeprefix(PROVIDERS): _providers.read(item.value, item.key)
             for item in await self._kv.list(PROVIDERS)
         }
         return Loaded(sessions, cursors, providers)
@@ -144,13 +145,6 @@ class SessionStore:
     async def forget_provider(self, name: str) -> None:
         """It does not come back."""
         await self._kv.delete(PROVIDERS + name)
-
-
-def _decode(decoder: Any, key: str, value: bytes) -> Any:
-    try:
-        return decoder.decode(value)
-    except msgspec.MsgspecError as error:
-        raise CorruptionError(where=key, expected="what sessions store", got=str(error)) from error
 
 
 def _text(position: Position) -> bytes:

@@ -5,15 +5,16 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import msgspec
 import pytest
 from starlette.requests import ClientDisconnect, Request
 
-from holdfast.errors import LimitExceeded, RateLimited
-from holdfast.http.bodies import Bodies, read_body
+from holdfast.errors import LimitExceeded, RateLimited, UsageError
+from holdfast.http.bodies import Bodies, read_body, read_json
 from holdfast.limits import LIMITS
 
 
-def read(parts: list[bytes], bytes_max: int, *, announced: str = "", leaves: bool = False) -> bytes:
+def request_of(parts: list[bytes], *, announced: str = "", leaves: bool = False) -> Request:
     headers = [(b"content-length", announced.encode())] if announced else []
     messages: list[dict[str, Any]] = [{"type": "http.request", "body": part, "more_body": True} for part in parts]
     if leaves:
@@ -25,8 +26,15 @@ def read(parts: list[bytes], bytes_max: int, *, announced: str = "", leaves: boo
     async def receive() -> dict[str, Any]:
         return next(coming)
 
-    request = Request({"type": "http", "method": "POST", "headers": headers}, receive)
-    return asyncio.run(read_body(request, bytes_max))
+    return Request({"type": "http", "method": "POST", "headers": headers}, receive)
+
+
+def read(parts: list[bytes], bytes_max: int, *, announced: str = "", leaves: bool = False) -> bytes:
+    return asyncio.run(read_body(request_of(parts, announced=announced, leaves=leaves), bytes_max))
+
+
+class Wanted(msgspec.Struct):
+    to: str = "/"
 
 
 def test_a_body_is_put_together() -> None:
@@ -48,6 +56,26 @@ def test_too_large_is_refused_by_what_comes() -> None:
 def test_a_body_that_breaks_off_is_no_body() -> None:
     with pytest.raises(ClientDisconnect):
         read([b"ab"], 3, leaves=True)
+
+
+def test_a_json_body_is_read_and_none_is_an_empty_object() -> None:
+    assert asyncio.run(read_json(request_of([b'{"to":', b'"/a"}']), 100, Wanted)) == Wanted("/a")
+    assert asyncio.run(read_json(request_of([]), 100, Wanted)) == Wanted("/")
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        (b'{"to":7}', r"Expected `str`, got `int` - at `\$\.to`"),
+        (b'{"to":', "truncated"),
+        (b'{"to":"\xff"}', "utf-8"),
+        (b'{"x":' + b"[" * 20_000 + b"]" * 20_000 + b"}", "nested too deeply"),
+    ],
+)
+def test_what_is_no_such_json_is_a_usage_error(body: bytes, said: str) -> None:
+    with pytest.raises(UsageError, match=said) as caught:
+        asyncio.run(read_json(request_of([body]), 1 << 20, Wanted))
+    assert caught.value.field == "body"
 
 
 def test_all_bodies_together_have_a_limit_and_their_room_comes_back() -> None:

@@ -106,6 +106,6 @@ def test_previous_ones_that_are_no_cids_are_none() -> None:
 
 
 def test_damaged_metadata_is_named() -> None:
-    with pytest.raises(CorruptionError, match="metadata of record bx"):
+    with pytest.raises(CorruptionError, match="bx: expected the metadata of a record"):
         meta_from("bx", bare_meta(b"R", 1.0) + b"{")
     assert module.RECORD_KIND == b"R"

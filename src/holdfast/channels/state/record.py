@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from ...engine.base import Producer
-from ...errors import CorruptionError
+from ...engine.stored import Stored
 from ..model import ChannelLimits, QuestionPolicy
 
 PREFIX = "channels/"
@@ -48,7 +48,7 @@ class ChannelRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
 
 
 _encoder = msgspec.json.Encoder()
-_decoder = msgspec.json.Decoder(ChannelRecord)
+_stored = Stored(ChannelRecord, "a channel's record")
 
 
 def log_name(process: str, name: str) -> str:
@@ -63,8 +63,5 @@ def encode_record(record: ChannelRecord) -> bytes:
 
 def decode_record(log: str, meta: bytes) -> ChannelRecord:
     """From what is stored with the log of that name.  CorruptionError if it is no channel."""
-    try:
-        record = _decoder.decode(meta)
-    except msgspec.MsgspecError as error:
-        raise CorruptionError(where=f"log {log!r}", expected="a channel's record", got=str(error)) from error
+    record = _stored.read(meta, f"log {log!r}")
     return record.changed(submitter=intern(record.submitter), executor=intern(record.executor))

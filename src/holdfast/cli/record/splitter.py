@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from codecs import BOM_UTF8
 from collections.abc import Iterator
 from enum import Enum
 from typing import NamedTuple
@@ -63,16 +64,24 @@ class Splitter:
             self._taken += self._start
             self._scanned -= self._start
             self._start = 0
-        if self._first and data:
-            self._first = False
-            if data.startswith(b"\xef\xbb\xbf"):
-                self._taken += 3
-                data = data[3:]
         self._data += data
+        if self._first:
+            self._drop_mark()
+
+    def _drop_mark(self) -> None:
+        """The byte order mark that some programs begin with is no part of a record; it may come in pieces."""
+        if len(self._data) < len(BOM_UTF8) and BOM_UTF8.startswith(self._data) and not self._ended:
+            return
+        self._first = False
+        if self._data.startswith(BOM_UTF8):
+            del self._data[: len(BOM_UTF8)]
+            self._taken += len(BOM_UTF8)
 
     def end(self) -> None:
         """The source has ended."""
         self._ended = True
+        if self._first:
+            self._drop_mark()
 
     def __iter__(self) -> Iterator[Piece]:
         while (piece := self.next_piece()) is not None:
@@ -80,6 +89,8 @@ class Splitter:
 
     def next_piece(self) -> Piece | None:
         """The next record; None until more was fed, or at the end."""
+        if self._first:
+            return None
         if self.format is Format.AUTO:
             self._decide()
         if self.format is Format.LINES:

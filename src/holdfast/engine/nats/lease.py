@@ -125,7 +125,7 @@ class Lease:
             return None, info.state.last_seq
         try:
             return msgspec.json.decode(found.data, type=Holder), info.state.last_seq
-        except msgspec.MsgspecError as error:
+        except (msgspec.MsgspecError, ValueError) as error:
             raise StorageError(f"NATS at {self._link.url}: {subject} does not say who holds it: {error}") from error
 
     async def _answers(self, holder: Holder) -> bool:

@@ -9,7 +9,7 @@ earlier message that was.
 from __future__ import annotations
 
 import struct
-from binascii import Error, a2b_base64, b2a_base64
+from binascii import a2b_base64, b2a_base64
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
@@ -140,7 +140,13 @@ def decode_key(data: bytes, where: str) -> tuple[KeyStamp, str, bytes]:
         raise CorruptionError(where=where, expected=f"a key of version {VERSION}", got=repr(data[:20]))
     *stamp, length = _KEY.unpack_from(data)[1:]
     end = _KEY.size + length
-    return KeyStamp(*stamp), data[_KEY.size : end].decode(), data[end:]
+    try:
+        key = data[_KEY.size : end].decode()
+    except UnicodeDecodeError:
+        raise CorruptionError(where=where, expected="a key in UTF-8", got=repr(data[_KEY.size : end])) from None
+    if end > len(data):
+        raise CorruptionError(where=where, expected=f"{end} bytes or more", got=str(len(data)))
+    return KeyStamp(*stamp), key, data[end:]
 
 
 def encode_identity(identity: Identity) -> str:
@@ -160,7 +166,7 @@ def decode_identity(text: str | None, data: bytes, where: str) -> Identity:
 def _raw(text: str | None, size: int, where: str) -> bytes:
     try:
         raw = a2b_base64(text or "")
-    except Error:
+    except ValueError:  # also for what is not ASCII
         raw = b""
     if len(raw) < size or raw[0] != VERSION:
         got = "another" if len(raw) >= size else repr(text)
@@ -177,7 +183,7 @@ def decode_whole(raw: bytes | memoryview, where: str) -> Whole:
     """What :func:`encode_whole` made; CorruptionError if it cannot have been."""
     try:
         return _whole(raw)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, ValueError) as error:
         raise CorruptionError(where=where, expected="what is known of a log", got=str(error)) from error
 
 
@@ -190,7 +196,7 @@ def decode_changed(raw: bytes | memoryview, where: str) -> Changed:
     """What :func:`encode_changed` made; CorruptionError if it cannot have been."""
     try:
         return _changed(raw)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, ValueError) as error:
         raise CorruptionError(where=where, expected="what changed of a log", got=str(error)) from error
 
 

@@ -72,7 +72,7 @@ def decode(data: bytes) -> Certificate:
     """
     try:
         body = json.loads(data)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UsageError(f"certificate: not JSON: {type(error).__name__}", field="certificate") from None
     if not isinstance(body, dict):
         raise UsageError("certificate: must be an object", field="certificate")
@@ -86,6 +86,10 @@ def decode(data: bytes) -> Certificate:
         else:
             body[name] = _CHECKS[name](name, body[name])
     return Certificate(**body)
+
+
+_SIZE_MAX = 1 << 50
+_SECONDS_MAX = 1 << 50
 
 
 def _refuse(name: str, wanted: str) -> UsageError:
@@ -169,12 +173,10 @@ def _integer(low: int, high: int) -> Callable[[str, Any], int]:
 
 
 def _seconds(name: str, value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < float("inf"):
-        raise _refuse(name, "a number of seconds, 0 or more")
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= _SECONDS_MAX:
+        raise _refuse(name, f"a number of seconds from 0 to {_SECONDS_MAX}")
     return float(value)
 
-
-_SIZE_MAX = 1 << 50
 
 _CHECKS: dict[str, Callable[[str, Any], Any]] = {
     "job": _job,

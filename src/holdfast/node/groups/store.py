@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from ...errors import AlreadyExists, Conflict, CorruptionError
+from ...engine.stored import Stored
+from ...errors import AlreadyExists, Conflict
 from ...sync.groups import GroupSpec
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ class GroupStore:
     def __init__(self, kv: KeyValue) -> None:
         self._kv = kv
         self._encoder = msgspec.json.Encoder()
-        self._decoder = msgspec.json.Decoder(GroupRecord)
+        self._stored = Stored(GroupRecord, "a group's record")
 
     async def create(self, record: GroupRecord) -> None:
         """Store a new record; AlreadyExists if there is one of its name."""
@@ -71,10 +72,4 @@ class GroupStore:
 
     async def load_all(self) -> list[GroupRecord]:
         """Every stored record, by name.  CorruptionError for one that cannot be read."""
-        return [self._decode(item.key, item.value) for item in await self._kv.list(_RECORDS)]
-
-    def _decode(self, key: str, value: bytes) -> GroupRecord:
-        try:
-            return self._decoder.decode(value)
-        except msgspec.MsgspecError as error:
-            raise CorruptionError(where=key, expected="a group's record", got=str(error)) from error
+        return [self._stored.read(item.value, item.key) for item in await self._kv.list(_RECORDS)]

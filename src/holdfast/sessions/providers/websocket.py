@@ -54,7 +54,7 @@ class Naming:
             value = json.loads(text)
             for part in self._path:
                 value = value[int(part)] if isinstance(value, list) else value[part]
-        except (ValueError, KeyError, IndexError, TypeError):
+        except (ValueError, KeyError, IndexError, TypeError, RecursionError):
             return self._others
         if not isinstance(value, str | int) or isinstance(value, bool) or value == "":
             return self._others
