@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from holdfast.node.channel_messages import draft_of
-
 from holdfast.channels.packing import check_batch
 from holdfast.durable.messages import join_messages, split_messages
 from holdfast.errors import ProtocolError, UsageError
+from holdfast.node.streams.messages import draft_of
 from holdfast.sessions.packing import Unpacker, pack, unpack
 
 
