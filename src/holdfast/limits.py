@@ -247,6 +247,8 @@ class Limits(NamedTuple):
     """gRPC calls under way at once; more are answered RESOURCE_EXHAUSTED."""
     grpc_streams_max: int = 256
     """gRPC calls under way at once on one connection; more wait for one to end."""
+    grpc_probes_max: int = 64
+    """Of these, health watches and reflection streams, which need no token; more are answered RESOURCE_EXHAUSTED."""
 
     # groups: what is on the way between peers
     groups_max: int = 1_000
@@ -403,7 +405,7 @@ def check_limits(limits: Limits) -> Limits:
     assert limits.stream_append_bytes_max <= limits.arriving_per_token_bytes_max
     assert limits.streams_per_token_max < limits.stream_readers_max
     assert limits.http_readers_per_token_max < limits.http_connections_max
-    assert limits.grpc_calls_per_token_max < limits.grpc_calls_max
+    assert limits.grpc_calls_per_token_max + limits.grpc_probes_max < limits.grpc_calls_max
     assert limits.channel_rate_max > 0
     assert limits.record_bytes_max < limits.record_item_bytes_max
     assert limits.record_meta_bytes_max + KIB <= limits.blob_meta_bytes_max

@@ -321,6 +321,36 @@ def test_health_and_reflection_answer() -> None:
     run(story)
 
 
+def test_who_needs_no_token_cannot_take_the_calls_of_the_others() -> None:
+    async def story(door: Served) -> None:
+        async with grpc.aio.insecure_channel(door.address) as channel, door.client() as client:
+            health, reflection = health_pb2_grpc.HealthStub(channel), reflection_pb2_grpc.ServerReflectionStub(channel)
+            wanted = health_pb2.HealthCheckRequest()
+            watch, look = health.Watch(wanted), reflection.ServerReflectionInfo()
+            assert (await watch.read()).status == health_pb2.HealthCheckResponse.SERVING
+            await look.write(reflection_pb2.ServerReflectionRequest(list_services=""))
+            assert (await look.read()).list_services_response.service
+            for refused in (health.Watch(wanted), reflection.ServerReflectionInfo()):
+                assert await refused.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+                assert await refused.details() == "grpc_probes_max: 3 is over the limit of 2"
+            assert (await health.Check(wanted)).status == health_pb2.HealthCheckResponse.SERVING
+            assert [result.error async for result in client.push_stream(agents(2))] == [None, None]
+            watch.cancel()
+            await look.done_writing()
+            assert await look.read() is grpc.aio.EOF
+            held: list[Any] = []
+            while len(held) < 2:  # both places are there again, as soon as the node has heard of it
+                held.append(health.Watch(wanted))
+                try:
+                    await held[-1].read()
+                except grpc.aio.AioRpcError as error:
+                    assert error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+                    held.pop()
+            assert await health.Watch(wanted).code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+
+    run(story, grpc_probes_max=2)
+
+
 def test_an_address_that_is_taken_is_named() -> None:
     async def story(door: Served) -> None:
         settings = GrpcSettings("127.0.0.1", door.door.port)

@@ -11,6 +11,7 @@ from grpc_reflection.v1alpha import reflection, reflection_pb2
 
 from ..errors import BusyError, UsageError
 from . import wire
+from .probes import ProbeBound
 from .service import StoreService
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ class GrpcDoor:
                 ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
             ],
             maximum_concurrent_rpcs=limits.grpc_calls_max,
+            interceptors=[ProbeBound(limits)],
         )
         self.port = 0
 
