@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..errors import MessageTooLarge, UsageError
-from ..streams import Chunk, End
+from ..errors import MessageTooLarge
+from ..rpc.aio.whole import take_whole
 from .model import (
     Ack,
     AppendResult,
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from ..rpc.aio.connection import AsyncConnection
     from .access import Caller
     from .router import ChannelRouter
-
-_READ_BYTES = 1 << 18
 
 
 class ChannelsService:
@@ -73,25 +71,8 @@ class ChannelsService:
         limit = self._limits.channel_batch_bytes_max
         if size_bytes > limit:
             raise MessageTooLarge(name="channel_batch_bytes_max", limit=limit, value=size_bytes)
-        batch = await self._take(stream, size_bytes)
+        batch = await take_whole(self._connection, stream, size_bytes, self._limits.viewer_window_bytes)
         return await self._router.append(self._caller, channel, batch, ack, sender)
-
-    async def _take(self, stream: int, size_bytes: int) -> bytes:
-        """What the caller writes to ``stream``."""
-        reader = self._connection.open_reader(stream, window_bytes=self._limits.viewer_window_bytes)
-        reader.start()
-        parts: list[bytes] = []
-        try:
-            while reader.offset < size_bytes:
-                item = await reader.read(_READ_BYTES)
-                if not isinstance(item, Chunk):
-                    break
-                parts.append(bytes(item.data))
-            if reader.offset != size_bytes or not isinstance(await reader.read(), End):
-                raise UsageError(f"stream: it does not hold {size_bytes} bytes", field="stream")
-        finally:
-            reader.close()
-        return b"".join(parts)
 
     async def read(
         self,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar
 
 from ..engine.base import Producer
 from ..errors import LimitExceeded, NotFound, StreamReplaced, UsageError
-from ..streams import Chunk, End
+from ..rpc.aio.whole import take_whole
 from .model import (
     Addition,
     Creation,
@@ -32,8 +32,6 @@ if TYPE_CHECKING:
     from .streams import DurableStreams
 
 T = TypeVar("T")
-
-_READ_BYTES = 1 << 18
 
 
 class StreamCaller(Protocol):
@@ -177,25 +175,8 @@ class StreamsService:
         if size_bytes > limit:
             raise LimitExceeded(name="stream_append_bytes_max", limit=limit, value=size_bytes)
         await self._own.info(path)  # so that nothing is sent in vain
-        data = await self._take(stream, size_bytes)
+        data = await take_whole(self._connection, stream, size_bytes, self._limits.viewer_window_bytes)
         return await self.append(path, data, content_type, close, sequence, producer)
-
-    async def _take(self, stream: int, size_bytes: int) -> bytes:
-        """What the caller writes to ``stream``."""
-        reader = self._connection.open_reader(stream, window_bytes=self._limits.viewer_window_bytes)
-        reader.start()
-        data = bytearray()
-        try:
-            while len(data) < size_bytes:
-                item = await reader.read(_READ_BYTES)
-                if not isinstance(item, Chunk):
-                    break
-                data += item.data
-            if len(data) != size_bytes or not isinstance(await reader.read(), End):
-                raise UsageError(f"stream: it does not hold {size_bytes} bytes", field="stream")
-        finally:
-            reader.close()
-        return bytes(data)
 
     # reading
 

@@ -17,12 +17,15 @@ from typing import Any, Concatenate, Literal, NamedTuple, ParamSpec, Protocol, T
 from typing import get_type_hints as hints_of
 
 from ..errors import ProtocolError, UsageError
+from ..limits import LIMITS
 from .events import Reply
 
 P = ParamSpec("P")
 R = TypeVar("R")
 Decoder = Callable[[Any], Any]
 Method = Callable[..., Any]
+INLINE_BYTES_MAX = LIMITS.frame_bytes_max * 3 // 4
+"""What an attachment may well hold; what is larger goes as a stream beside the request."""
 
 
 class Arguments(NamedTuple):

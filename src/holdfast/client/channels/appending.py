@@ -15,7 +15,6 @@ from typing import NamedTuple
 from ...channels.model import AppendResult
 from ...channels.packing import DRAFT_BYTES, Extras, check_batch, encode_batch, renumbered
 from ...errors import HoldfastError, LimitExceeded, SequenceConflict, from_wire
-from ...limits import LIMITS
 from .drafts import Draft, Payload, bytes_of
 
 PATIENCE_S = 60.0
@@ -24,8 +23,6 @@ PARCEL_BYTES = 256 * 1024
 """Size at which a parcel is full: a commit of its own is worth it, and several on their way fit the queues."""
 PARCELS_IN_FLIGHT = 8
 """Parcels of one call under way at once: the next is being read while the one before is being synced."""
-INLINE_BYTES_MAX = LIMITS.frame_bytes_max * 3 // 4
-"""A larger parcel, of one entry then, goes as a stream."""
 _HEAD_BYTES = DRAFT_BYTES + 42
 """What an entry of a batch may take besides its payload."""
 _JUMP = 1 << 32

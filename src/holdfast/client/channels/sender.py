@@ -20,11 +20,10 @@ from ...errors import (
 )
 from ...ids import random_fraction
 from ...rpc.aio.connection import AsyncConnection
-from ...rpc.aio.streams import AsyncWriter
-from ...rpc.commands import invoke
+from ...rpc.aio.whole import send_whole
+from ...rpc.commands import INLINE_BYTES_MAX, invoke
 from ..link import Link
 from .appending import (
-    INLINE_BYTES_MAX,
     PARCELS_IN_FLIGHT,
     Appended,
     BatchAppended,
@@ -177,25 +176,14 @@ class Sender:
     async def _call(self, connection: AsyncConnection, trip: _Trip, parcel: Parcel, ack: Ack) -> AppendResult:
         try:
             if len(parcel.data) > INLINE_BYTES_MAX:  # it takes its time: those behind it wait until it has arrived
-                return await self._call_streaming(connection, parcel.data, ack)
+                method = ChannelsApi.append_stream
+                return await send_whole(connection, parcel.data, method, self._channel, ack, self._name)
             trip.leave(connection)
             return await invoke(connection, ChannelsApi.append, self._channel, parcel.data, ack, self._name)
         except (DisconnectedError, Unauthenticated) as error:
             parcel.resent = parcel.resent or isinstance(error, DisconnectedError)
             trip.connection = None
             raise
-
-    async def _call_streaming(self, connection: AsyncConnection, data: bytes, ack: Ack) -> AppendResult:
-        writer = connection.open_writer()
-        method, size = ChannelsApi.append_stream, len(data)
-        call = asyncio.create_task(invoke(connection, method, self._channel, writer.stream_id, size, ack, self._name))
-        writing = asyncio.create_task(_write_all(writer, data))
-        try:
-            return await call
-        finally:
-            await _end((writing, call))
-            connection.unwatch_stream(writer.stream_id)
-            connection.core.broker.remove(writer.stream_id)  # refused before it was read, it would stay for good
 
 
 class _Trip:
@@ -243,12 +231,7 @@ class _Trip:
             self._waiter.set_result(None)
 
 
-async def _write_all(writer: AsyncWriter, data: bytes) -> None:
-    await writer.write(data)
-    await writer.close()
-
-
-async def _end(tasks: Sequence[asyncio.Task[object]] | deque[asyncio.Task[list[Settled]]]) -> None:
+async def _end(tasks: deque[asyncio.Task[list[Settled]]]) -> None:
     """Cancel what still runs, and see it end."""
     for task in tasks:
         task.cancel()

@@ -11,11 +11,10 @@ from ...channels.model import Ack, AppendResult
 from ...errors import ChannelFull, DisconnectedError, MessageTooLarge, RateLimited, SequenceConflict
 from ...ids import random_fraction
 from ...rpc.blocking.connection import BlockingConnection
-from ...rpc.commands import Method, command_of, invoke_blocking
+from ...rpc.commands import INLINE_BYTES_MAX, Method, command_of, invoke_blocking
 from ...rpc.events import Reply
 from ..sync_link import SyncLink
 from .appending import (
-    INLINE_BYTES_MAX,
     PARCELS_IN_FLIGHT,
     Appended,
     BatchAppended,

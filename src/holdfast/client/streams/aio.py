@@ -10,7 +10,7 @@ from ...durable.api import StreamsApi
 from ...durable.model import ProducerMark, StreamAppended, StreamInfo, Where
 from ...errors import DisconnectedError, HoldfastError, Unavailable
 from ...rpc.aio.connection import AsyncConnection
-from ...rpc.aio.streams import AsyncWriter
+from ...rpc.aio.whole import send_whole
 from ...rpc.commands import invoke
 from ..channels.drafts import Payload, bytes_of
 from ..link import Link
@@ -213,24 +213,7 @@ class StreamProducer:
 
 async def send(connection: AsyncConnection, path: str, parcel: Parcel) -> StreamAppended:
     """One append, in a request or as a stream."""
-    content_type, close, sequence, producer = parcel.content_type, parcel.close, parcel.sequence, parcel.producer
+    options = parcel.content_type, parcel.close, parcel.sequence, parcel.producer
     if not parcel.streams:
-        given = path, parcel.data, content_type, close, sequence, producer
-        return await invoke(connection, StreamsApi.append, *given)
-    writer = connection.open_writer()
-    place = path, writer.stream_id, len(parcel.data), content_type, close, sequence, producer
-    call = asyncio.create_task(invoke(connection, StreamsApi.append_stream, *place))
-    writing = asyncio.create_task(_write_all(writer, parcel.data))
-    try:
-        return await call
-    finally:
-        for task in (writing, call):
-            task.cancel()
-        await asyncio.gather(writing, call, return_exceptions=True)
-        connection.unwatch_stream(writer.stream_id)
-        connection.core.broker.remove(writer.stream_id)  # refused before it was read, it would stay for good
-
-
-async def _write_all(writer: AsyncWriter, data: bytes) -> None:
-    await writer.write(data)
-    await writer.close()
+        return await invoke(connection, StreamsApi.append, path, parcel.data, *options)
+    return await send_whole(connection, parcel.data, StreamsApi.append_stream, path, *options)

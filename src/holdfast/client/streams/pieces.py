@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict
 
 from ...durable.model import ProducerMark, Where, mode_of
 from ...errors import ClosedError, Conflict, Fenced, Gone, HoldfastError, NotFound, StorageError, UsageError
-from ...limits import LIMITS
+from ...rpc.commands import INLINE_BYTES_MAX
 from ...rpc.failures import decode_failure
 from ...streams import Chunk, End, Failed, Gap
 from ..channels.drafts import Payload, bytes_of
@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from ...durable.model import StreamStart
     from ...streams import Item
 
-INLINE_BYTES_MAX = LIMITS.frame_bytes_max * 3 // 4
-"""What is larger does not fit a request, and goes as a stream."""
 _FINAL = (UsageError, Conflict, ClosedError, NotFound, Gone, Fenced, StorageError)
 """Answers by which an earlier try did not get there either, or nothing can be appended any more."""
 

@@ -9,7 +9,8 @@ from ...durable.api import StreamsApi
 from ...durable.model import ProducerMark, StreamAppended, StreamInfo, Where
 from ...errors import DisconnectedError, HoldfastError, Unavailable
 from ...rpc.blocking.connection import BlockingConnection
-from ...rpc.commands import command_of, invoke_blocking
+from ...rpc.blocking.whole import send_whole
+from ...rpc.commands import invoke_blocking
 from ..channels.drafts import Payload, bytes_of
 from ..sync_link import SyncLink
 from .pieces import Parcel, StreamOptions, Turns, make_parcel
@@ -199,21 +200,4 @@ def send(connection: BlockingConnection, path: str, parcel: Parcel, progress: Pr
     options = parcel.content_type, parcel.close, parcel.sequence, parcel.producer
     if not parcel.streams:
         return invoke_blocking(connection, StreamsApi.append, path, parcel.data, *options)
-    writer = connection.open_writer()
-    size, left = len(parcel.data), memoryview(parcel.data)
-    command = command_of(StreamsApi.append_stream)
-    number = connection.begin_call(*command.arguments((path, writer.stream_id, size, *options), {}))
-    try:
-        while (reply := connection.take_reply(number)) is None:
-            if left:
-                left = left[writer.offer(left) :]
-                if not left:
-                    writer.finish()
-            connection.pump()
-            if progress is not None:
-                progress(writer.acknowledged)
-    finally:
-        connection.give_up_call(number)
-        writer.forget()
-    added: StreamAppended = command.decode(reply.result, reply.attachment)
-    return added
+    return send_whole(connection, parcel.data, progress, StreamsApi.append_stream, path, *options)

@@ -9,6 +9,7 @@ from holdfast.client.channels import appending
 from holdfast.client.channels.appending import Numbers, Parcel, make_parcels, one_parcel, settle, sum_up
 from holdfast.client.channels.drafts import message
 from holdfast.errors import ChannelFull, SequenceConflict, to_wire
+from holdfast.rpc.commands import INLINE_BYTES_MAX
 
 FULL = to_wire(ChannelFull(name="channel_entries_max", limit=1, value=2))
 CONFLICT = to_wire(SequenceConflict("taken", 1, 1))
@@ -48,7 +49,7 @@ def test_parcels_hold_every_entry_once_in_order_and_fit_a_call(sizes: list[int])
     assert [sequence for each in made for sequence in each.sequences] == list(range(1, len(payloads) + 1))
     assert [sequence for each in made for sequence in sequences_in(each)] == list(range(1, len(payloads) + 1))
     for each in made:
-        assert len(each.sequences) == 1 or len(each.data) <= appending.INLINE_BYTES_MAX
+        assert len(each.sequences) == 1 or len(each.data) <= INLINE_BYTES_MAX
 
 
 def test_a_million_empty_entries_make_parcels_of_bounded_size() -> None:

@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from holdfast.client.streams.pieces import INLINE_BYTES_MAX, StreamArrivals, StreamChunk, Turns, make_parcel
+from holdfast.client.streams.pieces import StreamArrivals, StreamChunk, Turns, make_parcel
 from holdfast.durable.model import ProducerMark, StreamInfo, StreamStart
 from holdfast.errors import ClosedError, DisconnectedError, Gone, LimitExceeded, NotFound, UsageError
+from holdfast.rpc.commands import INLINE_BYTES_MAX
 from holdfast.rpc.failures import encode_failure
 from holdfast.streams import Chunk, End, Failed, Gap
 
