@@ -6,6 +6,7 @@ import asyncio
 import json
 import subprocess
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,11 +17,18 @@ from holdfast.errors import (
     AlreadyExists,
     ClosedError,
     DisconnectedError,
+    HoldfastError,
+    LimitExceeded,
     NotFound,
     PermissionDenied,
     Unavailable,
     UsageError,
 )
+from holdfast.limits import LIMITS
+from holdfast.rpc.aio.dial import dial_unix
+from holdfast.rpc.commands import invoke
+from holdfast.rpc.handshake.authenticators import LocalClient
+from holdfast.sync.api import GroupsApi
 from holdfast.testing import NodeBox, wait_until
 
 
@@ -220,6 +228,73 @@ def test_with_a_key_only_those_who_have_it_take_part(two: Two, tmp_path: Path) -
     assert json.loads(shown)[0]["sealed"] and key.strip() not in shown
     table = two.alice.run("group", "status", "ops").stdout.decode()
     assert "sealed" in table and "BEHIND" in table
+
+
+def test_a_key_is_removed_with_a_flag(two: Two, tmp_path: Path) -> None:
+    path = tmp_path / "ops.key"
+    path.touch(0o600)
+    path.write_bytes(two.alice.run("group", "key").stdout)
+    for box in two:
+        box.run("group", "join", "ops", "--key-file", str(path))
+    refused = two.alice.run("group", "join", "ops", "--key-file", str(path), "--no-key", code=125).stderr
+    assert b"--key-file and --no-key exclude each other" in refused
+    assert status(two.alice)["sealed"]
+    two.alice.run("group", "join", "ops")
+    assert status(two.alice)["sealed"], "without a word on it the key stays"
+    assert not json.loads(two.alice.run("group", "join", "ops", "--no-key", "-o", "json").stdout)["sealed"]
+    two.alice.run("group", "send", "ops", "open")
+    wait_until(lambda: status(two.bob)["unverified"] > 0, "bob hears what is not sealed")
+    assert payloads(two.bob) == []
+    two.bob.run("group", "join", "ops", "--no-key")
+    wait_until(lambda: payloads(two.bob) == ["open"], "bob has it")
+    two.bob.run("group", "join", "ops", "--no-key")  # there is none: nothing to do
+    two.bob.kill_node()
+    two.bob.start_node()
+    assert not status(two.bob)["sealed"]
+
+
+def test_a_message_of_just_the_limit_is_sent_by_all_ways_and_one_byte_more_by_none(two: Two) -> None:
+    most = LIMITS.group_content_bytes_max
+    contents = [bytes([number]) * most for number in (1, 2, 3)]
+    assert two.alice.run("group", "send", "ops", "-f", "-", input=contents[0]).stdout == b"1\n"
+    said = two.alice.run("group", "send", "ops", "-f", "-", input=bytes(most + 1), code=None)
+    assert said.returncode and f"group_content_bytes_max = {most}".encode() in said.stderr
+    with holdfast.connect_sync(two.alice.url) as node:
+        assert node.groups.group("ops").send(contents[1]).index == 2
+        assert node.groups.group("ops").send(contents[1], ephemeral=True).index == 0
+
+    async def main() -> None:
+        async with holdfast.connect(two.alice.url) as alice, holdfast.connect(two.bob.url) as bob:
+            group = alice.groups.group("ops")
+            with pytest.raises(LimitExceeded, match="group_content_bytes_max"):
+                await group.send(bytes(most + 1))
+            with pytest.raises(NotFound):
+                await alice.groups.group("other").send(contents[2])
+            assert (await group.send(contents[2])).index == 3
+            assert (await group.send(contents[2], ephemeral=True)).index == 0
+            async with bob.groups.group("ops").channel.subscribe() as subscription:
+                assert [(await anext(subscription)).payload for _ in contents] == contents
+
+    asyncio.run(asyncio.wait_for(main(), 60))
+
+
+def test_a_stream_that_is_not_what_was_said_sends_nothing(two: Two) -> None:
+    async def main() -> None:
+        path = two.alice.url.removeprefix("unix://")
+        async with await dial_unix(path, LocalClient()) as connection:
+            with pytest.raises(LimitExceeded, match="group_content_bytes_max"):
+                await invoke(connection, GroupsApi.send_stream, "ops", 99, LIMITS.group_content_bytes_max + 1)
+            for size in (9, 11):
+                writer = connection.open_writer()
+                call = asyncio.create_task(invoke(connection, GroupsApi.send_stream, "ops", writer.stream_id, size))
+                await writer.write(bytes(10))
+                with suppress(HoldfastError):  # the node stopped reading
+                    await writer.close()
+                with pytest.raises(UsageError, match="stream"):
+                    await call
+
+    asyncio.run(asyncio.wait_for(main(), 60))
+    assert payloads(two.alice) == []
 
 
 def test_tokens_need_the_scopes_of_groups() -> None:

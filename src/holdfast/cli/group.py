@@ -108,15 +108,21 @@ def create(group_name: str, me: str, peers: tuple[str, ...], key_file: str | Non
 @_GROUP
 @click.option("--peer", "peers", multiple=True, metavar="IP:PORT", help="Change the peers to these first.")
 @_KEY_FILE
+@click.option("--no-key", is_flag=True, help="Seal with no key any more: whoever reaches the group speaks in it.")
 @format_option("name", "json")
-def join(group_name: str, peers: tuple[str, ...], key_file: str | None, form: str) -> None:
-    """Take part again in a group that was left, from where it was; or change its peers, or its key."""
+def join(group_name: str, peers: tuple[str, ...], key_file: str | None, no_key: bool, form: str) -> None:
+    """Take part again in a group that was left, from where it was; or change its peers, or its key.
+
+    --key-file replaces the key, --no-key removes it; without either it stays. All of the group need the same.
+    """
+    if key_file is not None and no_key:
+        raise click.UsageError("--key-file and --no-key exclude each other")
     key = _key_of(key_file)
     with reach_node() as node:
         found = node.groups.group(group_name)
         if peers:
             found.set_peers(peers)
-        if key:
+        if key or no_key:
             found.set_key(key)
         info = found.join()
     if form == "json":
@@ -139,7 +145,8 @@ def key() -> None:
     """Make a key for a group and print it.
 
     It is kept nowhere: let a file take it that only you can read, as with `(umask 077; holdfast group key > ops.key)`,
-    and give it to all who are to take part, over a way that you trust.
+    and give it to all who are to take part, over a way that you trust. `holdfast group create --key-file` begins with
+    it, `holdfast group join --key-file` replaces a group's key, and `holdfast group join --no-key` removes it.
     """
     from ..sync.keys import key_text, new_key
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal, TypedDict, Unpack
 from ..errors import LimitExceeded
 from ..ids import new_token
 from ..limits import LIMITS
+from ..rpc.commands import INLINE_BYTES_MAX
 from ..sync.api import GroupsApi
 from ..sync.groups import GroupInfo, GroupSent, GroupSnapshot, GroupSpec, group_channel
 from .sync_link import SyncLink
@@ -105,10 +106,12 @@ class NodeGroup:
         so an ephemeral one.  Raises NotFound, ClosedError for a group that was left, UsageError for empty content,
         LimitExceeded.  DisconnectedError, Unavailable: no node was to be had in time, and it may have been sent.
         """
-        body = _body(content)
-        if ephemeral:
-            return await self._link.do(GroupsApi.send, self.name, body, ephemeral)
-        return await self._link.ask(GroupsApi.send, self.name, body, message_id=new_token(16))
+        link, body, message_id = self._link, _body(content), "" if ephemeral else new_token(16)
+        if len(body) > INLINE_BYTES_MAX:
+            send_large = link.do_whole if ephemeral else link.ask_whole
+            return await send_large(body, GroupsApi.send_stream, self.name, ephemeral, message_id)
+        send = link.do if ephemeral else link.ask
+        return await send(GroupsApi.send, self.name, body, ephemeral, message_id)
 
     async def join(self) -> GroupInfo:
         """Take part again, from where it was left.  Idempotent."""
@@ -181,10 +184,12 @@ class SyncNodeGroup:
 
     def send(self, content: bytes | str, *, ephemeral: bool = False) -> GroupSent:
         """As :meth:`NodeGroup.send`."""
-        body = _body(content)
-        if ephemeral:
-            return self._node.do(GroupsApi.send, self.name, body, ephemeral)
-        return self._node.ask(GroupsApi.send, self.name, body, message_id=new_token(16))
+        node, body, message_id = self._node, _body(content), "" if ephemeral else new_token(16)
+        if len(body) > INLINE_BYTES_MAX:
+            send_large = node.do_whole if ephemeral else node.ask_whole
+            return send_large(body, GroupsApi.send_stream, self.name, ephemeral, message_id)
+        send = node.do if ephemeral else node.ask
+        return send(GroupsApi.send, self.name, body, ephemeral, message_id)
 
     def join(self) -> GroupInfo:
         """Take part again, from where it was left.  Idempotent."""

@@ -13,6 +13,7 @@ from ..ids import random_fraction
 from ..limits import LIMITS
 from ..rpc.aio.connection import AsyncConnection
 from ..rpc.aio.dial import dial_unix
+from ..rpc.aio.whole import send_whole
 from ..rpc.backoff import Backoff
 from ..rpc.commands import invoke
 from ..rpc.handshake.greeting import Authenticator
@@ -71,6 +72,28 @@ class Link:
     ) -> R:
         """The answer of the node to a command; as :meth:`once`."""
         return await self.once(lambda connection: invoke(connection, command, *args, **kwargs))
+
+    async def ask_whole(
+        self,
+        data: bytes,
+        question: Callable[Concatenate[Any, str, int, int, P], Coroutine[Any, Any, R]],
+        place: str,
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> R:
+        """As :meth:`ask`, of a command that takes ``data`` from a stream of ours: it is too large for a request."""
+        return await self.again(lambda connection: send_whole(connection, data, question, place, *args, **kwargs))
+
+    async def do_whole(
+        self,
+        data: bytes,
+        command: Callable[Concatenate[Any, str, int, int, P], Coroutine[Any, Any, R]],
+        place: str,
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> R:
+        """As :meth:`do`, of a command that takes ``data`` from a stream of ours: it is too large for a request."""
+        return await self.once(lambda connection: send_whole(connection, data, command, place, *args, **kwargs))
 
     async def once(self, ask: Callable[[AsyncConnection], Awaitable[T]]) -> T:
         """``ask(connection)``; once more only if the token was refused, for then nothing has been done."""

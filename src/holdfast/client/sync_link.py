@@ -12,6 +12,7 @@ from ..ids import random_fraction
 from ..limits import LIMITS
 from ..rpc.backoff import Backoff
 from ..rpc.blocking.connection import BlockingConnection
+from ..rpc.blocking.whole import send_whole
 from ..rpc.commands import invoke_blocking
 from ..rpc.handshake.greeting import Authenticator
 from .autostart import start_node
@@ -67,6 +68,28 @@ class SyncLink:
     ) -> R:
         """The answer of the node to a command; as :meth:`once`."""
         return self.once(lambda: invoke_blocking(self.connection(), command, *args, **kwargs))
+
+    def ask_whole(
+        self,
+        data: bytes,
+        question: Callable[Concatenate[Any, str, int, int, P], Coroutine[Any, Any, R]],
+        place: str,
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> R:
+        """As :meth:`ask`, of a command that takes ``data`` from a stream of ours: it is too large for a request."""
+        return self.again(lambda: send_whole(self.connection(), data, None, question, place, *args, **kwargs))
+
+    def do_whole(
+        self,
+        data: bytes,
+        command: Callable[Concatenate[Any, str, int, int, P], Coroutine[Any, Any, R]],
+        place: str,
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> R:
+        """As :meth:`do`, of a command that takes ``data`` from a stream of ours: it is too large for a request."""
+        return self.once(lambda: send_whole(self.connection(), data, None, command, place, *args, **kwargs))
 
     def once(self, ask: Callable[[], T]) -> T:
         """``ask()``; once more only if the token was refused, for then nothing has been done."""

@@ -44,6 +44,7 @@ from ..status.model import NodeInfo
 from ..sync import api as groups_api
 from .channels import ChannelCaller, JobChannels
 from .groups.groups import NodeGroups
+from .groups.service import GroupsService
 from .listening import Certificate, ListenOptions, addresses, certificate, grpc_settings, http_settings, tls_context
 from .rpc.callers import Caller, Callers
 from .sealing import JobEnds, Sealer
@@ -317,7 +318,7 @@ class Node:
         records = RecordsService(self.records, connection, self._limits)
         caller.on_closed.append(records.close)
         caller.dispatcher.add(records_api.COMMANDS, records)
-        caller.dispatcher.add(groups_api.COMMANDS, self.groups)
+        caller.dispatcher.add(groups_api.COMMANDS, GroupsService(self.groups, connection, self._limits))
         caller.dispatcher.add(status_api.COMMANDS, _StatusService(self))
         caller.dispatcher.add(tokens_api.COMMANDS, TokensService(self.authority, caller.identity, self._login_url))
         return caller

@@ -61,6 +61,15 @@ class GroupsApi(Protocol):
         """
         ...
 
+    async def send_stream(
+        self, name: str, stream: int, size_bytes: int, ephemeral: bool = False, message_id: str = ""
+    ) -> GroupSent:
+        """:meth:`send` for content too large for one request: ``size_bytes`` of it come on the caller's ``stream``.
+
+        LimitExceeded for more than ``group_content_bytes_max``; UsageError if the stream ends early.
+        """
+        ...
+
     async def status(self, name: str) -> GroupInfo:
         """The group as it stands.  NotFound."""
         ...

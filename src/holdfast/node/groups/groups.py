@@ -207,6 +207,10 @@ class NodeGroups:
         message_id = message_id or new_token(16)
         return GroupSent(id=message_id, index=await mirror.send(message_id, content))
 
+    def check_active(self, name: str) -> None:
+        """NotFound; ClosedError for a group that was left."""
+        self._active(name)
+
     async def status(self, name: str) -> GroupInfo:
         """See :meth:`GroupsApi.status`."""
         return self._find(name).info(self._clock)

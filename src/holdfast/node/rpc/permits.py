@@ -61,6 +61,7 @@ PERMITS: dict[str, Permit] = {
     "groups.set_peers": Permit("groups.write"),
     "groups.set_key": Permit("groups.write"),
     "groups.send": Permit("groups.write"),
+    "groups.send_stream": Permit("groups.write"),
     "groups.remove": Permit("groups.write"),
     "streams.list": Permit("streams.list"),
     "streams.info": Permit("streams.read", "path"),
