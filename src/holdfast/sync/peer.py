@@ -127,7 +127,7 @@ class SyncPeer:
                 self._shared.touched.pop(channel, None)
                 raise
         self._channels[channel] = made
-        self._shared.touched[channel] = made
+        self._shared.touched[channel] = None
         return True
 
     def remove(self, channel: str) -> None:
@@ -236,8 +236,8 @@ class SyncPeer:
         if not unsaved:
             return []
         writes = []
-        for name, channel in list(unsaved.items()):
-            write = channel.journal.write()
+        for name in list(unsaved):
+            write = self._channels[name].journal.write()
             if write is not None:
                 del unsaved[name]
                 writes.append(write)
@@ -272,8 +272,9 @@ class SyncPeer:
         return None
 
     def _schedule(self) -> None:
-        touched = self._shared.touched
-        for name, channel in touched.items():
+        touched, channels = self._shared.touched, self._channels
+        for name in touched:
+            channel = channels[name]
             at = next_deadline(channel)
             if at != channel.registered:
                 channel.registered = at
@@ -286,7 +287,7 @@ class SyncPeer:
             channel = self._channels[heappop(self._deadlines)[1]]
             channel.registered = None
             sweep(channel, now)
-            self._shared.touched[channel.name] = channel
+            self._shared.touched[channel.name] = None
 
     # what can be seen
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from ..events import SaveFailed
 from ..persistence.base import Write
@@ -20,11 +20,24 @@ from ..persistence.snapshot import (
     sent_piece,
     waiting_piece,
 )
-from .parts.incoming import Waiting
-from .parts.outgoing import Sent
+from .parts.history import History
+from .parts.incoming import Incoming, Waiting
+from .parts.outgoing import Outgoing, Sent
+from .parts.repair import Repair
+from .shared import Shared
 
-if TYPE_CHECKING:
-    from .channel import Channel
+
+class Journaled(Protocol):
+    """What of a channel is stored, and who is told."""
+
+    name: str
+    shared: Shared
+    lamport: int
+    history: History
+    outgoing: Outgoing
+    incoming: Incoming
+    repair: Repair
+    absent: dict[str, bool]
 
 
 class Journal:
@@ -32,7 +45,7 @@ class Journal:
 
     __slots__ = ("_changed", "_channel", "_hints", "_under_way")
 
-    def __init__(self, channel: Channel) -> None:
+    def __init__(self, channel: Journaled) -> None:
         self._channel = channel
         self._changed = False
         self._hints: dict[str, bytes] = {}
@@ -49,16 +62,16 @@ class Journal:
         """Something of the snapshot changed, or will in this operation."""
         channel = self._channel
         shared = channel.shared
-        shared.touched[channel.name] = channel
+        shared.touched[channel.name] = None
         if shared.persistent and not self._changed:
             self._changed = True
-            shared.unsaved[channel.name] = channel
+            shared.unsaved[channel.name] = None
 
     def keep_hint(self, message_id: str, hint: bytes) -> None:
         """A hint is to be stored."""
         if self._channel.shared.persistent:
             self._hints[message_id] = hint
-            self._channel.shared.unsaved[self._channel.name] = self._channel
+            self._channel.shared.unsaved[self._channel.name] = None
 
     def write(self) -> Write | None:
         """What to store now; None while a write is under way, or when there is nothing."""
@@ -99,7 +112,7 @@ class Journal:
         if error is not None:
             channel.shared.events.append(SaveFailed(channel.name, error))
         if self._changed or channel.history.pending or self._hints:
-            channel.shared.unsaved[channel.name] = channel
+            channel.shared.unsaved[channel.name] = None
 
     # the snapshot
 

@@ -97,7 +97,7 @@ def _receive_again(channel: Channel, message: Message, now: float) -> Unwrapped:
     at = pace.at
     pace.happened(now)
     if pace.at != at:
-        channel.shared.touched[channel.name] = channel
+        channel.shared.touched[channel.name] = None
     if (channel.repair.requests or channel.repair.responses) and channel.repair.arrived(message_id):
         channel.journal.touch()
     waiting = channel.incoming.waiting.get(message_id)

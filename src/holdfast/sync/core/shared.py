@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from ...limits import Limits
 from ..events import Event
 from ..model import Packet
 from ..profiles import Profile
 from ..wire import Wire
-
-if TYPE_CHECKING:
-    from .channel import Channel
 
 
 class Shared:
@@ -57,12 +52,12 @@ class Shared:
         self.limits = limits
         self.events: list[Event] = []
         self.packets: list[Packet] = []
-        self.touched: dict[str, Channel] = {}
-        """Channels whose next deadline may have changed."""
+        self.touched: dict[str, None] = {}
+        """Names of channels whose next deadline may have changed, in the order they did."""
         self.writes_made = 0
         """So each write has a number of its own, also if its channel was removed and made again meanwhile."""
-        self.unsaved: dict[str, Channel] = {}
-        """Channels with something to store."""
+        self.unsaved: dict[str, None] = {}
+        """Names of channels with something to store, in the order they had."""
 
     def unix_ms(self, now: float) -> int:
         """``now`` as absolute time."""
