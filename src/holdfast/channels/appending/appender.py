@@ -182,9 +182,11 @@ class Appender:
             senders = Senders()
             try:
                 reached = await self._replay(channel, senders, stored.oldest, stored.next_index)
-            except (UsageError, StorageError, Gone):  # appends under way failed, or the oldest went: look again
-                await asyncio.sleep(0)
-                continue
+            except (UsageError, StorageError, Gone):
+                found = await self._store.stat(channel)
+                if (found.oldest, found.next_index) == (stored.oldest, stored.next_index):
+                    raise
+                continue  # appends under way failed, or the oldest went
             except NotFound as error:
                 raise ChannelNotFound(name=channel.id) from error
             again = await self._store.stat(channel)

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
+from contextlib import closing
+from pathlib import Path
 
 import pytest
 
@@ -10,6 +13,9 @@ from holdfast.channels.model import ChannelLimits
 from holdfast.channels.packing import encode_draft
 from holdfast.channels.testkit import ChannelRoom
 from holdfast.engine.memory import MemoryEngine
+from holdfast.engine.sqlite import SqliteEngine
+from holdfast.engine.sqlite.database import FILE_NAME
+from holdfast.errors import CorruptionError
 from tests.conftest import Run
 
 CHANNEL = "p/c"
@@ -59,5 +65,25 @@ def test_the_first_in_line_may_give_up(run: Run) -> None:
             assert isinstance(results[0], asyncio.CancelledError)
             assert results[1:] == [None, None]
             assert [each.sequence for each in await here.entries(CHANNEL)] == [2, 3]
+
+    run(main())
+
+
+def test_a_damaged_channel_refuses_appends_and_says_so(run: Run, tmp_path: Path) -> None:
+    """Who sent what cannot be read any more; nobody waits for that, and other channels go on."""
+
+    async def main() -> None:
+        async with ChannelRoom(lambda: SqliteEngine(tmp_path)) as here:
+            for name in ("c", "whole"):
+                await here.router.create(here.owner, "p", name, limits=WIDE)
+            await append(here, 1)
+            await here.__aexit__(None, None, None)
+            with closing(sqlite3.connect(tmp_path / FILE_NAME)) as connection, connection:
+                connection.execute("UPDATE run SET crc = crc + 1")
+            await here.__aenter__()
+            for _ in range(2):
+                with pytest.raises(CorruptionError):
+                    await append(here, 2)
+            await here.router.append(here.owner, "p/whole", encode_draft(b"x", sequence=1), "disk", "me")
 
     run(main())
