@@ -50,6 +50,7 @@ class Tail:
         self._offset = 0
         self._inode = 0
         self._quiet = 0
+        self._failing = False
         self.gap = ""
         """Why lines may be missing before the next ones; to be taken and cleared."""
 
@@ -80,7 +81,24 @@ class Tail:
         return True
 
     def read(self) -> list[bytes]:
-        """The lines that are complete now, without their ends; [] for none."""
+        """The lines that are complete now, without their ends; [] for none.
+
+        A file that cannot be read is a gap, told once; the next call tries again from where it was.
+        """
+        try:
+            lines = self._read()
+        except OSError as error:
+            if not self._failing:
+                self.gap = f"the file could not be read: {error.strerror}"
+            self._failing = True
+            if self._file is not None:
+                self._place = self.place
+                self.close()
+            return []
+        self._failing = False
+        return lines
+
+    def _read(self) -> list[bytes]:
         if not self.open():
             return []
         assert self._file is not None
@@ -180,11 +198,7 @@ class FileProvider(BaseProvider):
             async with asyncio.timeout(_GRACE_S):
                 await self._wanted.wait()
         while True:
-            try:
-                lines = tail.read()
-            except OSError as error:
-                tail.gap, lines = f"the file could not be read: {error.strerror}", []
-                tail.close()
+            lines = tail.read()
             if tail.gap:
                 for sink in self._sinks.match(self._subject):
                     sink.gap(self._subject, tail.gap)

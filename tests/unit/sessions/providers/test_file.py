@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable, Coroutine, Sequence
+from errno import ELOOP
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +78,28 @@ def test_a_file_that_is_not_there_yet(tmp_path: Path) -> None:
     assert drained(tail) == []
     (tmp_path / "log").write_bytes(b"the first\n")
     assert drained(tail) == [b"the first"]
+    tail.close()
+
+
+def test_one_that_cannot_be_read_says_so_once_and_goes_on_where_it_was(tmp_path: Path) -> None:
+    path, aside = tmp_path / "log", tmp_path / "aside"
+    path.write_bytes(b"one\ntw")
+    tail = Tail(str(path), 100, None, from_start=True)
+    for turn in range(2):
+        assert drained(tail) == ([b"one"] if turn == 0 else [b"two"])
+        path.rename(aside)
+        path.symlink_to(path)  # to itself: also root cannot open it
+        assert drained(tail) == []
+        assert tail.gap == f"the file could not be read: {os.strerror(ELOOP)}"
+        tail.gap = ""
+        assert drained(tail) == []
+        assert tail.gap == ""
+        path.unlink()
+        aside.rename(path)
+        with path.open("ab") as file:
+            file.write(b"o\n" if turn == 0 else b"three\n")
+    assert drained(tail) == [b"three"]
+    assert tail.gap == ""
     tail.close()
 
 
