@@ -169,7 +169,11 @@ class GroupMirror:
         stat = await self._log.stat(self._log_name)
         index = max(stat.oldest, min(self._sent_index + 1, stat.tail - _KNOWN_MAX))
         while index < stat.tail:
-            pieces = await self._log.read_when_stored(self._log_name, index)
+            try:
+                pieces = await self._log.read_when_stored(self._log_name, index)
+            except Gone as gone:  # others append, and the channel lets its oldest entries go
+                index = gone.oldest
+                continue
             if not pieces:  # the last ones were not stored after all
                 break
             for entry in _entries(pieces, index):

@@ -16,6 +16,7 @@ from holdfast.channels.packing import encode_batch, encode_draft
 from holdfast.channels.router import ChannelRouter
 from holdfast.channels.unpacking import Entry, iter_entries
 from holdfast.clock import RealClock
+from holdfast.engine.base import LogStat
 from holdfast.engine.memory import MemoryEngine
 from holdfast.errors import (
     ChannelNotFound,
@@ -138,6 +139,30 @@ def test_a_restart_appends_and_sends_nothing_twice() -> None:
             heard = [(await anext(carol)).text for _ in range(4)]
             assert sorted(heard) == ["a", "b", "c", "e"]
             assert len((await host.groups.snapshot("ops")).log) == 5
+
+    run(story)
+
+
+def test_a_channel_may_let_its_oldest_go_while_its_group_is_joined(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def story(engine: MemoryEngine) -> None:
+        async with Host(engine).open() as host, host.stranger("bob") as bob:
+            await host.groups.create(SPEC)
+            await host.groups.leave("ops")
+            for number in range(30):
+                await host.router.append(OWNER, CHANNEL, encode_batch([b"%d" % number]))
+            stat = engine.log.stat
+
+            async def stat_before_trim(name: str) -> LogStat:
+                found = await stat(name)
+                await engine.log.trim(name, found.oldest + 1)
+                return found
+
+            with monkeypatch.context() as patch:
+                patch.setattr(engine.log, "stat", stat_before_trim)
+                await host.groups.join("ops")
+            left = await host.entries()
+            assert 0 < len(left) < 30
+            assert [(await anext(bob)).text for _ in left] == [entry.text for entry in left]
 
     run(story)
 
