@@ -358,6 +358,8 @@ class Limits(NamedTuple):
     """Long polls and event streams under way with one token, or with logins that it was made for."""
     grpc_calls_per_token_max: int = 256
     """gRPC calls under way with one token, over all its connections; more are answered RESOURCE_EXHAUSTED."""
+    grpc_bytes_per_token_max: int = 128 * MIB
+    """Requests and answers that one token's gRPC calls hold; beyond, each call works on one request at a time."""
     login_link_s: float = 300.0
     """How long a login link waits for a browser; it is good once."""
     login_links_max: int = 1_000

@@ -6,7 +6,7 @@ import asyncio
 import gc
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from typing import Any
 
 import grpc
@@ -229,6 +229,21 @@ def test_a_consumer_that_stops_makes_the_producer_stop() -> None:
             await asyncio.sleep(0)
 
     run(story)
+
+
+def test_calls_whose_share_of_memory_is_taken_go_on_beside_one_that_nobody_reads() -> None:
+    async def story(door: Served) -> None:
+        async with door.client() as client, aclosing(client.push_stream(agents(200))) as pushed:
+            cids = [result.ref.cid async for result in pushed if result.ref]
+            async with aclosing(client.pull_stream(cids * 100)) as idle:
+                await anext(idle)
+
+                async def pull() -> list[Any]:
+                    return [result.record async for result in client.pull_stream(cids)]
+
+                assert await asyncio.gather(*(pull() for _ in range(4))) == [list(agents(200))] * 4
+
+    run(story, grpc_bytes_per_token_max=1)
 
 
 async def raw_call(door: Served, method: wire.Method, *requests: bytes) -> grpc.StatusCode:

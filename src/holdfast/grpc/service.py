@@ -16,7 +16,7 @@ from google.protobuf.message import DecodeError
 
 from ..errors import HoldfastError, InternalError, NotFound, UsageError
 from . import wire
-from .exchange import answers_of
+from .exchange import Answer, Window, answers_of
 from .objects import fill_struct, object_of
 from .shares import Shares
 from .statuses import status_of
@@ -48,36 +48,46 @@ class StoreService:
         self._records = records
         self._gate = gate
         self._bytes_max = limits.record_stream_bytes_max
-        self._shares = Shares(limits.grpc_calls_per_token_max)
+        self._record_bytes_max = limits.record_bytes_max
+        self._shares = Shares(limits)
         self.calls = 0
         """Under way."""
 
     def handler(self) -> grpc.GenericRpcHandler:
         """To be added to a server."""
+        large = self._record_bytes_max
         ways: dict[str, tuple[wire.Method, Action, Handle, int]] = {
-            "Push": (wire.PUSH, "write", self._push, _UNDER_WAY_MAX),
-            "Pull": (wire.PULL, "read", self._pull, _PULLS_UNDER_WAY_MAX),
-            "Lookup": (wire.LOOKUP, "read", self._lookup, _UNDER_WAY_MAX),
-            "Delete": (wire.DELETE, "write", self._delete, _UNDER_WAY_MAX),
-            "PushReferrer": (wire.PUSH_REFERRER, "write", self._push_referrer, _UNDER_WAY_MAX),
-            "PullReferrer": (wire.PULL_REFERRER, "read", self._pull_referrers, _PULLS_UNDER_WAY_MAX),
-            "DeleteReferrer": (wire.DELETE_REFERRER, "write", self._delete_referrers, _UNDER_WAY_MAX),
+            "Push": (wire.PUSH, "write", self._push, 0),
+            "Pull": (wire.PULL, "read", self._pull, large),
+            "Lookup": (wire.LOOKUP, "read", self._lookup, 0),
+            "Delete": (wire.DELETE, "write", self._delete, 0),
+            "PushReferrer": (wire.PUSH_REFERRER, "write", self._push_referrer, 0),
+            "PullReferrer": (wire.PULL_REFERRER, "read", self._pull_referrers, large),
+            "DeleteReferrer": (wire.DELETE_REFERRER, "write", self._delete_referrers, 0),
         }
         methods = {name: self._method(*way) for name, way in ways.items()}
         return grpc.method_handlers_generic_handler(wire.STORE_SERVICE, methods)
 
-    def _method(self, method: wire.Method, action: Action, work: Handle, items_max: int) -> grpc.RpcMethodHandler:
-        async def parsing(request: bytes) -> Any:
+    def _method(self, method: wire.Method, action: Action, work: Handle, answer_bytes: int) -> grpc.RpcMethodHandler:
+        """``answer_bytes``: what an answer may have, where the answers are what is large."""
+        items_max = _PULLS_UNDER_WAY_MAX if answer_bytes else _UNDER_WAY_MAX
+
+        async def answering(request: bytes) -> Answer:
             try:
                 message = method.request.FromString(request)
             except DecodeError as error:
                 raise UsageError(f"{method.name}: no {method.request.DESCRIPTOR.name}: {error}") from None
-            return await work(message)
+            answer = await work(message)
+            if isinstance(answer, list):
+                return [each.SerializeToString() for each in answer]
+            text: bytes = answer.SerializeToString()
+            return text
 
-        async def answers(context: Context) -> AsyncGenerator[Any]:
+        async def answers(context: Context) -> AsyncGenerator[Answer]:
             identity = self._enter(context, action)
-            with self._shares.held_by(self._gate.holder_of(identity)):
-                exchange = answers_of(context, parsing, items_max=items_max, bytes_max=self._bytes_max)
+            with self._shares.held_by(self._gate.holder_of(identity)) as share:
+                window = Window(items_max, self._bytes_max, share, answer_bytes)
+                exchange = answers_of(context, answering, window)
                 async with aclosing(exchange):
                     count = 0
                     async for answer in exchange:
@@ -86,7 +96,11 @@ class StoreService:
                         if count % _CHECK_EVERY == 0:
                             self._gate.check_in_force(identity)
 
-        return _rpc_handler(method, lambda context: self._run(method, context, answers))
+        async def serve(_requests: object, context: Context) -> None:
+            """Reads and writes by the context, so that nothing is left to iterators."""
+            await self._run(method, context, answers)
+
+        return grpc.stream_stream_rpc_method_handler(serve)
 
     def _enter(self, context: Context, action: Action) -> Any:
         headers = {key: value for key, value in context.invocation_metadata() or () if isinstance(value, str)}
@@ -95,7 +109,7 @@ class StoreService:
         return identity
 
     async def _run(
-        self, method: wire.Method, context: Context, answers: Callable[[Context], AsyncGenerator[Any]]
+        self, method: wire.Method, context: Context, answers: Callable[[Context], AsyncGenerator[Answer]]
     ) -> None:
         """Send the answers; an error becomes the call's status."""
         self.calls += 1
@@ -105,7 +119,7 @@ class StoreService:
                     for message in answer if isinstance(answer, list) else [answer]:
                         await context.write(message)
             if not method.streams_back:
-                await context.write(method.response())
+                await context.write(method.response().SerializeToString())
         except HoldfastError as error:
             await _abort(context, error)
         except grpc.aio.AbortError:
@@ -163,15 +177,6 @@ class StoreService:
     async def _delete_referrers(self, request: Any) -> Any:
         gone = await self._records.delete_referrers(request.record.cid, request.referrer_type, request.referrer_ref.cid)
         return wire.DeleteReferrerResponse(referrer_refs=[wire.ReferrerRef(cid=cid) for cid in gone])
-
-
-def _rpc_handler(method: wire.Method, run: Callable[[Context], Awaitable[None]]) -> grpc.RpcMethodHandler:
-    """Stream to stream, or to one answer: both read and write by the context, so that nothing is left to iterators."""
-
-    async def stream(_requests: object, context: Context) -> None:
-        await run(context)
-
-    return grpc.stream_stream_rpc_method_handler(stream, response_serializer=method.response.SerializeToString)
 
 
 def _referrer(referrer: Referrer) -> Any:
