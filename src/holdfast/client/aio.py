@@ -13,7 +13,8 @@ from .credentials import GetTokenSoon, target
 from .jobs.aio import Jobs
 from .link import Link
 from .records.aio import Records
-from .sessions.aio import AckMode, Session, Sessions
+from .sessions.aio import Session, Sessions
+from .sessions.inbox import AckMode
 from .streams.aio import Streams
 
 if TYPE_CHECKING:

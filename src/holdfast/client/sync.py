@@ -10,14 +10,13 @@ from .sync_link import SyncLink
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
-    from typing import Literal
 
     from ..status.model import NodeInfo
     from .channels.sync import SyncChannels
     from .groups import SyncGroups
     from .jobs.sync import SyncJobs
     from .records.sync import SyncRecords
-    from .sessions.inbox import Pattern, Payload
+    from .sessions.inbox import AckMode, Pattern, Payload
     from .sessions.sync import SyncSession, SyncSessions
     from .streams.sync import SyncStreams
     from .tokens import SyncTokens
@@ -110,7 +109,7 @@ class SyncNode(SyncLink):
         id: str = "",
         idle_after: float = 3_600.0,
         steal: bool = False,
-        ack: Literal["auto", "manual"] = "auto",
+        ack: AckMode = "auto",
         client: str = "",
     ) -> SyncSession:
         """A session to use with ``with`` and ``for``: made anew, or the one of ``id`` taken up again.
@@ -119,9 +118,7 @@ class SyncNode(SyncLink):
         """
         from .sessions.sync import SyncSession
 
-        return SyncSession(
-            self, patterns, id=id, idle_after=idle_after, steal=steal, manual=ack == "manual", client=client
-        )
+        return SyncSession(self, patterns, id=id, idle_after=idle_after, steal=steal, ack=ack, client=client)
 
     def publish(
         self, subject: str, payload: Payload = b"", *, headers: Mapping[str, str] | None = None, sequence: int = 0

@@ -126,8 +126,9 @@ class SessionEndpoint:
         if last:
             await self._sessions.resume(caller, session, decode_places(last))
         stream = LocalStream(self._clock, self._limits.session_stream_bytes)
+        carrier = Carrier(stream, STREAM_ID, acknowledges=False)  # it says how far it is when it comes back
         attached = await self._sessions.attach(
-            caller, session, Carrier(stream, STREAM_ID), client=request.query_params.get("client", "http"), steal=True
+            caller, session, carrier, client=request.query_params.get("client", "http"), steal=True
         )
         try:
             why = self._sessions.recovery(attached.session)

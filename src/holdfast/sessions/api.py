@@ -36,12 +36,16 @@ class SessionsApi(Protocol):
         """
         ...
 
-    async def attach(self, session: str, stream: int, steal: bool = False, client: str = "") -> AttachStart:
+    async def attach(
+        self, session: str, stream: int, steal: bool = False, client: str = "", acknowledges: bool = True
+    ) -> AttachStart:
         """Become the session's client: stream number ``stream`` of this connection carries its messages, packed.
 
         Durable sources go on after what was acknowledged last, feeds with what waits in the buffer.  The stream begins
         when the caller acknowledges its start, and ends when the session closes or the client is replaced, failing
         with a text that ``rpc.failures.decode_failure`` turns into SessionClosed, SessionTaken, SlowConsumer.
+        At most ``session_unacknowledged_max`` messages of durable sources are given ahead of :meth:`ack`; with
+        ``acknowledges`` false any number, and :meth:`ack` moves no cursor: it all comes again to who attaches next.
 
         Raises SessionNotFound; ClientAlreadyAttached, unless ``steal``: then the other client is let go with
         SessionTaken(by=``client``).  The end of the connection detaches.

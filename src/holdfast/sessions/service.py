@@ -39,8 +39,10 @@ class SessionsService:
     async def new(self, patterns: list[PatternSpec] = [], idle_after: float = DEFAULT_IDLE) -> SessionInfo:  # noqa: B006
         return await self._sessions.new(self._caller, patterns, idle_after)
 
-    async def attach(self, session: str, stream: int, steal: bool = False, client: str = "") -> AttachStart:
-        carrier = Carrier(self._connection, stream)
+    async def attach(
+        self, session: str, stream: int, steal: bool = False, client: str = "", acknowledges: bool = True
+    ) -> AttachStart:
+        carrier = Carrier(self._connection, stream, acknowledges)
         found = await self._sessions.attach(self._caller, session, carrier, client=client, steal=steal)
         why = self._sessions.recovery(found.session)
         return AttachStart(attachment=found.attachment, version=found.version, recovered=not why, recovered_why=why)

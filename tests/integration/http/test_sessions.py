@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from holdfast.testing import PATIENCE_S, wait_until
+from holdfast.testing import PATIENCE_S, NodeBox, wait_until
 from tests.integration.http.conftest import Web, audited, code
 
 ALL = ("sessions:read", "jobs:read", "channels:read", "channels:write", "channels:create")
@@ -121,6 +121,17 @@ def test_a_reader_that_comes_back_goes_on_after_what_it_had(web: Web) -> None:
     assert (
         position == 5
     )  # what the last reader had when it came: entries 1 to 4; what it got is known when it comes again
+
+
+def test_a_reader_gets_any_number_of_messages_in_one_answer(box: NodeBox, make_web: Callable[..., Web]) -> None:
+    box.env["HOLDFAST_LIMIT_SESSION_UNACKNOWLEDGED_MAX"] = "2"
+    web = make_web()
+    token = web.mint(*ALL, "admin")
+    for channel in ("p/c", "p/d"):
+        box.run("channel", "create", channel)
+        box.run("channel", "append", channel, "--lines", input=b"line\n" * 5)
+    with following(web, make(web, token, "channels.>"), token) as source:
+        assert payloads(source.messages(10)) == ["line"] * 10
 
 
 def test_without_a_last_id_what_was_not_acknowledged_comes_again(web: Web) -> None:

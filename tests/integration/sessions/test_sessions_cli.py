@@ -54,6 +54,18 @@ def test_a_session_from_making_to_removal(node_box: NodeBox, tmp_path: Path) -> 
     assert text(box, "session", "ls", "-o", "id") == ""
 
 
+def test_without_acknowledgements_it_does_not_stop_and_all_comes_again(box: NodeBox) -> None:
+    box.env["HOLDFAST_LIMIT_SESSION_UNACKNOWLEDGED_MAX"] = "2"
+    box.start_node()
+    session = text(box, "session", "new", "channels.>")
+    for channel in ("p/c", "p/d"):
+        text(box, "channel", "create", channel)
+        text(box, "channel", "append", channel, "--lines", input=b"line\n" * 5)
+    for _ in range(2):
+        found = text(box, "session", "attach", session, "--no-ack", "-n", "10", "-o", "text").splitlines()
+        assert sorted(found) == ["channels.p.c  line"] * 5 + ["channels.p.d  line"] * 5
+
+
 def test_what_is_wrong_is_said(node_box: NodeBox, tmp_path: Path) -> None:
     box = node_box
     session = text(box, "session", "new", "bus.>")

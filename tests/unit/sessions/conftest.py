@@ -385,7 +385,8 @@ class Shelf(BaseProvider):
 class Client:
     """The other end of an attached session's stream: a real reader, without a connection between."""
 
-    def __init__(self, *, window_bytes: int = 1 << 20) -> None:
+    def __init__(self, *, window_bytes: int = 1 << 20, acknowledges: bool = True) -> None:
+        self.acknowledges = acknowledges
         self.stream_id = 7
         self.cut = False
         self.writer: Any = None
@@ -411,7 +412,7 @@ class Client:
 
     @property
     def carrier(self) -> Carrier:
-        return Carrier(self, self.stream_id)
+        return Carrier(self, self.stream_id, self.acknowledges)
 
     def hang_up(self) -> None:
         """The link is cut."""

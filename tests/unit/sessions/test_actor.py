@@ -133,6 +133,41 @@ def test_reading_stops_where_too_much_is_unacknowledged(live: Live, ann: Strange
     live(story, session_unacknowledged_max=10, session_read_bytes=300)
 
 
+def test_reading_does_not_stop_for_who_acknowledges_nothing(
+    live: Live, ann: Stranger, client_type: type[Client]
+) -> None:
+    async def story(house: House) -> None:
+        house.shelf.append("shelf.a.log", *[b"x" * 100] * 50)
+        session = (await house.sessions.new(ann, specs("shelf.>"), 60.0)).id
+        client = client_type(acknowledges=False)
+        await house.attach(ann, session, client)
+        assert len(await client.take(50)) == 50
+        await house.sessions.ack(ann, session, 1, 50)
+        assert house.sessions.info(ann, session).cursors == [], "it all comes again"
+
+    live(story, session_unacknowledged_max=10, session_read_bytes=300)
+
+
+def test_a_source_is_gone_also_for_a_client_that_acknowledged_nothing_of_it(live: Live, ann: Stranger) -> None:
+    async def story(house: House) -> None:
+        house.shelf.append("shelf.a.log", b"old 0", b"old 1")
+        house.shelf.append("shelf.b.log", b"never given")
+        session = (await house.sessions.new(ann, specs("shelf.a.>"), 60.0)).id
+        client = await house.attach(ann, session)
+        await client.take(2)
+        client.hang_up()
+        await settled()
+        house.shelf.drop("shelf.a.log")
+        house.shelf.drop("shelf.b.log")
+        house.shelf.append("shelf.a.log", b"new 0")
+        client = await house.attach(ann, session)
+        gone, fresh = await client.take(2)
+        assert (gone.kind, gone.subject) == ("gone", "shelf.a.log")
+        assert (fresh.position, fresh.payload) == (0, b"new 0")
+
+    live(story)
+
+
 def test_messages_larger_than_the_stream_has_room_for(live: Live, ann: Stranger) -> None:
     async def story(house: House) -> None:
         session = (await house.sessions.new(ann, specs("shelf.>"), 60.0)).id

@@ -83,7 +83,7 @@ def attach(session: str, steal: bool, no_ack: bool, count: int, name: str, form:
     with reach_node(reconnect_s=RECONNECT_S) as node:
         found = resolve_session(node, session)
         try:
-            with node.session(id=found, steal=steal, ack="manual" if no_ack else "auto", client=name) as attached:
+            with node.session(id=found, steal=steal, ack="never" if no_ack else "auto", client=name) as attached:
                 if not attached.recovered:
                     click.echo(f"holdfast: {attached.recovered_why}", err=True)
                 _print_all(attached, printer, count, acks=not no_ack)

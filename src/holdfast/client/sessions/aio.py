@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Mapping
 from types import TracebackType
-from typing import Literal, Self
+from typing import Self
 
 from ...errors import (
     ClientAlreadyAttached,
@@ -32,11 +32,17 @@ from ...sessions.model import (
 from ...streams import Item
 from ..following import LinkReader
 from ..link import Link
-from .inbox import Inbox, Pattern, Payload, client_name, headers_of, payload_of, specs_of
-
-AckMode = Literal["auto", "manual"]
-"""``auto``: a message counts as dealt with when the next one is asked for, or the session is left without an error.
-``manual``: when :meth:`Session.ack` says so."""
+from .inbox import (
+    AckMode,
+    Inbox,
+    Pattern,
+    Payload,
+    check_acknowledges,
+    client_name,
+    headers_of,
+    payload_of,
+    specs_of,
+)
 
 
 class Sessions:
@@ -192,12 +198,16 @@ class Session(LinkReader[AttachStart, None]):
 
     async def _ask(self, connection: AsyncConnection, stream: int) -> AttachStart:
         try:
-            return await invoke(connection, SessionsApi.attach, self.id, stream, self._steal, self._client)
+            return await self._attach(connection, stream, steal=self._steal)
         except ClientAlreadyAttached as error:
             if error.holder != self._client:
                 raise
             # the node has not noticed yet that our last link is cut
-            return await invoke(connection, SessionsApi.attach, self.id, stream, True, self._client)
+            return await self._attach(connection, stream, steal=True)
+
+    async def _attach(self, connection: AsyncConnection, stream: int, *, steal: bool) -> AttachStart:
+        acknowledges = self._mode != "never"
+        return await invoke(connection, SessionsApi.attach, self.id, stream, steal, self._client, acknowledges)
 
     def _begun(self, start: AttachStart) -> int:
         self._inbox.attached()
@@ -242,8 +252,9 @@ class Session(LinkReader[AttachStart, None]):
         """All messages taken so far are dealt with; durable on return.
 
         After a cut what was not acknowledged comes again to whoever attaches next (not to this object, which has had
-        it).  ClientNotAttached if somebody else is attached by now.
+        it).  ClientNotAttached if somebody else is attached by now, UsageError if it is ``never`` to be done.
         """
+        check_acknowledges(self._mode)
         await self._ack(self._inbox.taken)
 
     async def _ack(self, count: int) -> None:

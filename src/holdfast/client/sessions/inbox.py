@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 from collections import deque
 from collections.abc import Iterable, Mapping
+from typing import Literal
 
+from ...errors import UsageError
 from ...ids import new_token
 from ...rpc.failures import decode_failure
 from ...sessions.model import Message, PatternSpec
@@ -14,6 +16,10 @@ from ...streams.reader import Chunk, Failed, Item
 
 Pattern = str | PatternSpec
 Payload = bytes | str
+AckMode = Literal["auto", "manual", "never"]
+"""``auto``: a message counts as dealt with when the next one is asked for, or the session is left without an error.
+``manual``: when ``ack`` says so; at most ``session_unacknowledged_max`` messages of durable sources come ahead of it.
+``never``: it all comes again to whoever attaches next."""
 
 
 def specs_of(patterns: Iterable[Pattern]) -> list[PatternSpec]:
@@ -31,9 +37,57 @@ def headers_of(headers: Mapping[str, str] | None) -> dict[str, str]:
     return dict(headers or {})
 
 
+def check_acknowledges(mode: AckMode) -> None:
+    """UsageError for a session that was attached never to acknowledge anything."""
+    if mode == "never":
+        raise UsageError("ack: this session was attached with ack='never'", field="ack")
+
+
 def client_name() -> str:
     """Who we are to whom we take a session from, and to ourselves after a cut: unlike any other."""
     return f"{os.uname().nodename}:{os.getpid()}:{new_token(4)}"
+
+
+class _Places:
+    """Where durable sources go on.  What is said of one that is gone, or was made anew, is not of the next one."""
+
+    def __init__(self, next_positions: Mapping[str, int] | None = None, ended: Iterable[str] = ()) -> None:
+        self._next = dict(next_positions or {})
+        self._ended = set(ended)
+
+    def copy(self) -> _Places:
+        """The same, to be changed by itself."""
+        return _Places(self._next, self._ended)
+
+    def note(self, message: Message) -> None:
+        """``message`` is dealt with."""
+        subject = message.subject
+        if message.durable:
+            self._next[subject] = message.next_position
+            if message.kind == "ended":
+                self._ended.add(subject)
+        elif message.kind in ("gone", "gap"):
+            self._forget(subject)
+        elif message.kind == "unbound":
+            for one in message.detail.get("subjects", ()):
+                self._forget(one)
+
+    def _forget(self, subject: str) -> None:
+        self._next.pop(subject, None)
+        self._ended.discard(subject)
+
+    def rest_of(self, message: Message) -> Message | None:
+        """What of ``message`` was not dealt with; None: all was."""
+        if not message.durable:
+            return message
+        if message.kind == "ended":
+            return None if message.subject in self._ended else message
+        seen = self._next.get(message.subject, -1)
+        if message.next_position <= seen:
+            return None
+        if message.position < seen and len(message.payload) == message.next_position - message.position:
+            return message._replace(payload=message.payload[seen - message.position :], position=seen)
+        return message
 
 
 class Inbox:
@@ -52,10 +106,10 @@ class Inbox:
         """How many of them were taken, or left out: what can be acknowledged."""
         self._unpacker = Unpacker()
         self._waiting: deque[tuple[int, Message]] = deque()
-        self._seen: dict[str, int] = {}
+        self._taken = _Places()
         """Where each durable source goes on after what was taken."""
-        self._over: set[str] = set()
-        """Those whose end was taken."""
+        self._arrived = _Places()
+        """Where each goes on after what has arrived."""
 
     def __len__(self) -> int:
         return len(self._waiting)
@@ -66,6 +120,7 @@ class Inbox:
         self.received = self.taken = 0
         self._unpacker = Unpacker()
         self._waiting.clear()
+        self._arrived = self._taken.copy()
 
     def receive(self, item: Item) -> None:
         """What the stream gave; raises what the node ended it with.  DisconnectedError is a cut, to be outlived."""
@@ -83,30 +138,18 @@ class Inbox:
             self.ended = True
 
     def _fresh(self, message: Message) -> Message | None:
-        """What of ``message`` was not taken before."""
-        if not message.durable:
-            return message
-        seen = self._seen.get(message.subject, -1)
-        if message.kind == "ended":
-            return None if message.subject in self._over else message
-        if message.next_position <= seen:
-            return None
-        if message.position < seen and len(message.payload) == message.next_position - message.position:
-            return message._replace(payload=message.payload[seen - message.position :], position=seen)
-        return message
+        """What of ``message`` has not arrived before."""
+        fresh = self._arrived.rest_of(message)
+        if fresh is not None:
+            self._arrived.note(fresh)
+        return fresh
 
     def take(self) -> Message | None:
         """The next message; None if more has to be received first."""
         if not self._waiting:
             return None
         self.taken, message = self._waiting.popleft()
-        if message.kind == "gone":
-            self._seen.pop(message.subject, None)
-            self._over.discard(message.subject)
-        elif message.durable:
-            self._seen[message.subject] = message.next_position
-            if message.kind == "ended":
-                self._over.add(message.subject)
+        self._taken.note(message)
         if not self._waiting:
             self.taken = max(self.taken, self.received)
         return message

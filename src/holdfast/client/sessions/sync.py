@@ -31,7 +31,17 @@ from ...sessions.model import (
 from ...streams.reader import Item
 from ..sync_following import SyncLinkReader
 from ..sync_link import SyncLink
-from .inbox import Inbox, Pattern, Payload, client_name, headers_of, payload_of, specs_of
+from .inbox import (
+    AckMode,
+    Inbox,
+    Pattern,
+    Payload,
+    check_acknowledges,
+    client_name,
+    headers_of,
+    payload_of,
+    specs_of,
+)
 
 
 class SyncSessions:
@@ -123,7 +133,7 @@ class SyncSession(SyncLinkReader[AttachStart, None]):
         id: str,
         idle_after: float,
         steal: bool,
-        manual: bool,
+        ack: AckMode,
         client: str,
     ) -> None:
         super().__init__(link)
@@ -136,7 +146,7 @@ class SyncSession(SyncLinkReader[AttachStart, None]):
         self._patterns = None if patterns is None else specs_of(patterns)
         self._idle_after = idle_after
         self._steal = steal
-        self._manual = manual
+        self._mode = ack
         self._client = client or client_name()
         self._inbox = Inbox()
         self._attachment = 0
@@ -154,7 +164,7 @@ class SyncSession(SyncLinkReader[AttachStart, None]):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         try:
-            if error is None and not self._manual:
+            if error is None and self._mode == "auto":
                 self._acknowledge()
         finally:
             self.detach()
@@ -179,12 +189,16 @@ class SyncSession(SyncLinkReader[AttachStart, None]):
 
     def _ask(self, connection: BlockingConnection, stream: int) -> AttachStart:
         try:
-            return invoke_blocking(connection, SessionsApi.attach, self.id, stream, self._steal, self._client)
+            return self._attach(connection, stream, steal=self._steal)
         except ClientAlreadyAttached as error:
             if error.holder != self._client:
                 raise
             # the node has not noticed yet that our last link is cut
-            return invoke_blocking(connection, SessionsApi.attach, self.id, stream, True, self._client)
+            return self._attach(connection, stream, steal=True)
+
+    def _attach(self, connection: BlockingConnection, stream: int, *, steal: bool) -> AttachStart:
+        acknowledges = self._mode != "never"
+        return invoke_blocking(connection, SessionsApi.attach, self.id, stream, steal, self._client, acknowledges)
 
     def _begun(self, start: AttachStart) -> int:
         self._inbox.attached()
@@ -216,7 +230,7 @@ class SyncSession(SyncLinkReader[AttachStart, None]):
             if inbox.ended or self._closed:
                 self._drop_reader()
                 return None
-            if not self._manual:
+            if self._mode == "auto":
                 self._acknowledge()
             self._read(timeout_s)
         return message
@@ -229,8 +243,10 @@ class SyncSession(SyncLinkReader[AttachStart, None]):
     def ack(self, taken: int | None = None, *, timeout_s: float | None = None) -> None:
         """All messages taken so far are dealt with; durable on return.  ClientNotAttached.  Blocks.
 
-        ``taken``: only those up to where :attr:`taken` was so much.  DeadlineExceeded after ``timeout_s``.
+        ``taken``: only those up to where :attr:`taken` was so much.  DeadlineExceeded after ``timeout_s``; UsageError
+        if it is ``never`` to be done.
         """
+        check_acknowledges(self._mode)
         count = self._inbox.taken if taken is None else taken
         if count > self._acked and self._connection is not None:
             connection = self._connection if timeout_s is None else within_blocking(self._connection, timeout_s)

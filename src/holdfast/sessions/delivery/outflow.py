@@ -31,6 +31,8 @@ class Carrier(NamedTuple):
 
     wire: Wire
     stream_id: int
+    acknowledges: bool = True
+    """Whether it says by their count how many it has dealt with; else it is never waited for."""
 
 
 class Given(NamedTuple):
@@ -59,6 +61,7 @@ class Outflow:
         """Where in the stream the newest message of a feed ends."""
         self._wire = carrier.wire
         self._stream_id = carrier.stream_id
+        self._acknowledges = carrier.acknowledges
         self._on_room = on_room
         self._on_cut: Callable[[], None] | None = on_cut
         self._writer = Writer(carrier.stream_id, ring_bytes=capacity)
@@ -96,10 +99,10 @@ class Outflow:
 
     def write_durable(self, data: Sequence[bytes], given: Sequence[tuple[str, int, bool]]) -> None:
         """:meth:`write` for messages of a durable source, each with its subject, next position, and if it ended."""
-        number = self.given
-        for subject, next_position, ended in given:
-            number += 1
-            self.unacknowledged.append(Given(number, subject, next_position, ended))
+        if self._acknowledges:
+            self.unacknowledged.extend(
+                Given(number, *place) for number, place in enumerate(given, start=self.given + 1)
+            )
         self.write(b"".join(data), len(data))
 
     def _push(self, data: memoryview) -> None:

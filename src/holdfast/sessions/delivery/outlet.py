@@ -55,6 +55,8 @@ class Outlet:
         self._attachment = 0
         self._reader: SourceReader | None = None
         """Of the client there is."""
+        self._in_doubt: set[str] = set()
+        """Durable sources of which clients that left were given something they did not acknowledge."""
         self._holding: dict[str, list[Batch]] = {}
         """What came of patterns whose snapshot is still to come."""
 
@@ -251,6 +253,7 @@ class Outlet:
             lost = Message("", time=self._around.wall(), kind="gap", detail={"reason": reason})
             self._backlog.note(lost)
         self.delivered += flow.given
+        self._in_doubt.update(given.subject for given in flow.unacknowledged)
         reader, self._reader = self._reader, None
         if reader is not None:
             reader.end()
@@ -322,5 +325,6 @@ class Outlet:
             self._around.forget_cursors(self.session_id, [subject])
         if reader is not None:
             reader.forget([subject])
-        if known is not None or had is not None:
+        if known is not None or had is not None or subject in self._in_doubt:
+            self._in_doubt.discard(subject)
             self._report(Message(subject, time=self._around.wall(), kind="gone", detail={"reason": reason}))
