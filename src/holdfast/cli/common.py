@@ -193,6 +193,23 @@ def print_json_lines(values: Iterable[Any]) -> None:
         click.echo(json.dumps(value, ensure_ascii=False))
 
 
+class JsonArray:
+    """JSON values that come one by one, as one array with a value on each line; ``put`` prints a line."""
+
+    def __init__(self, put: Callable[[str], object]) -> None:
+        self._put = put
+        self._mark = "["
+
+    def add(self, text: str) -> None:
+        """One more value, which is JSON already."""
+        self._put(self._mark + text)
+        self._mark = ","
+
+    def end(self) -> None:
+        """That was all."""
+        self._put("[]" if self._mark == "[" else "]")
+
+
 def print_table(head: tuple[str, ...], rows: list[tuple[str, ...]], *, right: frozenset[int] = frozenset()) -> None:
     """Columns two spaces apart; those in ``right`` aligned to the right.  The last one is never padded."""
     widths = [max(len(row[place]) for row in [head, *rows]) for place in range(len(head))]

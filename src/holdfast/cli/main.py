@@ -120,6 +120,7 @@ def cli(url: str | None, token_file: str | None, ca_file: str | None) -> None:
 
 def main() -> NoReturn:
     """The entry point: runs the command, turns errors into a line on standard error and an exit code."""
+    _stand_in_for_closed()
     try:
         result = _run()
     except click.exceptions.Exit as exit_:
@@ -142,6 +143,16 @@ def main() -> NoReturn:
     except OSError as error:
         _leave_unwritten(error)
     _leave(result if isinstance(result, int) else 0)
+
+
+def _stand_in_for_closed() -> None:
+    """Whoever started us may have closed standard input, output or error: read nothing, write to nobody.
+
+    Without it the next file or socket that is opened would have their number.
+    """
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115 - until the command ends
 
 
 def _run() -> Any:

@@ -26,6 +26,8 @@ Pins = Callable[[], dict[bytes, str]]
 """The records somebody outside keeps, and who that is: jobs their seals."""
 
 _PAGE = 1_000
+_MOMENT_MAX = 253_402_300_799.0
+"""The end of the year 9999; what is spared until after it is spared for ever."""
 
 
 class _Marks:
@@ -213,4 +215,4 @@ def _previous(stat: BlobStat) -> bytes:
 def _moment(seconds: float) -> str:
     from time import gmtime, strftime
 
-    return strftime("%Y-%m-%dT%H:%M:%SZ", gmtime(seconds))
+    return strftime("%Y-%m-%dT%H:%M:%SZ", gmtime(min(seconds, _MOMENT_MAX)))

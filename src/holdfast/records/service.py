@@ -83,12 +83,16 @@ class RecordsService:
         self._check_streams()
         compressor = zstd() if compression else None
         reader = self._connection.open_reader(requests, window_bytes=self._limits.viewer_window_bytes)
-        writer = self._connection.open_writer(answers)
+        reader.start()
+        try:
+            writer = self._connection.open_writer(answers)
+        except HoldfastError:
+            reader.close("there is no stream for its answers")
+            raise
         exchange = Exchange(
             reader, writer, work, ordered=ordered, compressor=compressor, limits=self._limits,
             **({"ahead": ahead} if ahead else {}),
         )  # fmt: skip
-        reader.start()
         task = self._run(exchange.run())
         exchange.on_leave(task.cancel)
         limits = self._limits

@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 
 from ..errors import DeadlineExceeded, DisconnectedError, HoldfastError, ProtocolError, UsageError
 from ..limits import LIMITS, Limits
-from ..streams.broker import NO_EVENTS, Broker
+from ..streams.broker import NO_EVENTS, STREAM_ID_MAX, Broker
 from .bodies import Codec, JsonCodec
 from .calls import Calls
 from .events import Event, Opened, Recovered, Stalled, StreamReadable, StreamWritable
@@ -33,7 +33,6 @@ from .outbox import Outbox, take_acks, take_packets
 from .states import ACCEPTED, CONNECTING, OVER, Link, Role, State, Step, after
 
 _DATA = int(FrameType.DATA)
-_STREAM_MAX = 0xFFFF_FFFF
 
 
 class Connection:
@@ -120,7 +119,7 @@ class Connection:
     def next_stream_id(self) -> int:
         """A stream number neither end has used: odd ones are the client's to give, even ones the server's."""
         number = self._next_stream
-        self._next_stream = (number + 2) & _STREAM_MAX or 2
+        self._next_stream = (number + 2) & STREAM_ID_MAX or 2
         return number
 
     # what the shell feeds

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 _Value = TypeVar("_Value")
 
+STREAM_ID_MAX = 0xFFFF_FFFF
+"""What a frame has room for; a number from elsewhere may be anything."""
 CANCEL_INTERVAL_S = 1.0
 """Data for an unknown stream is answered with a cancel at most this often for one stream."""
 _REMEMBERED = 256
@@ -238,6 +240,8 @@ class Broker:
     # inside
 
     def _check_free(self, stream_id: int) -> None:
+        if not 0 <= stream_id <= STREAM_ID_MAX:
+            raise UsageError(f"stream {stream_id} is not within 0 and {STREAM_ID_MAX}", field="stream_id")
         if stream_id in self:
             raise UsageError(f"stream {stream_id} is in use on this connection", field="stream_id")
         if len(self) >= self._streams_max:

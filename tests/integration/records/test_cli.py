@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pty
+import shlex
 import signal
 import subprocess
 from pathlib import Path
@@ -164,7 +165,7 @@ def test_tags_lists_feed_and_collection(node_box: NodeBox) -> None:
     assert node_box.run("record", "gc", "--grace", "0s").stdout.split() == gone.stdout.split()
     assert set(node_box.run("record", "ls", "-o", "name").stdout.split()) == set(cids[:2])
     node_box.run("record", "tag", "-d", "model:1")
-    assert node_box.run("record", "tag", "-d", "model:1", code=125).stderr
+    assert node_box.run("record", "tag", "-d", "model:1", code=3).stderr
 
 
 def test_removing_and_verifying(node_box: NodeBox) -> None:
@@ -175,6 +176,35 @@ def test_removing_and_verifying(node_box: NodeBox) -> None:
     node_box.run("record", "rm", "-f", cid)
     assert b"no record" in node_box.run("record", "verify", cid, code=1).stderr
     assert node_box.run("record", "lookup", "-", input=b"{}\nnonsense\n", code=1).stderr.count(b"cid") >= 1
+
+
+def test_one_name_that_is_not_there_fails_alone(node_box: NodeBox) -> None:
+    cid = node_box.run("record", "push", "-", "-o", "cid", input=good(1)).stdout.strip().decode()
+    node_box.run("record", "tag", "team:model:1", cid)
+    done = node_box.run("record", "lookup", "team:model:1", "nothing", cid, "-o", "json", code=1)
+    first, failed, last = json.loads(done.stdout)
+    assert first == last
+    assert first["cid"] == cid
+    assert failed["error"]["code"] == "not_found"
+    assert done.stderr.splitlines() == [b"nothing: no tag 'nothing'", b"holdfast: 2 found, 1 failed"]
+    assert json.loads(node_box.run("record", "feed", "-o", "json").stdout)[1]["name"] == "team:model:1"
+    assert json.loads(node_box.run("record", "feed", "--from", "3", "-o", "json").stdout) == []
+    assert json.loads(node_box.run("record", "verify", cid, "-o", "json").stdout) == [{"cid": cid, "verified": True}]
+    assert b"grace 9999-12-31" in node_box.run("record", "why", cid, "--grace", "1e300s").stdout
+
+
+def test_closed_standard_files_are_no_crash(node_box: NodeBox) -> None:
+    holdfast = shlex.join(node_box.command("record"))
+    for command, code in (("push - <&-", 0), ("pull <&-", 0), ("upload - <&-", 0), ("ls >&-", 0), ("pull x 2>&-", 3)):
+        done = subprocess.run(
+            ["sh", "-c", f"{holdfast} {command}"], env=node_box.env, capture_output=True, timeout=60, check=False
+        )
+        assert (done.returncode, b"Traceback" in done.stderr) == (code, False), (command, done)
+    piped = subprocess.run(
+        ["sh", "-c", f"echo '{{}}' | {holdfast} push - >&-"],
+        env=node_box.env, capture_output=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert (piped.returncode, piped.stderr) == (0, b"")
 
 
 def test_a_feed_is_followed_over_a_restart(node_box: NodeBox) -> None:

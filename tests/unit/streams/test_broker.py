@@ -34,6 +34,16 @@ def exchange(sending: Broker, reading: Broker, now: float = 0.0) -> None:
         sending.receive_ack(ack, now)
 
 
+@pytest.mark.parametrize("stream_id", [-1, 1 << 32, 10**30])
+def test_a_number_that_no_frame_can_carry_is_refused(stream_id: int) -> None:
+    broker = Broker()
+    with pytest.raises(UsageError, match="within 0 and 4294967295"):
+        broker.add_reader(Reader(stream_id))
+    with pytest.raises(UsageError, match="within 0 and 4294967295"):
+        writer(broker, stream_id)
+    assert not len(broker)
+
+
 def test_one_packet_per_stream_per_turn() -> None:
     broker = Broker()
     for stream_id, size in ((1, 50), (2, 10), (3, 30)):

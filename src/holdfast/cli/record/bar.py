@@ -43,7 +43,7 @@ class Bar:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._flush()
+        self.flush()
         if self._progress is not None:
             self._progress.stop()
 
@@ -55,11 +55,11 @@ class Bar:
         """A line of the results."""
         self._lines.append(line)
         if len(self._lines) >= 500:
-            self._flush()
+            self.flush()
 
     def complain(self, line: str) -> None:
         """A line on standard error, behind the results before it."""
-        self._flush()
+        self.flush()
         if self._progress is not None:
             self._progress.console.print(line, markup=False, highlight=False, soft_wrap=True)
         else:
@@ -72,7 +72,7 @@ class Bar:
         if now - self._drawn_at < _DRAW_S and not self._lines:
             return
         if not self._shared or now - self._drawn_at >= _DRAW_S:
-            self._flush()
+            self.flush()
         if self._progress is None or now - self._drawn_at < _DRAW_S:
             return
         self._drawn_at = now
@@ -97,7 +97,8 @@ class Bar:
         done = format_size(done_bytes)
         self._progress.update(self._task, total=total, completed=done_bytes, done=done, rate=f"{rate}/s", refresh=True)
 
-    def _flush(self) -> None:
+    def flush(self) -> None:
+        """Have the lines of the results out now."""
         if not self._lines:
             return
         text, self._lines = "\n".join(self._lines), []

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import json
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from ...errors import EXIT_LINK_LOST, DisconnectedError, Unavailable, UsageError
-from ..common import DURATION, age_text, format_option, print_json, print_json_lines, print_table, reach_node
+from ...errors import EXIT_LINK_LOST, DisconnectedError, NotFound, Unavailable, UsageError
+from ..common import (
+    DURATION,
+    JsonArray,
+    age_text,
+    format_option,
+    print_json,
+    print_json_lines,
+    print_table,
+    reach_node,
+)
 from . import artifacts, items
 from .common import PATIENCE_S, RECORD, is_cid, resolve, split_tag
 from .push import push
@@ -104,8 +114,10 @@ def tag(tag_: str, cid: str, delete: bool, form: str) -> None:
     with reach_node() as node:
         if delete:
             name, version = split_tag(tag_, "latest")
-            if cid or not node.records.untag(name, version):
-                raise UsageError(f"tag: there is no {name}:{version}", field="tag")
+            if cid:
+                raise UsageError("cid: --delete removes a tag, and takes none", field="cid")
+            if not node.records.untag(name, version):
+                raise NotFound(kind="tag", name=f"{name}:{version}")
             return
         if cid:
             name, version = split_tag(tag_, "latest")
@@ -180,7 +192,7 @@ def why(records: tuple[str, ...], grace: float | None, form: str) -> None:
 @record.command()
 @click.option("--from", "from_", type=click.IntRange(min=0), metavar="CURSOR", help="Begin here; 0: the oldest kept.")
 @click.option("-f", "--follow", is_flag=True, help="Go on with what comes.")
-@format_option("jsonl", "table")
+@format_option("jsonl", "json", "table")
 def feed(from_: int | None, follow: bool, form: str) -> int:
     """Print changes of records: pushed, deleted, tagged and so on.
 
@@ -188,20 +200,27 @@ def feed(from_: int | None, follow: bool, form: str) -> int:
     with the oldest change kept, or with -f with what comes from now on. Exits with 6 if changes from there on are gone,
     75 if no node was to be had for a minute.
     """
+    if follow and form == "json":
+        raise click.UsageError("-o json is one document, which --follow never ends; give -o jsonl")
+    array = JsonArray(click.echo) if form == "json" else None
     with reach_node(reconnect_s=PATIENCE_S) as node:
         changes = node.records.feed(from_ if from_ is not None or follow else 0, follow=follow)
         try:
             for entry in changes:
-                _print_change(entry, form)
+                _print_change(entry, form, array)
         except (DisconnectedError, Unavailable) as error:
             click.echo(f"holdfast: {error}", err=True)
             click.echo(f"holdfast: the link is lost; holdfast record feed -f --from {changes.position}", err=True)
             return EXIT_LINK_LOST
+    if array is not None:
+        array.end()
     return 0
 
 
-def _print_change(entry: FeedEntry, form: str) -> None:
-    if form == "jsonl":
+def _print_change(entry: FeedEntry, form: str, array: JsonArray | None) -> None:
+    if array is not None:
+        array.add(json.dumps(_as_dict(entry), ensure_ascii=False))
+    elif form == "jsonl":
         print_json_lines([_as_dict(entry)])
     else:
         click.echo(f"{entry.position:>8}  {entry.kind:<16}  {entry.cid}  {_shown(entry.name)}".rstrip())

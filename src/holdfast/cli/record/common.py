@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -55,8 +55,8 @@ def is_cid(text: str) -> bool:
 
 
 def split_tag(text: str, default: str = "") -> tuple[str, str]:
-    """Name and version of ``NAME[:VERSION]``."""
-    name, colon, version = text.partition(":")
+    """Name and version of ``NAME[:VERSION]``; of several colons the last one counts, as versions hold none."""
+    name, colon, version = text.rpartition(":") if ":" in text else (text, "", "")
     if not name or (colon and not version):
         raise UsageError(f"tag: {text!r} is not NAME or NAME:VERSION", field="tag")
     return name, version or default
@@ -68,19 +68,20 @@ def resolve(node: SyncNode, text: str) -> str:
 
 
 def source_of(node: SyncNode, names: tuple[str, ...]) -> Source:
-    """CIDs from the arguments, tags among them resolved, or from standard input with ``-`` or without any."""
-    from .input import Arguments, Files, cid_item
+    """CIDs from the arguments, tags among them resolved, or from standard input with ``-`` or without any.
+
+    A tag that is not there fails by itself, unless it is all that was asked for: NotFound(kind="tag").
+    """
+    from .input import Arguments, Files, argument_item, cid_item
     from .splitter import Format
 
     if names == ("-",) or (not names and not sys.stdin.isatty()):
         return Files(("-",), Format.LINES, cid_item)
     if not names:
         raise UsageError("cid: none given; give CIDs or tags, or pipe them in", field="cid")
-
-    def resolved() -> Iterator[str]:
-        return (resolve(node, name) for name in names)
-
-    return Arguments(iter([*resolved()]))
+    if len(names) == 1:
+        resolve(node, names[0])
+    return Arguments(iter([argument_item(name, lambda text: resolve(node, text)) for name in names]))
 
 
 def run_stream(

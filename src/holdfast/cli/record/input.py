@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Iterator
 from typing import NamedTuple, Protocol
 
-from ...errors import HoldfastError, UsageError
+from ...errors import HoldfastError, NotFound, UsageError
 from .splitter import Format, Piece, Splitter
 
 _READ_BYTES = 1 << 18
@@ -70,13 +70,13 @@ class Arguments:
     descriptor = -1
     size_bytes = 0
 
-    def __init__(self, values: Iterator[str]) -> None:
-        self._values = values
+    def __init__(self, items: Iterator[Item]) -> None:
+        self._items = items
         self.ended = False
 
     def next_item(self) -> Item | None:
-        for value in self._values:
-            return Item(Place(value, 0, 0), value)
+        for item in self._items:
+            return item
         self.ended = True
         return None
 
@@ -189,6 +189,15 @@ def record_item(place: Place, piece: Piece) -> Item:
     return Item(place, piece.body, piece.error)
 
 
+def argument_item(name: str, resolve: Callable[[str], str]) -> Item:
+    """A record that was named on the command line; one that ``resolve`` does not find fails by itself."""
+    place = Place(name, 0, 0)
+    try:
+        return Item(place, resolve(name))
+    except (NotFound, UsageError) as error:
+        return Item(place, "", error)
+
+
 def cid_item(place: Place, piece: Piece) -> Item:
     """A CID on a line, or what ``push`` and ``lookup`` print of one."""
     if piece.error is not None:
@@ -200,7 +209,7 @@ def cid_item(place: Place, piece: Piece) -> Item:
 
     try:
         cid = json.loads(text).get("cid")
-    except ValueError:
+    except (ValueError, RecursionError):
         cid = None
     if not isinstance(cid, str):
         return Item(place, "", UsageError("cid: neither a CID nor a JSON object that has one", field="cid"))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from ...errors import HoldfastError
-from ..common import reach_node
+from ..common import JsonArray, format_option, reach_node
 from .common import RECORD, error_as_dict, exit_code, run_stream, source_of
 
 if TYPE_CHECKING:
@@ -24,24 +24,32 @@ Shown = tuple[str, HoldfastError | None]
 _RECORDS = click.argument("records", metavar="[CID|TAG]...", nargs=-1, type=RECORD)
 
 
-def _run(what: str, names: tuple[str, ...], kind: Kind[R], show: Callable[[str, R], Shown], words: str) -> int:
-    """Run a stream over records that are named; print each result as ``show`` has it."""
+def _run(
+    what: str, names: tuple[str, ...], kind: Kind[R], show: Callable[[str, R], Shown], words: str, form: str = "jsonl"
+) -> int:
+    """Run a stream over records that are named; print each result as ``show`` has it, with ``json`` as one array."""
     from .bar import Bar
 
     with reach_node() as node:
         source = source_of(node, names)
         bar = Bar(what, 0, wanted=not names or names == ("-",))
+        array = JsonArray(bar.print) if form == "json" else None
 
         def report(item: Any, result: R) -> bool:
             name = str(item.value) or str(item.place)
             line, error = show(name, result)
             if error is not None:
                 bar.complain(f"{name}: {error}")
-            if line and not (error is not None and bar.on_terminal):
+            if array is not None:
+                array.add(line)
+            elif line and not (error is not None and bar.on_terminal):
                 bar.print(line)
             return error is not None
 
         outcome = run_stream(node, kind, source, report, bar)
+    if array is not None:
+        array.end()
+        bar.flush()
     return exit_code(outcome, f"{outcome.done - outcome.failed:,} {words}")
 
 
@@ -84,8 +92,9 @@ def pull(records: tuple[str, ...], form: str) -> int:
 
 @click.command()
 @_RECORDS
-def lookup(records: tuple[str, ...]) -> int:
-    """Print what is known of records without reading them, as JSON lines.
+@format_option("jsonl", "json")
+def lookup(records: tuple[str, ...], form: str) -> int:
+    """Print what is known of records without reading them, as JSON.
 
     CIDs may also come on standard input. Exits with 1 if a record was not there.
     """
@@ -98,13 +107,14 @@ def lookup(records: tuple[str, ...]) -> int:
             return _line(cid, result.error), result.error
         return json.dumps(asdict(result.meta), ensure_ascii=False), None
 
-    return _run("looking up", records, lookup_kind(), show, "found")
+    return _run("looking up", records, lookup_kind(), show, "found", form)
 
 
 @click.command()
 @_RECORDS
 @click.option("-f", "--force", is_flag=True, help="A record that is not there is no failure.")
-def rm(records: tuple[str, ...], force: bool) -> int:
+@format_option("jsonl", "json")
+def rm(records: tuple[str, ...], force: bool, form: str) -> int:
     """Remove records, with their tags and what is attached to them.
 
     CIDs may also come on standard input. Exits with 1 if a record was not there.
@@ -115,12 +125,13 @@ def rm(records: tuple[str, ...], force: bool) -> int:
         error = None if force and result.not_found else result.error
         return _line(cid, error, deleted=result.error is None), error
 
-    return _run("removing", records, delete_kind(), show, "removed")
+    return _run("removing", records, delete_kind(), show, "removed", form)
 
 
 @click.command()
 @_RECORDS
-def verify(records: tuple[str, ...]) -> int:
+@format_option("jsonl", "json")
+def verify(records: tuple[str, ...], form: str) -> int:
     """Read records and prove that they are what their CIDs say, at the node and here.
 
     Exits with 1 if one is not there or not whole.
@@ -130,7 +141,7 @@ def verify(records: tuple[str, ...]) -> int:
     def show(cid: str, result: PullResult) -> Shown:
         return _line(cid, result.error, verified=result.error is None), result.error
 
-    return _run("verifying", records, pull_kind(), show, "verified")
+    return _run("verifying", records, pull_kind(), show, "verified", form)
 
 
 COMMANDS = (pull, lookup, rm, verify)

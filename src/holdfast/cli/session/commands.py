@@ -166,7 +166,8 @@ def _print_change(change: Change, *, planned: bool) -> None:
 
 @session.command()
 @SESSION
-def info(session: str) -> None:
+@format_option("json")
+def info(session: str, form: str) -> None:  # noqa: ARG001 - there is one form
     """Show all that is known of a session, with its cursors."""
     with reach_node() as node:
         print_json(as_dict(node.sessions.get(resolve_session(node, session))))

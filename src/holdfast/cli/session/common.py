@@ -104,7 +104,7 @@ def _specs_in(file: str) -> list[PatternSpec]:
         try:
             values = json.load(stream)
             return [PatternSpec(**({"pattern": value} if isinstance(value, str) else value)) for value in values]
-        except (ValueError, TypeError) as error:
+        except (ValueError, TypeError, RecursionError) as error:
             raise UsageError(f"{file}: not a list of patterns: {error}", field="file") from None
 
 

@@ -15,7 +15,7 @@ def test_the_lowest_cid_is_where_completion_begins() -> None:
     assert all(cid_of_digest(bytes([number]) * 32).startswith(_LOWEST[:7]) for number in range(256))
 
 
-@pytest.mark.parametrize(("text", "parts"), [("a", ("a", "latest")), ("a:1", ("a", "1")), ("a:1:2", ("a", "1:2"))])
+@pytest.mark.parametrize(("text", "parts"), [("a", ("a", "latest")), ("a:1", ("a", "1")), ("a:1:2", ("a:1", "2"))])
 def test_tags_have_a_name_and_perhaps_a_version(text: str, parts: tuple[str, str]) -> None:
     assert split_tag(text, "latest") == parts
     assert not is_cid(text)

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from holdfast.cli.record.input import Arguments, Files, Item, Place, Source, cid_item, record_item
+from holdfast.cli.record.input import Arguments, Files, Item, Place, Source, argument_item, cid_item, record_item
 from holdfast.cli.record.splitter import Format, Piece
-from holdfast.errors import UsageError
+from holdfast.errors import NotFound, UsageError
 
 
 def drained(source: Source) -> list[Item]:
@@ -60,13 +60,28 @@ def test_names_that_are_wrong_are_told_at_once(tmp_path: Path, name: str) -> Non
 
 
 def test_arguments_have_no_lines() -> None:
-    (item,) = drained(Arguments(iter(["abc"])))
+    (item,) = drained(Arguments(iter([argument_item("abc", str)])))
     assert (str(item.place), item.value) == ("abc", "abc")
+
+
+def test_a_name_that_is_not_found_fails_by_itself() -> None:
+    def resolve(name: str) -> str:
+        raise NotFound(kind="tag", name=name)
+
+    (item,) = drained(Arguments(iter([argument_item("model", resolve)])))
+    assert (str(item.place), item.value) == ("model", "")
+    assert isinstance(item.error, NotFound)
 
 
 @pytest.mark.parametrize(
     ("body", "value"),
-    [(b"abc", "abc"), (b'{"cid": "abc", "line": 3}', "abc"), (b'{"line": 3}', None), (b"{broken", None)],
+    [
+        (b"abc", "abc"),
+        (b'{"cid": "abc", "line": 3}', "abc"),
+        (b'{"line": 3}', None),
+        (b"{broken", None),
+        (b'{"a":' * 100_000, None),
+    ],
 )
 def test_a_cid_is_a_line_or_in_one(body: bytes, value: str | None) -> None:
     item = cid_item(Place("f", 1, 0), Piece(1, 0, body))
