@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
+import signal
 import tempfile
 from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
@@ -17,6 +18,9 @@ T = TypeVar("T")
 Run = Callable[[Coroutine[Any, Any, Any]], Any]
 
 os.environ["TERM"] = "xterm"  # bars are drawn or not whoever runs the tests, and wherever
+
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background has it ignored, as all we start would
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # so has nohup
 
 HANG_S = 100.0
 """A test that waits this long waits for nothing; generous, for a loaded machine."""

@@ -52,10 +52,11 @@ def check_name(name: str, field: str = "name") -> str:
             f"{field}: {len(name)} characters, over the limit name_length_max = {LIMITS.name_length_max}", field=field
         )
     if name[0] not in _NAME_FIRST:
-        raise UsageError(f"{field}: {name!r} must start with a letter, a digit or '_'", field=field)
+        raise UsageError(f"{field}: {name!r} must start with an ASCII letter, a digit or '_'", field=field)
     for character in name:
         if character not in _NAME_REST:
             raise UsageError(
-                f"{field}: {name!r} holds {character!r}; letters, digits, '_', '-' and '.' are allowed", field=field
+                f"{field}: {name!r} holds {character!r}; ASCII letters, digits, '_', '-' and '.' are allowed",
+                field=field,
             )
     return name

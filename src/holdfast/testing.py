@@ -147,6 +147,7 @@ class NodeBox:
             os.kill(found["pid"], signal.SIGKILL)
 
     def _end_keeper(self, note: dict[str, Any]) -> None:
-        for pid, started in ((note["keeper_pid"], note["keeper_started"]), (note["pid"], note["pid_started"])):
-            if process_alive(pid, started):
-                os.kill(pid, signal.SIGKILL)
+        if process_alive(note["keeper_pid"], note["keeper_started"]):
+            os.kill(note["keeper_pid"], signal.SIGKILL)
+        if process_alive(note["pid"], note["pid_started"]):
+            os.killpg(note["pid"], signal.SIGKILL)

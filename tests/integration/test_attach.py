@@ -63,12 +63,14 @@ class Terminal:
             elif ended:
                 return self.child.returncode
 
-    def close(self) -> None:
-        if self.child.poll() is None:
-            self.child.kill()
-        self.child.wait()
-        os.close(self.master)
+    def close(self, *, kill: bool = True) -> None:
+        """Close it; its kernel tells the command with a hangup, if that was not killed."""
+        if kill:
+            if self.child.poll() is None:
+                self.child.kill()
+            self.child.wait()
         os.close(self.slave)
+        os.close(self.master)
 
 
 @pytest.fixture
@@ -225,6 +227,17 @@ def test_a_viewer_that_is_told_to_end_leaves_the_terminal_as_it_was(
     viewer.expect(b"ctrl-p ctrl-q detaches")
     wait_until(lambda: termios.tcgetattr(viewer.slave) != viewer.before, "the terminal is raw")
     viewer.child.send_signal(signal.SIGTERM)
+    viewer.expect(b"told to end; job c runs on; holdfast attach --from 0 c")
     assert viewer.exit_code() == 128 + signal.SIGTERM
     assert termios.tcgetattr(viewer.slave) == viewer.before
+    assert node_box.inspect("c")["state"] == "running"
+
+
+def test_a_window_that_is_closed_ends_its_viewer_and_not_the_job(node_box: NodeBox) -> None:
+    node_box.run("run", "-d", "-t", "--name", "c", "--", "cat")
+    viewer = Terminal(node_box, "attach", "c")
+    viewer.expect(b"detaches")
+    wait_until(lambda: termios.tcgetattr(viewer.slave) != viewer.before, "the terminal is raw")
+    viewer.close(kill=False)
+    assert viewer.child.wait(PATIENCE_S) == 128 + signal.SIGHUP
     assert node_box.inspect("c")["state"] == "running"

@@ -11,6 +11,7 @@ from collections.abc import Callable
 import pytest
 
 import holdfast
+from holdfast.errors import UsageError
 from holdfast.testing import NodeBox, wait_until
 
 MIB = 1024 * 1024
@@ -137,6 +138,15 @@ def test_garbage_on_the_socket_ends_that_connection_only(node_box: NodeBox, garb
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user to knock as one")
+@pytest.mark.parametrize("stream", [-1, 1 << 32])
+def test_a_stream_number_that_no_frame_can_carry_is_refused(node_box: NodeBox, stream: int) -> None:
+    node_box.run("run", "--name", "x", "--", "true")
+    with holdfast.connect_sync(node_box.url, autostart=False) as node:
+        with pytest.raises(UsageError, match=f"stream {stream} is not within"):
+            node.connection().call("jobs.output", {"job": "x", "stream": stream})
+        assert node.jobs.get("x").info.viewers == 0
+
+
 def test_another_users_connection_is_refused(node_box: NodeBox) -> None:
     """The directory keeps others out; this opens it, to see that the socket's own check does too."""
     for directory in (node_box.directory, node_box.runtime_dir):

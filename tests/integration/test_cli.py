@@ -8,6 +8,8 @@ import re
 import resource
 import signal
 import subprocess
+from contextlib import suppress
+from pathlib import Path
 
 import pytest
 
@@ -15,7 +17,7 @@ import holdfast
 from holdfast.jobs.api import JobsApi
 from holdfast.procinfo import process_alive
 from holdfast.rpc.commands import command_of
-from holdfast.testing import NodeBox, wait_until
+from holdfast.testing import PATIENCE_S, NodeBox, wait_until
 
 
 def start(box: NodeBox, name: str, *command: str, options: tuple[str, ...] = ("-T",)) -> str:
@@ -349,6 +351,86 @@ def test_an_output_that_cannot_be_written_is_told_in_one_line(node_box: NodeBox)
                 node_box.command(*command), env=node_box.env, stdout=full, stderr=subprocess.PIPE, check=False
             )
         assert (done.stderr, done.returncode) == (b"holdfast: No space left on device\n", 125), command
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "<&- >&- 2>&-"])
+def test_what_is_closed_at_the_start_is_as_the_null_device(node_box: NodeBox, closed: str) -> None:
+    """The link to the node must not get the number of a standard stream, and with it the job's output."""
+    for code, command in ((7, ("run", "--", "sh", "-c", "cat; echo out; echo err >&2; exit 7")), (0, ("ps",))):
+        done = subprocess.run(
+            ["sh", "-c", f'exec "$@" {closed}', "sh", *node_box.command(*command)],
+            env=node_box.env,
+            input=b"typed\n",
+            capture_output=True,
+            check=False,
+            timeout=PATIENCE_S,
+        )
+        assert done.returncode == code, (command, done.stderr)
+        if command[0] == "run":
+            typed = b"" if "<&-" in closed else b"typed\n"
+            assert done.stdout == (b"" if closed.startswith(">") or " >" in closed else typed + b"out\n")
+            assert done.stderr == (b"" if "2>" in closed else b"err\n")
+
+
+def zygote_of(node_pid: int) -> int:
+    """The node's process that keepers are forked from."""
+    for entry in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            parent = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
+            if parent == node_pid and b"zygote" in (entry / "cmdline").read_bytes():
+                return int(entry.name)
+    raise AssertionError("the node has no zygote")
+
+
+def test_a_ctrl_c_while_the_job_is_started_is_for_the_job(node_box: NodeBox) -> None:
+    """Nobody interrupts a command and finds it running."""
+    node_box.run("run", "--", "true")
+    assert node_box.node is not None
+    zygote = zygote_of(node_box.node.pid)
+    os.kill(zygote, signal.SIGSTOP)
+    try:
+        runner = node_box.spawn("run", "--name", "x", "--", "sleep", "1000", stdin=subprocess.DEVNULL)
+        with holdfast.connect_sync(node_box.url, autostart=False) as node:
+            wait_until(lambda: any(job.info.name == "x" for job in node.jobs.list()), "it is being started")
+        runner.send_signal(signal.SIGINT)
+    finally:
+        os.kill(zygote, signal.SIGCONT)
+    assert runner.wait(PATIENCE_S) == 128 + signal.SIGINT
+    assert node_box.inspect("x")["exit_signal"] == signal.SIGINT
+
+
+def test_a_viewer_under_nohup_is_not_ended_by_hangup(node_box: NodeBox) -> None:
+    command = ["sh", "-c", "trap '' HUP INT; exec \"$@\"", "sh", *node_box.command("run", "-n", "x", "--", "cat")]
+    with subprocess.Popen(command, env=node_box.env, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as viewer:
+        assert viewer.stdin is not None and viewer.stdout is not None
+        viewer.stdin.write(b"before\n")
+        viewer.stdin.flush()
+        assert viewer.stdout.readline() == b"before\n"
+        viewer.send_signal(signal.SIGHUP)
+        viewer.send_signal(signal.SIGINT)
+        viewer.stdin.write(b"after\n")
+        viewer.stdin.flush()
+        assert viewer.stdout.readline() == b"after\n"
+        viewer.stdin.close()
+        assert viewer.wait(PATIENCE_S) == 0
+
+
+def test_a_format_for_a_job_that_is_watched_is_refused(node_box: NodeBox) -> None:
+    assert b"--output is for --detach" in node_box.run("run", "-o", "json", "--", "true", code=125).stderr
+    assert node_box.run("ps", "-q").stdout == b""
+
+
+def test_the_last_lines_are_not_more_because_the_job_prints_on(node_box: NodeBox) -> None:
+    start(node_box, "x", "sh", "-c", "i=0; while :; do i=$((i+1)); echo $i; done")
+    wait_until(lambda: node_box.inspect("x")["output_bytes"] > 100_000, "it has printed")
+    assert node_box.run("logs", "-n", "2", "x").stdout.count(b"\n") <= 2
+    node_box.run("rm", "-f", "x")
+
+
+def test_a_name_no_path_can_have_is_refused(node_box: NodeBox) -> None:
+    done = node_box.run("run", "--", "x" * 100_000, code=125)
+    assert b"spec.command: a program's name of 100000 bytes" in done.stderr and len(done.stderr) < 1000
+    assert node_box.run("ps", "-q").stdout == b""
 
 
 def test_one_job_is_one_line_without_control_characters(node_box: NodeBox) -> None:

@@ -11,6 +11,7 @@ from ..limits import Limits
 from ..procinfo import SOFT_LIMITS, UNLIMITED
 from .model import JobSpec
 
+_PATH_BYTES_MAX = 4095  # PATH_MAX without its NUL
 _UMASK_MAX = 0o777
 _ULIMIT_MAX = (1 << 63) - 1
 _SIDE_MAX = 65_535  # struct winsize holds unsigned shorts
@@ -20,10 +21,15 @@ def check_spec(spec: JobSpec, limits: Limits) -> JobSpec:
     """``spec`` itself; UsageError naming the field, or LimitExceeded naming the limit."""
     if not spec.command or not spec.command[0]:
         raise UsageError("spec.command: must name a program", field="spec.command")
+    size = len(os.fsencode(spec.command[0]))
+    if size > _PATH_BYTES_MAX:
+        raise UsageError(
+            f"spec.command: a program's name of {size} bytes, and a path has at most {_PATH_BYTES_MAX}",
+            field="spec.command",
+        )
     if spec.name:
         check_name(spec.name, "spec.name")
-    if spec.cwd and not os.path.isabs(spec.cwd):
-        raise UsageError(f"spec.cwd: {spec.cwd!r} is not an absolute path", field="spec.cwd")
+    _check_cwd(spec.cwd)
     for place, name in enumerate(spec.channels):
         check_name(name, f"spec.channels[{place}]")
     if len(set(spec.channels)) < len(spec.channels):
@@ -37,9 +43,19 @@ def check_spec(spec: JobSpec, limits: Limits) -> JobSpec:
         if name not in SOFT_LIMITS or not UNLIMITED <= value <= _ULIMIT_MAX:
             known = ", ".join(SOFT_LIMITS)
             raise UsageError(f"spec.ulimits: {name}={value} is none of {known} from -1 on", field="spec.ulimits")
-    if not 0 <= spec.spill_bytes_max <= limits.spill_bytes_max:
+    if spec.spill_bytes_max < 0:
+        raise UsageError(f"spec.spill_bytes_max: {spec.spill_bytes_max} is no size", field="spec.spill_bytes_max")
+    if spec.spill_bytes_max > limits.spill_bytes_max:
         raise LimitExceeded(name="spill_bytes_max", limit=limits.spill_bytes_max, value=spec.spill_bytes_max)
     return spec
+
+
+def _check_cwd(cwd: str) -> None:
+    size = len(os.fsencode(cwd))
+    if size > _PATH_BYTES_MAX:
+        raise UsageError(f"spec.cwd: {size} bytes, and a path has at most {_PATH_BYTES_MAX}", field="spec.cwd")
+    if cwd and not os.path.isabs(cwd):
+        raise UsageError(f"spec.cwd: {cwd!r} is not an absolute path", field="spec.cwd")
 
 
 def _check_texts(spec: JobSpec) -> None:
@@ -71,8 +87,8 @@ def signal_number(text: str) -> int:
     """The number of ``INT``, ``SIGINT``, ``int`` or ``2``; UsageError for no signal of this machine."""
     name = text.upper()
     try:
-        if name.isdigit():
+        if name.isascii() and name.isdigit():
             return int(signal.Signals(int(name)))
         return int(signal.Signals[name if name.startswith("SIG") else "SIG" + name])
     except (KeyError, ValueError):
-        raise UsageError(f"signal: {text!r} is not a signal of this machine", field="signal") from None
+        raise UsageError(f"signal: {text[:40]!r} is not a signal of this machine", field="signal") from None

@@ -37,6 +37,9 @@ def test_a_good_one_is_given_back() -> None:
         (replace(GOOD, columns=65_536), "spec.columns"),
         (replace(GOOD, umask=0o1000), "spec.umask"),
         (replace(GOOD, umask=-1), "spec.umask"),
+        (replace(GOOD, command=["x" * 4096]), "spec.command"),
+        (replace(GOOD, cwd="/" * 4096), "spec.cwd"),
+        (replace(GOOD, spill_bytes_max=-1), "spec.spill_bytes_max"),
         (replace(GOOD, ulimits={"colour": 1}), "spec.ulimits"),
         (replace(GOOD, ulimits={"nofile": -2}), "spec.ulimits"),
     ],
@@ -51,7 +54,7 @@ def test_a_bad_field_is_named(bad: JobSpec, field: str) -> None:
 @pytest.mark.parametrize(
     ("bad", "limit"),
     [
-        (replace(GOOD, command=["x" * LIMITS.command_bytes_max]), "command_bytes_max"),
+        (replace(GOOD, command=["true", "x" * LIMITS.command_bytes_max]), "command_bytes_max"),
         (replace(GOOD, spill_bytes_max=LIMITS.spill_bytes_max + 1), "spill_bytes_max"),
     ],
 )
@@ -67,7 +70,7 @@ def test_signals_by_name_and_number(text: str) -> None:
     assert signal_number(text) == signal.SIGINT
 
 
-@pytest.mark.parametrize("text", ["", "NOSUCH", "0", "999", "-9", "SIG"])
+@pytest.mark.parametrize("text", ["", "NOSUCH", "0", "999", "-9", "SIG", "\N{ARABIC-INDIC DIGIT NINE}"])
 def test_no_signal(text: str) -> None:
     with pytest.raises(UsageError, match="not a signal"):
         signal_number(text)

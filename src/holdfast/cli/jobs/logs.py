@@ -39,12 +39,16 @@ def logs(job: str, follow: bool, from_offset: int | None, tail: int | None) -> i
         start = from_offset or 0
         if tail is not None:
             start = offset_of_last_lines(found, tail)
+        # The last lines are those of this moment: what a busy job adds meanwhile would be more than N.
+        until = None if follow or tail is None else found.info.output_bytes
         screen = Screen()
         screen.offset = start
         connection = node.connection()
         try:
             for chunk in found.output(start, follow=follow):
-                screen.show(chunk)
+                screen.show(chunk if until is None else chunk.before(until))
+                if screen.offset == until:
+                    break
         except (DisconnectedError, Unavailable) as error:
             check_not_removed(connection, found)
             say(f"{error}")

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from ...client.jobs.sync import SyncJob
     from ...client.sync import SyncNode
 
+_EXIT_INTERRUPTED = 130
+
 
 @click.command(context_settings={"ignore_unknown_options": False, "allow_interspersed_args": False})
 @click.argument("command", metavar="[--] CMD [ARG]...", nargs=-1, required=True, type=COMMAND)
@@ -62,8 +64,10 @@ def run(
     Without -t or -T the job gets a terminal if there is one here: with -d if standard input or error is one,
     otherwise if both standard input and output are. A node is started in the background if none runs.
     """
+    if form != "name" and not detach:
+        raise click.UsageError("--output is for --detach: a job that is watched prints what it prints")
     rows, columns = terminal.size()
-    with reach_node() as node:
+    with reach_node() as node, terminal.HeldInterrupts() as interrupts:
         job = node.jobs.start(
             list(command),
             name=name,
@@ -78,14 +82,14 @@ def run(
         )
         if detach:
             _print(job, form)
-            return 0
-        return _watch(node, job, detach_keys)
+            return _EXIT_INTERRUPTED if interrupts.take() else 0
+        return _watch(node, job, detach_keys, interrupts)
 
 
-def _watch(node: SyncNode, job: SyncJob, detach_keys: bytes) -> int:
+def _watch(node: SyncNode, job: SyncJob, detach_keys: bytes, interrupts: terminal.HeldInterrupts) -> int:
     from .watching import WatchOptions, watch
 
-    return watch(node, job, WatchOptions(from_offset=0, detach_keys=detach_keys))
+    return watch(node, job, WatchOptions(from_offset=0, detach_keys=detach_keys, interrupts=interrupts))
 
 
 def _print(job: SyncJob, form: str) -> None:

@@ -8,7 +8,7 @@ import socket
 import termios
 import tty
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Self
 
@@ -66,11 +66,15 @@ def raw_mode(*, signals: bool = False) -> Iterator[None]:
             termios.tcsetattr(0, termios.TCSANOW, changed)
         yield
     finally:
-        termios.tcsetattr(0, termios.TCSADRAIN, saved)
+        with suppress(termios.error):  # its window was closed: there is none to put right
+            termios.tcsetattr(0, termios.TCSADRAIN, saved)
 
 
 class SignalPipe:
-    """Turns signals into bytes on a socket, so that a select loop sees them like any other input."""
+    """Turns signals into bytes on a socket, so that a select loop sees them like any other input.
+
+    A signal that we were started to ignore, by ``nohup`` or by a shell for its background, stays ignored.
+    """
 
     def __init__(self, *numbers: signal.Signals) -> None:
         self._read, self._write = socket.socketpair()
@@ -83,7 +87,8 @@ class SignalPipe:
     def __enter__(self) -> Self:
         self._saved_fd = signal.set_wakeup_fd(self._write.fileno(), warn_on_full_buffer=False)
         for number in self._numbers:
-            self._saved[number] = signal.signal(number, _noted)
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                self._saved[number] = signal.signal(number, _noted)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -107,3 +112,30 @@ class SignalPipe:
 
 def _noted(number: int, frame: FrameType | None) -> None:
     """The wakeup descriptor has it."""
+
+
+class HeldInterrupts:
+    """Ctrl-C waits while a job is started, for then there is a job that it is for; a second one does not wait."""
+
+    def __init__(self) -> None:
+        self._came = self._free = False
+        self._saved: object = signal.SIG_IGN
+
+    def __enter__(self) -> Self:
+        if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
+            self._saved = signal.signal(signal.SIGINT, self._hold)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._saved is not signal.SIG_IGN:
+            signal.signal(signal.SIGINT, self._saved)  # type: ignore[arg-type]
+
+    def _hold(self, number: int, frame: FrameType | None) -> None:
+        if self._came or self._free:
+            raise KeyboardInterrupt
+        self._came = True
+
+    def take(self) -> bool:
+        """Whether one came; from now on none is held."""
+        self._free = True
+        return self._came

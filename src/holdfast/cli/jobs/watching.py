@@ -43,6 +43,8 @@ class WatchOptions(NamedTuple):
     announce: bool = False
     forward_eof: bool = True
     """The end of our input is the end of the job's: true for who started it, not for who looks in."""
+    interrupts: terminal.HeldInterrupts | None = None
+    """A Ctrl-C of while the job was started, which is for the job."""
 
 
 def watch(node: SyncNode, job: SyncJob, options: WatchOptions) -> int:
@@ -54,6 +56,10 @@ def watch(node: SyncNode, job: SyncJob, options: WatchOptions) -> int:
         detached = _Watch(connection, job, options, screen).run()
         if not detached:
             return exit_code_of_job(job.wait())
+    except SystemExit:
+        with suppress(OSError):  # the terminal may be gone
+            say(f"told to end; job {name} runs on; holdfast attach --from {screen.offset} {name}")
+        raise
     except (DisconnectedError, Unavailable) as error:
         check_not_removed(connection, job)
         say(f"{error}")
@@ -92,6 +98,8 @@ class _Watch:
         self._screen.offset = start.start_offset
         with ExitStack() as stack:
             signals = stack.enter_context(terminal.SignalPipe(signal.SIGWINCH, signal.SIGINT, *_ENDING))
+            if self._options.interrupts is not None and self._options.interrupts.take():
+                self._interrupt()
             self._announce()
             if self._raw:
                 stack.enter_context(terminal.raw_mode(signals=self._options.read_only))
@@ -160,7 +168,13 @@ class _Watch:
         if signal.SIGINT in numbers:
             if self._options.read_only or not self._options.forward_eof:
                 raise KeyboardInterrupt
+            self._interrupt()
+
+    def _interrupt(self) -> None:
+        try:
             invoke_blocking(self._connection, JobsApi.signal, self._job.id, "INT")
+        except Conflict:
+            return  # it has ended; its last output is on the way
 
     def _resize(self) -> None:
         if self._options.read_only:

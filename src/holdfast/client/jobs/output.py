@@ -31,6 +31,11 @@ class OutputChunk(NamedTuple):
         """The offset after this piece; resume from here."""
         return self.offset + len(self.data) + self.gap_bytes
 
+    def before(self, offset: int) -> OutputChunk:
+        """What of this piece comes before ``offset``; it may be nothing."""
+        room = max(0, offset - self.offset)
+        return self._replace(data=self.data[:room], gap_bytes=min(self.gap_bytes, room))
+
 
 def chunk_of(item: Item) -> OutputChunk | None:
     """What a stream's reader gave, as a caller sees it; None at the end.
