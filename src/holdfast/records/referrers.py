@@ -87,14 +87,14 @@ class Referrers:
             if made.cid not in self._of.get(digest, ()):
                 self._check_count(digest)
                 adding = self._add(digest, made, Blob(name, content, bare_meta(REFERRER_KIND, self._clock.wall())))
-                await finish(self._put(digest, made, adding))
-                self._store.came_alive(digest, previous_of(meta.previous_record_cid))
+                await finish(self._put(digest, made, adding, previous_of(meta.previous_record_cid)))
         return made
 
-    async def _put(self, digest: bytes, made: Referrer, adding: Coroutine[Any, Any, None]) -> None:
+    async def _put(self, digest: bytes, made: Referrer, adding: Coroutine[Any, Any, None], previous: bytes) -> None:
         now = self._clock.wall()
         await self._feed.around("referrer_pushed", [made.record_cid], now, adding, name=made.cid)
         self._note(digest, made.cid, made.type)
+        self._store.came_alive(digest, previous)  # here, also if whoever asked has gone
 
     async def _add(self, digest: bytes, made: Referrer, blob: Blob) -> None:
         """The content first: what is named is there."""

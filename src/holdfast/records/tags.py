@@ -65,14 +65,14 @@ class Tags:
             before = self._tags.get(key)
             if before is not None and before.cid == cid:
                 return before
-            await finish(self._put(key, tag))
-            self._store.came_alive(digest, previous_of(meta.previous_record_cid))
+            await finish(self._put(key, tag, digest, previous_of(meta.previous_record_cid)))
         return tag
 
-    async def _put(self, key: str, tag: Tag) -> None:
+    async def _put(self, key: str, tag: Tag, digest: bytes, previous: bytes) -> None:
         putting = self._kv.put(_PREFIX + key, _encode(tag))
         await self._feed.around("tagged", [tag.cid], tag.tagged_at, putting, name=key)
         self._note(key, tag)
+        self._store.came_alive(digest, previous)  # here, or a tag whose asker has gone keeps no previous record
 
     async def remove(self, name: str, version: str) -> bool:
         """See :meth:`RecordsApi.untag`."""
