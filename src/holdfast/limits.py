@@ -85,6 +85,8 @@ class Limits(NamedTuple):
     """How long an ended job and its output are kept."""
     jobs_max: int = 10_000
     """Jobs a node knows, ended ones included."""
+    jobs_page_bytes: int = 512 * KIB
+    """Most bytes of one answer of a list of jobs."""
     viewer_window_bytes: int = MIB
     """Window of one viewer's output stream."""
     viewers_per_job_max: int = 256
@@ -399,6 +401,7 @@ def check_limits(limits: Limits) -> Limits:
     assert limits.merge_bytes <= limits.row_bytes <= limits.commit_bytes_max
     assert limits.channel_payload_bytes_max <= limits.channel_batch_bytes_max <= limits.append_bytes_max
     assert limits.stream_append_bytes_max <= limits.append_bytes_max
+    assert limits.jobs_page_bytes * 3 // 2 <= limits.frame_bytes_max
     assert limits.channel_page_bytes * 3 // 2 <= limits.frame_bytes_max
     assert limits.group_wire_bytes_max <= limits.group_parts_bytes_max
     assert limits.group_datagram_bytes <= limits.group_send_burst_bytes <= limits.group_send_queue_bytes_max

@@ -78,6 +78,21 @@ def test_input_signals_and_sources(node_box: NodeBox, run: Run) -> None:
     run(main())
 
 
+def test_a_list_of_jobs_is_whole_however_long_it_is(node_box: NodeBox, run: Run) -> None:
+    """Longer than a frame can be: it comes in pages."""
+    words = ["x" * 100_000] * 3
+    with holdfast.connect_sync(node_box.url, autostart=False) as node:
+        ids = [node.jobs.start(["true", *words]).id for _ in range(5)]
+        assert [job.id for job in node.jobs.list()] == ids
+
+    async def main() -> None:
+        async with holdfast.connect(node_box.url, autostart=False) as node:
+            assert [job.id for job in await node.jobs.list()] == ids
+
+    run(main())
+    assert node_box.run("ps", "-q").stdout.decode().split() == ids
+
+
 def test_a_terminal_has_the_size_it_was_given(node_box: NodeBox) -> None:
     with holdfast.connect_sync(node_box.url, autostart=False) as node:
         script = "stty size; read line; stty size"

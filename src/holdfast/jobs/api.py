@@ -24,8 +24,11 @@ class JobsApi(Protocol):
         """
         ...
 
-    async def list(self) -> list[JobInfo]:
-        """All jobs the node knows, oldest first."""
+    async def list(self, after: str = "") -> list[JobInfo]:
+        """The jobs the caller may know of, by id: the first so many after the id ``after``.
+
+        An empty answer says that there are no more; about ``jobs_page_bytes`` come at once.
+        """
         ...
 
     async def get(self, job: str) -> JobInfo:

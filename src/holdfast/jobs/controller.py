@@ -9,6 +9,7 @@ import asyncio
 import shutil
 from typing import TYPE_CHECKING
 
+import msgspec
 import structlog
 
 from ..errors import (
@@ -34,7 +35,7 @@ from .store import JobStore
 from .validate import check_spec, check_window_size, signal_number
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from ..clock import Clock
     from ..engine.base import Engine, Log
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     from .viewer import Viewer
 
 _logger = structlog.get_logger("holdfast.jobs")
+_encode = msgspec.json.Encoder().encode
 
 
 class JobController:
@@ -189,6 +191,11 @@ class JobController:
     def list(self) -> list[JobInfo]:
         """All jobs, oldest first."""
         return sorted((job.info() for job in self._jobs), key=lambda info: info.created_at)
+
+    def page(self, after: str, sees: Callable[[str], bool]) -> Sequence[JobInfo]:
+        """See :meth:`JobsApi.list`; of the jobs that the caller ``sees``.  One at least: any fits an answer."""
+        jobs = sorted((job for job in self._jobs if job.id > after and sees(job.id)), key=lambda job: job.id)
+        return _page_of(jobs, self._limits.jobs_page_bytes)
 
     async def call_keeper(self, job: Job, method: str, params: dict[str, object], attachment: bytes = b"") -> Reply:
         """Call a running job's keeper; Conflict once the job has ended."""
@@ -339,6 +346,17 @@ class JobController:
                     _logger.error("job.not_pruned", job=job.id, error=str(error))
                 else:
                     _logger.info("job.pruned", job=job.id, name=job.record.info.name, ended_at=ended)
+
+
+def _page_of(jobs: list[Job], room_bytes: int) -> list[JobInfo]:
+    page: list[JobInfo] = []
+    for job in jobs:
+        info = job.info()
+        room_bytes -= len(_encode(info))
+        if page and room_bytes < 0:
+            break
+        page.append(info)
+    return page
 
 
 def _still_needed(job: Job) -> BusyError:

@@ -36,8 +36,8 @@ class JobsService:
     async def start(self, spec: JobSpec) -> JobInfo:
         return await self._controller.start(spec, self._connection.identity)
 
-    async def list(self) -> list[JobInfo]:
-        return [info for info in self._controller.list() if self._sees(info.id)]
+    async def list(self, after: str = "") -> list[JobInfo]:
+        return [*self._controller.page(after, self._sees)]
 
     async def get(self, job: str) -> JobInfo:
         return self._controller.find(job).info()

@@ -46,8 +46,13 @@ class Jobs:
 
     async def list(self) -> list[Job]:
         """All jobs the node knows, oldest first."""
-        infos = await self._link.ask(JobsApi.list)
-        return [self._job(info) for info in infos]
+        found: list[JobInfo] = []
+        while page := await self._page(found[-1].id if found else ""):
+            found += page
+        return [self._job(info) for info in sorted(found, key=lambda info: info.created_at)]
+
+    async def _page(self, after: str) -> Sequence[JobInfo]:
+        return await self._link.ask(JobsApi.list, after)
 
     def _job(self, info: JobInfo) -> Job:
         return Job(self._link, self._channels, info)

@@ -37,8 +37,13 @@ class SyncJobs:
 
     def list(self) -> list[SyncJob]:
         """All jobs the node knows, oldest first."""
-        infos = self._link.ask(JobsApi.list)
-        return [self._job(info) for info in infos]
+        found: list[JobInfo] = []
+        while page := self._page(found[-1].id if found else ""):
+            found += page
+        return [self._job(info) for info in sorted(found, key=lambda info: info.created_at)]
+
+    def _page(self, after: str) -> Sequence[JobInfo]:
+        return self._link.ask(JobsApi.list, after)
 
     def _job(self, info: JobInfo) -> SyncJob:
         return SyncJob(self._link, self._channels, info)
