@@ -325,6 +325,25 @@ class TestReferrers:
 
         run(main())
 
+    def test_what_is_detached_while_it_is_listed_is_not_called_damaged(
+        self, run: Run, room: RecordRoom, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        async def main() -> None:
+            async with room:
+                (one,) = await room.push({"n": 1})
+                for number in range(3):
+                    await room.store.referrers.put(one, "scan" if number else "sign", {"n": number}, {}, "")
+                get_many = room.engine.blobs.get_many
+
+                async def slow(*args: Any, **kwargs: Any) -> Any:
+                    await room.store.referrers.remove(one, "scan")
+                    return await get_many(*args, **kwargs)
+
+                monkeypatch.setattr(room.engine.blobs, "get_many", slow)
+                assert [each.type for each in await room.store.referrers.list(one)] == ["sign"]
+
+        run(main())
+
     def test_a_referrer_that_is_pushed_as_a_record_is_both(self, run: Run, room: RecordRoom) -> None:
         async def main() -> None:
             async with room:
@@ -393,6 +412,41 @@ class TestFeed:
                     await room.push(*given[start : start + 7])
                 for entries in await asyncio.gather(*followers):
                     assert [entry.position for entry in entries] == list(range(62 - len(entries), 62))
+
+        run(main())
+
+    def test_tagging_alone_does_not_let_it_grow_for_ever(self, run: Run, make_room: MakeRoom) -> None:
+        async def main() -> None:
+            async with make_room(LIMITS._replace(feed_entries_max=20)) as room:
+                one, two = await room.push({"n": 1}, {"n": 2})
+                for _ in range(20):
+                    await room.store.tags.put("a", "1", one)
+                    await room.store.tags.put("a", "1", two)
+                page = await room.store.feed.read(0, 0)
+                assert 20 <= len(page.entries) <= 22
+
+        run(main())
+
+    def test_a_feed_that_cannot_be_trimmed_fails_no_change(
+        self, run: Run, make_room: MakeRoom, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        async def main() -> None:
+            async with make_room(LIMITS._replace(feed_entries_max=1)) as room:
+
+                async def full(name: str, position: int) -> None:
+                    raise StorageError("disk full")
+
+                monkeypatch.setattr(room.engine.log, "trim", full)
+                assert len(await room.push(*({"n": number} for number in range(5)))) == 5
+
+        run(main())
+
+    def test_pages_of_fewer_than_none_are_refused(self, run: Run, room: RecordRoom) -> None:
+        async def main() -> None:
+            async with room:
+                for work in (room.store.feed.read(0, -1), room.store.list("", -1)):
+                    error = await error_of(work)
+                    assert error.details() == {"field": "limit"}
 
         run(main())
 
@@ -555,6 +609,54 @@ class TestArtifacts:
                 await room.restart()
                 assert len(room.domain.artifacts) == 0
                 assert await room.engine.log.list("records/upload/") == []
+
+        run(main())
+
+    def test_an_upload_waits_from_its_last_part_on_also_after_a_restart(self, run: Run, room: RecordRoom) -> None:
+        async def main() -> None:
+            async with room:
+                upload = await room.domain.artifacts.begin(0, self.cid(), "")
+                for offset in (0, 100, 200):
+                    room.clock.advance(LIMITS.upload_retention_s * 0.7)
+                    await room.domain.artifacts.add(upload.id, offset, self.CONTENT[offset : offset + 100])
+                await room.restart()
+                assert [one.offset for one in room.domain.artifacts.uploads()] == [300]
+                room.clock.advance(LIMITS.upload_retention_s + 1)
+                await room.restart()
+                assert room.domain.artifacts.uploads() == []
+
+        run(main())
+
+    def test_ending_an_upload_again_gives_what_it_was_made_into(self, run: Run, room: RecordRoom) -> None:
+        async def main() -> None:
+            async with room:
+                artifacts = room.domain.artifacts
+                upload = await artifacts.begin(0, self.cid(), "")
+                await artifacts.add(upload.id, 0, self.CONTENT)
+                both = await asyncio.gather(*(artifacts.commit(upload.id, self.cid()) for _ in range(2)))
+                assert both == [artifacts.get(self.cid())] * 2
+                assert await artifacts.commit(upload.id, self.cid()) == both[0]
+                assert isinstance(await error_of(artifacts.commit(upload.id, "")), NotFound)
+
+        run(main())
+
+    def test_one_that_cannot_be_removed_is_still_there(
+        self, run: Run, room: RecordRoom, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        async def main() -> None:
+            async with room:
+                artifacts = room.domain.artifacts
+                upload = await artifacts.begin(0, "", "")
+                made = await artifacts.commit(upload.id, "")
+
+                async def full(key: str) -> bool:
+                    raise StorageError("disk full")
+
+                with monkeypatch.context() as broken:
+                    broken.setattr(room.engine.kv, "delete", full)
+                    assert isinstance(await error_of(artifacts.delete(made.cid)), StorageError)
+                assert artifacts.get(made.cid) == made
+                assert await artifacts.delete(made.cid)
 
         run(main())
 

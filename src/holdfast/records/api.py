@@ -213,7 +213,7 @@ class RecordsApi(Protocol):
         ...
 
     async def commit_upload(self, upload: str, cid: str = "") -> Artifact:
-        """Make an artifact of all that was added; durable on return.
+        """Make an artifact of all that was added; durable on return.  With ``cid`` safe to repeat.
 
         Conflict if it is not of the CID ``cid`` or the size that was said: then it is all dropped.
         """

@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 _LOGS = "records/upload/"
 _KEYS = "records/artifact/"
 _HASH_BYTES = 1 << 20
+_NOTES = 10
+"""How often, in the time an upload is kept for its next part, it is noted on disk that there was one."""
 
 
 class _Plan(msgspec.Struct, frozen=True):
@@ -63,6 +65,7 @@ class _Upload:
         self.plan = plan
         self.offset = offset
         self.touched_at = plan.touched_at
+        """When its last part came; the plan is behind by a tenth of the time it is kept, at most."""
         self.lock = asyncio.Lock()
         self.hashed = 0
         self.hasher = sha256()
@@ -162,14 +165,20 @@ class Artifacts:
             raise
         upload.offset = tail
         upload.touched_at = self._clock.wall()
+        if upload.touched_at > upload.plan.touched_at + self._limits.upload_retention_s / _NOTES:
+            upload.plan = msgspec.structs.replace(upload.plan, touched_at=upload.touched_at)
+            await finish(self._log.annotate(upload.log, _encode(upload.plan)))
 
     async def commit(self, id: str, cid: str) -> Artifact:
         """See :meth:`RecordsApi.commit_upload`."""
-        upload = self._find(id)
         if cid:
             digest_of_cid(cid, RAW)
+        upload = self._uploads.get(id)
+        if upload is None:
+            return self._committed(id, cid)
         async with upload.lock:
-            self._find(id)
+            if id not in self._uploads:
+                return self._committed(id, cid)
             digest = await self._digest(upload)
             actual = cid_of_digest(digest, RAW)
             plan = upload.plan
@@ -178,6 +187,13 @@ class Artifacts:
                     await self._drop(upload)
                     raise Conflict(f"the upload is {found}, and not {expected}", expected=expected, actual=found)
             return await finish(self._name(upload, actual, digest))
+
+    def _committed(self, id: str, cid: str) -> Artifact:
+        """What an upload that is not there any more was made into: asking again is safe for who names it."""
+        stored = self._artifacts.get(cid)
+        if stored is None:
+            raise NotFound(kind="upload", name=id)
+        return stored.artifact
 
     async def _name(self, upload: _Upload, cid: str, digest: bytes) -> Artifact:
         known = self._artifacts.get(cid)
@@ -296,5 +312,9 @@ class Artifacts:
         return True
 
     async def _forget(self, cid: str, stored: _Filed) -> None:
-        await self._kv.delete(_KEYS + cid)
+        try:
+            await self._kv.delete(_KEYS + cid)
+        except HoldfastError:
+            self._artifacts.setdefault(cid, stored)
+            raise
         await self._log.delete(stored.log)

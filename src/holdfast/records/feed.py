@@ -12,14 +12,17 @@ from collections.abc import AsyncGenerator, Coroutine, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
+import structlog
 
-from ..errors import CorruptionError, Gone, StorageError, UsageError
+from ..errors import CorruptionError, Gone, HoldfastError, StorageError, UsageError
 from .finishing import finish
 from .model import FeedEntry, FeedKind, FeedPage
 
 if TYPE_CHECKING:
     from ..engine.base import Log, Piece
     from ..limits import Limits
+
+_logger = structlog.get_logger("holdfast.records")
 
 Result = TypeVar("Result")
 
@@ -72,7 +75,9 @@ class Feed:
         self._tickets += 1
         self._open[self._tickets] = self._tail
         announcing = self._append(kind, cids, now, name)
-        return await finish(self._both(self._tickets, announcing, change))
+        result = await finish(self._both(self._tickets, announcing, change))
+        await self._trim()
+        return result
 
     async def _both(
         self, ticket: int, announcing: Coroutine[Any, Any, None], change: Coroutine[Any, Any, Result]
@@ -101,8 +106,8 @@ class Feed:
             self._tail = (await self._log.stat(FEED_LOG)).tail
             raise
 
-    async def trim(self) -> None:
-        """Let the oldest go if there are too many, a tenth at a time."""
+    async def _trim(self) -> None:
+        """Let the oldest go if there are too many, a tenth at a time.  What was changed is, also if that fails."""
         kept = self._limits.feed_entries_max
         if self._trimming or self._tail - self._oldest <= kept + kept // 10:
             return
@@ -110,6 +115,8 @@ class Feed:
         try:
             await self._log.trim(FEED_LOG, self._tail - kept)
             self._oldest = (await self._log.stat(FEED_LOG)).oldest
+        except HoldfastError as error:
+            _logger.warning("records.feed_not_trimmed", error=str(error))
         finally:
             self._trimming = False
 
@@ -117,8 +124,7 @@ class Feed:
 
     async def read(self, position: int, limit: int) -> FeedPage:
         """See :meth:`RecordsApi.feed`."""
-        most = self._limits.records_page_max
-        wanted = min(limit or most, most)
+        wanted = page_size(limit, self._limits)
         at = self.checked(position)
         entries: list[FeedEntry] = []
         while len(entries) < wanted and (found := await self._read(at)):
@@ -153,6 +159,14 @@ class Feed:
                 yield entries
             else:
                 await moved.wait()
+
+
+def page_size(limit: int, limits: Limits) -> int:
+    """How many a page has where ``limit`` (0: as many as may be) are wanted.  UsageError for a negative one."""
+    if limit < 0:
+        raise UsageError(f"limit: {limit} is negative", field="limit")
+    most = limits.records_page_max
+    return min(limit or most, most)
 
 
 def _entry(piece: Piece) -> FeedEntry:

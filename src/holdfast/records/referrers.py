@@ -174,12 +174,16 @@ class Referrers:
         if referrer and not chosen:
             raise NotFound(kind="referrer", name=referrer)
         names = [each for each in chosen if each > after]
-        if not names:
-            return []
-        contents = await self._blobs.get_many(
-            [digest_of_cid(each) for each in names], max_bytes=self._limits.records_page_bytes
-        )
-        return [_decoded(each, content) for each, content in zip(names, contents, strict=False)]
+        while names:
+            contents = await self._blobs.get_many(
+                [digest_of_cid(each) for each in names], max_bytes=self._limits.records_page_bytes
+            )
+            there = self._of.get(digest_of_cid(cid), {})  # what was detached meanwhile is not missing
+            page = [(each, content) for each, content in zip(names, contents, strict=False) if each in there]
+            if page:
+                return [_decoded(each, content) for each, content in page]
+            names = names[len(contents) :]
+        return []
 
 
 def _key(digest: bytes, referrer: str) -> str:

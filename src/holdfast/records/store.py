@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from ..engine.base import Blob, BlobStat
 from ..errors import CorruptionError, HoldfastError, NotFound
 from .cid import cid_of_digest, digest_of_cid
-from .feed import Feed
+from .feed import Feed, page_size
 from .finishing import finish
 from .holds import Holds
 from .model import RecordMeta
@@ -129,7 +129,6 @@ class RecordStore:
                     existed = await self._store(fresh)
                 except HoldfastError as error:
                     existed = error
-            await self.feed.trim()
         return [self._pushed(one, existed, fresh) for one in prepared]
 
     async def _prepare(self, texts: Sequence[bytes]) -> list[Prepared | HoldfastError]:
@@ -306,7 +305,7 @@ class RecordStore:
     ) -> list[RecordMeta]:
         """See :meth:`RecordsApi.list`; an answer is empty only at the end."""
         most = self.limits.records_page_max
-        wanted = min(limit or most, most)
+        wanted = page_size(limit, self.limits)
         matches = _matcher(name, annotations or {})
         at = digest_of_cid(after, field="after") if after else b""
         found: list[RecordMeta] = []

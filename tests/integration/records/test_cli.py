@@ -269,6 +269,16 @@ def complete(box: NodeBox, words: str, incomplete: str) -> bytes:
     return done.stdout
 
 
+def test_two_who_upload_the_same_are_both_told_its_name(node_box: NodeBox, tmp_path: Path) -> None:
+    path = tmp_path / "large"
+    path.write_bytes(os.urandom(3 << 20) * 10)
+    command = node_box.command("record", "upload", str(path))
+    both = [subprocess.Popen(command, env=node_box.env, stdout=subprocess.PIPE) for _ in range(3)]
+    cids = {each.communicate(timeout=60)[0] for each in both}
+    assert [each.returncode for each in both] == [0, 0, 0]
+    assert len(cids) == 1
+
+
 def test_artifacts_go_up_and_come_back(node_box: NodeBox, tmp_path: Path) -> None:
     data = os.urandom(700_000)
     path, target = tmp_path / "model.bin", tmp_path / "back.bin"

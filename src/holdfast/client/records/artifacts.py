@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import AsyncIterator, Sequence
 
-from ...errors import AlreadyExists
+from ...errors import AlreadyExists, NotFound
 from ...records.api import RecordsApi
 from ...records.model import Artifact, Upload
 from ..link import Link
@@ -27,11 +27,16 @@ class Artifacts:
         part by part.  ``progress(done_bytes, all_bytes)``.  LimitExceeded(name="artifact_bytes_max"), StorageError.
         """
         with UploadFile(source) as file:
-            try:
-                upload = await self._link.ask(RecordsApi.begin_upload, file.size_bytes, file.cid, media_type)
-            except AlreadyExists:
-                return await self.stat(file.cid)
-            return await self._send(file, upload, progress)
+            while True:
+                try:
+                    upload = await self._link.ask(RecordsApi.begin_upload, file.size_bytes, file.cid, media_type)
+                except AlreadyExists:
+                    return await self.stat(file.cid)
+                try:
+                    return await self._send(file, upload, progress)
+                except NotFound as error:  # another one who uploads the same bytes was done first
+                    if not (file.cid and error.kind == "upload"):
+                        raise
 
     async def _send(self, file: UploadFile, upload: Upload, progress: OnPart | None) -> Artifact:
         offset = upload.offset

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 
-from ...errors import AlreadyExists
+from ...errors import AlreadyExists, NotFound
 from ...records.api import RecordsApi
 from ...records.model import Artifact, Upload
 from ..sync_link import SyncLink
@@ -27,11 +27,16 @@ class SyncArtifacts:
         all_bytes)``.  LimitExceeded(name="artifact_bytes_max"), StorageError.
         """
         with UploadFile(source) as file:
-            try:
-                upload = self._link.ask(RecordsApi.begin_upload, file.size_bytes, file.cid, media_type)
-            except AlreadyExists:
-                return self.stat(file.cid)
-            return self._send(file, upload, progress)
+            while True:
+                try:
+                    upload = self._link.ask(RecordsApi.begin_upload, file.size_bytes, file.cid, media_type)
+                except AlreadyExists:
+                    return self.stat(file.cid)
+                try:
+                    return self._send(file, upload, progress)
+                except NotFound as error:  # another one who uploads the same bytes was done first
+                    if not (file.cid and error.kind == "upload"):
+                        raise
 
     def _send(self, file: UploadFile, upload: Upload, progress: OnPart | None) -> Artifact:
         offset = upload.offset
