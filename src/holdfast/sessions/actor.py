@@ -22,6 +22,7 @@ from .model import ProviderInfo, Removal, SessionInfo, SessionStats, SubjectInfo
 from .patterns import provider_of
 from .providers import registry
 from .providers.base import Context
+from .shell.guarding import forgotten
 from .shell.mailbox import Mailbox
 from .shell.performing import Performer
 from .store import SessionStore
@@ -163,10 +164,19 @@ class Sessions:
         """See :meth:`SessionsApi.remove_provider`."""
         remove = self.core.receive_forget_provider if name in self._failed else self.core.receive_remove_provider
         removal: Removal = await self._mailbox.ask(lambda answer, now: remove(answer, name, reason, now))
-        self._failed.pop(name, None)
-        if self._added.pop(name, None) is not None:
+        added = self._added.pop(name, None)
+        if self._failed.pop(name, None) is not None and added is not None:
+            await self._forget_failed(name, *added)
+        if added is not None:
             await self._store.forget_provider(name)
         return removal
+
+    async def _forget_failed(self, name: str, kind: str, options: Mapping[str, str]) -> None:
+        try:
+            provider = registry.make(kind, name, options, self._context)
+        except HoldfastError:  # its kind is not installed any more
+            return
+        await forgotten(provider, name)
 
     def providers(self) -> list[ProviderInfo]:
         """See :meth:`SessionsApi.providers`."""

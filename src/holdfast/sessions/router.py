@@ -79,6 +79,11 @@ class LiveFeed:
 
     # what the provider says
 
+    @property
+    def heard(self) -> bool:
+        """See :meth:`Sink.heard`."""
+        return bool(self.outlets)
+
     def found(self, subject: SubjectInfo) -> None:
         """See :meth:`Sink.found`; again for one that others may read than before."""
         tail = self.tails.get(subject.subject)

@@ -73,6 +73,11 @@ def test_a_file_through_rotation_and_a_restart(box: NodeBox, run: Run, tmp_path:
             (unbound,) = await some(session, 1)
             assert (unbound.kind, unbound.subject) == ("unbound", "app.lines")
             assert "no longer" in unbound.detail["reason"]
+            await node.sessions.add_provider("app", "file", {"path": str(path), "from": "start", "poll_ms": "5"})
+            async with node.session(["app.lines"]) as anew:
+                (first_line,) = await some(anew, 1)
+                assert first_line.payload == b"line 1000", "not where the one that was removed had been"
+            await node.sessions.remove_provider("app")
 
     box.start_node()
     session_id = run(first())

@@ -28,6 +28,7 @@ from holdfast.sessions.core.state import Session
 from holdfast.sessions.delivery.outlet import Outlet
 from holdfast.sessions.model import Message, PatternSpec
 from holdfast.sessions.providers import registry
+from holdfast.sessions.providers.base import BaseProvider
 
 House = Any
 Client = Any
@@ -430,6 +431,27 @@ def test_removing_a_provider_of_a_hundred_sessions(
         await house.down()
         await house.up()
         assert all(len(house.sessions.info(ann, one).patterns) == 1 for one in ids)
+
+    live(story)
+
+
+def test_what_is_removed_forgets_and_what_goes_with_the_node_does_not(live: Live, ann: Stranger) -> None:
+    async def story(house: House) -> None:
+        forgotten: list[str] = []
+
+        class Noting(BaseProvider):
+            def __init__(self, name: str) -> None:
+                self._name = name
+
+            async def forget(self) -> None:
+                forgotten.append(self._name)
+
+        for name in ("one", "two"):
+            await house.sessions._add(name, Noting(name))
+        await house.sessions.remove_provider("one")
+        await house.down()
+        assert forgotten == ["one"]
+        await house.up()
 
     live(story)
 

@@ -50,6 +50,11 @@ class Sink(Protocol):
         """A subject is not there any more; sessions are told, and forget their cursor."""
         ...
 
+    @property
+    def heard(self) -> bool:
+        """Whether there is a session now that gets what is said: one that is being made has yet to be stored."""
+        ...
+
     def messages(self, batch: Sequence[Message]) -> None:
         """Messages of feeds, in order; a batch costs little more than one message."""
         ...
@@ -174,6 +179,12 @@ class BaseProvider:
 
     async def stop(self) -> None:
         """Nothing to let go of."""
+
+    async def forget(self) -> None:
+        """Nothing is kept for the next start.
+
+        Asked of those that have it, when they are removed for good, and were stopped.
+        """
 
     def durable(self, pattern: str) -> bool:
         """No: they are feeds."""

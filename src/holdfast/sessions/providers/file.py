@@ -151,7 +151,7 @@ class FileProvider(BaseProvider):
     def __init__(self, name: str, options: Mapping[str, str], context: Context) -> None:
         taken = take_options(options, _OPTIONS, "file")
         self._path = taken["path"]
-        if not os.path.isabs(self._path):
+        if not os.path.isabs(self._path) or "\0" in self._path:
             raise UsageError(f"options.path: {self._path!r} is not an absolute path", field="options.path")
         if taken["from"] not in ("start", "end"):
             raise UsageError(f"options.from: {taken['from']!r} is neither start nor end", field="options.from")
@@ -193,10 +193,18 @@ class FileProvider(BaseProvider):
             self._save_place(self._tail.place)
             self._tail.close()
 
+    async def forget(self) -> None:
+        """A provider that is added anew does not go on where one of before was."""
+        if self._note:
+            with suppress(FileNotFoundError):
+                os.unlink(self._note)
+
     async def _run(self, tail: Tail) -> None:
         with suppress(TimeoutError):
             async with asyncio.timeout(_GRACE_S):
                 await self._wanted.wait()
+                while not any(sink.heard for sink in self._sinks.match(self._subject)):  # noqa: ASYNC110 - nobody says
+                    await asyncio.sleep(self._poll_s)
         while True:
             lines = tail.read()
             if tail.gap:

@@ -118,7 +118,7 @@ class WebSocketProvider(BaseProvider):
                 close_timeout=_CLOSE_S,
                 max_size=self._limits.session_message_bytes_max,
             )
-        except (OSError, TimeoutError, WebSocketException) as error:
+        except (OSError, ValueError, TimeoutError, WebSocketException) as error:  # ValueError: of an odd address
             raise Unavailable(f"{self._url}: {error or type(error).__name__}", self._url) from error
         try:
             for subject in [*self._always, *self._wanted()]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ...errors import ClosedError, HoldfastError
 from ..patterns import provider_of
 from ..router import LiveFeed
-from .guarding import foreign, outcome, quietly
+from .guarding import foreign, forgotten, outcome, quietly
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -72,7 +72,9 @@ class Feeder:
 
     async def _stopping(self, name: str, closing: Sequence[asyncio.Task[None] | None]) -> None:
         await asyncio.gather(*(task for task in closing if task is not None), return_exceptions=True)
-        await quietly(self.providers.pop(name).stop(), "provider", name)
+        provider = self.providers.pop(name)
+        await quietly(provider.stop(), "provider", name)
+        await forgotten(provider, name)
         self._post(lambda _now: self._core.receive_provider_stopped(name))
 
     # feeds

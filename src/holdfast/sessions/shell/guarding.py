@@ -11,6 +11,8 @@ from ...errors import HoldfastError, InternalError
 if TYPE_CHECKING:
     from collections.abc import Coroutine
 
+    from ..providers.base import Provider
+
 _logger = structlog.get_logger("holdfast.sessions")
 
 
@@ -29,6 +31,13 @@ def foreign(error: Exception, what: str) -> HoldfastError:
     """``error``, which is none of ours, as one that is; it is in the log as it came."""
     _logger.warning("sessions.provider_failed", what=what, exc_info=error)
     return InternalError(f"{what}: {type(error).__name__}: {error}")
+
+
+async def forgotten(provider: Provider, name: str) -> None:
+    """Have a provider that was removed let go of what it keeps for its next start, if it knows how to."""
+    forget = getattr(provider, "forget", None)
+    if forget is not None:
+        await quietly(forget(), "provider", name)
 
 
 async def quietly(work: Coroutine[Any, Any, None], kind: str, name: str) -> None:

@@ -29,6 +29,7 @@ class Notes:
     def __init__(self) -> None:
         self.lines: list[bytes] = []
         self.gaps: list[str] = []
+        self.heard = True
 
     def messages(self, batch: Sequence[Message]) -> None:
         self.lines += [message.payload for message in batch]
@@ -200,6 +201,7 @@ def test_what_is_wrong_is_named(tmp_path: Path, run: Run) -> None:
     for options, field in (
         ({}, "options.path"),
         ({"path": "relative"}, "options.path"),
+        ({"path": "/nul\0"}, "options.path"),
         ({"path": "/x", "form": "end"}, "options.form"),
         ({"path": "/x", "from": "middle"}, "options.from"),
         ({"path": "/x", "poll_ms": "0"}, "options.poll_ms"),
