@@ -10,7 +10,7 @@ import msgspec
 from starlette.responses import Response
 from starlette.routing import Route
 
-from ..errors import HoldfastError
+from ..errors import HoldfastError, UsageError
 from ..rpc.failures import decode_failure
 from ..sessions.api import DEFAULT_IDLE
 from ..sessions.delivery.outflow import Carrier
@@ -44,12 +44,12 @@ MakeCaller = Callable[[Any, str], "Caller"]
 
 
 class _Wanted(msgspec.Struct, forbid_unknown_fields=True):
-    patterns: list[str | PatternSpec] = []
+    patterns: list[str | dict[str, Any]] = []
     idle_after: float = DEFAULT_IDLE
 
 
 class _Patterns(msgspec.Struct, forbid_unknown_fields=True):
-    patterns: list[str | PatternSpec]
+    patterns: list[str | dict[str, Any]]
     dry_run: bool = False
     expected_version: int = 0
 
@@ -189,8 +189,22 @@ class _Sent(Response):
         """Nothing is left to send."""
 
 
-def _specs(patterns: list[str | PatternSpec]) -> list[PatternSpec]:
-    return [PatternSpec(pattern=each) if isinstance(each, str) else each for each in patterns]
+def _specs(patterns: list[str | dict[str, Any]]) -> list[PatternSpec]:
+    return [
+        PatternSpec(pattern=each) if isinstance(each, str) else _spec(each, f"patterns[{place}]")
+        for place, each in enumerate(patterns)
+    ]
+
+
+def _spec(fields: dict[str, Any], place: str) -> PatternSpec:
+    """A pattern; UsageError also for a field it has not, which msgspec would pass over in silence."""
+    for name in fields:
+        if name not in PatternSpec.__dataclass_fields__:
+            raise UsageError(f"{place}.{name}: unknown field", field=f"{place}.{name}")
+    try:
+        return msgspec.convert(fields, PatternSpec)
+    except msgspec.ValidationError as error:
+        raise UsageError(f"{place}: {error}", field=place) from None
 
 
 def _json(value: object, status: int = 200, **headers: str) -> Response:

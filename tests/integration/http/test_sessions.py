@@ -204,6 +204,13 @@ def test_bad_input_is_named(web: Web) -> None:
     for body in (b"{", b'{"patterns": 1}', b'{"unknown": 1}', b'{"patterns": ["a..b"]}', b"[]"):
         got = web.ask("POST", "/v1/sessions", token, body)
         assert (got.status, code(got)) == (400, "HF-101"), (body, got)
+    for pattern, said in (
+        ({"pattern": "bus.x", "polcy": "conflate"}, "patterns[1].polcy: unknown field"),
+        ({"policy": "conflate"}, "patterns[1]: Object missing required field `pattern`"),
+        ({"pattern": "bus.x", "policy": "keep"}, "patterns[1]: Invalid enum value 'keep' - at `$.policy`"),
+    ):
+        got = web.ask("POST", "/v1/sessions", token, json.dumps({"patterns": ["bus.y", pattern]}).encode())
+        assert (got.status, json.loads(got.body)["detail"]) == (400, said)
     assert web.ask("POST", "/v1/sessions", token, b'{"patterns": ["nobody.x"]}').status == 404
     session = make(web, token, "bus.x")
     for last in ("nonsense", "[]", '{"a": -1}', '{"a": true}', '{"a": [1, 2]}', '{"a": 9223372036854775808}'):
