@@ -15,7 +15,7 @@ import structlog
 
 from ..errors import HoldfastError, NotFound, UsageError
 from ..subjects import check_pattern, check_subject
-from .core.effects import Answer, Effect
+from .core.effects import Answer, BeginDelivery, Effect
 from .core.manager import Manager
 from .core.state import Attached, ProviderEntry, Session
 from .model import ProviderInfo, Removal, SessionInfo, SessionStats, SubjectInfo
@@ -228,11 +228,19 @@ class Sessions:
 
     async def attach(self, caller: Caller, session_id: str, carrier: Carrier, *, client: str, steal: bool) -> Attached:
         """See :meth:`SessionsApi.attach`."""
-        attached: Attached = await self._mailbox.ask(
-            lambda answer, _now: self.core.receive_attach(
-                answer, caller, session_id, client or caller.subject, (carrier, caller), steal=steal
-            )
-        )
+        name, made = client or caller.subject, 0
+
+        def command(answer: asyncio.Future[Any], _now: float) -> list[Effect]:
+            nonlocal made
+            effects = self.core.receive_attach(answer, caller, session_id, name, (carrier, caller), steal=steal)
+            made = next((effect.attachment for effect in effects if isinstance(effect, BeginDelivery)), 0)
+            return effects
+
+        try:
+            attached: Attached = await self._mailbox.ask(command)
+        except asyncio.CancelledError:  # whoever asked has gone, and will never say that it leaves
+            self.post(lambda now: self.core.receive_cut(session_id, made, None, now))
+            raise
         return attached
 
     def recovery(self, session: Session) -> str:

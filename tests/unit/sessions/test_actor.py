@@ -603,6 +603,23 @@ def test_a_full_store_refuses_and_changes_nothing(live: Live, ann: Stranger, mon
     live(story)
 
 
+@pytest.mark.parametrize("steps", range(6))
+def test_who_gives_up_attaching_leaves_no_client_behind(live: Live, ann: Stranger, steps: int) -> None:
+    async def story(house: House) -> None:
+        session = (await house.sessions.new(ann, specs("shelf.>"), 60.0)).id
+        attaching = asyncio.ensure_future(house.attach(ann, session))
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        given_up = attaching.cancel()
+        await asyncio.gather(attaching, return_exceptions=True)
+        await settled()
+        info = house.sessions.info(ann, session)
+        assert info.attached is not given_up
+        assert bool(info.expires_at) is given_up, "the idle timer runs again"
+
+    live(story)
+
+
 def test_a_full_mailbox_makes_callers_wait_not_fail(live: Live, ann: Stranger) -> None:
     async def story(house: House) -> None:
         session = (await house.sessions.new(ann, specs("shelf.a"), 60.0)).id
