@@ -13,8 +13,10 @@ from typing import Any
 
 import pytest
 
+from holdfast.client.aio import connect
 from holdfast.records.cid import digest_of_cid
 from holdfast.testing import NodeBox, wait_until
+from tests.conftest import Run
 
 LINES = 20_000
 LARGE = (5 << 20, 9 << 20)
@@ -166,6 +168,24 @@ def test_tags_lists_feed_and_collection(node_box: NodeBox) -> None:
     assert set(node_box.run("record", "ls", "-o", "name").stdout.split()) == set(cids[:2])
     node_box.run("record", "tag", "-d", "model:1")
     assert node_box.run("record", "tag", "-d", "model:1", code=3).stderr
+
+
+def test_lists_of_many_pages_are_whole(box: NodeBox, run: Run) -> None:
+    box.env["HOLDFAST_LIMIT_RECORDS_PAGE_MAX"] = "3"
+    box.start_node()
+    cids = box.run("record", "push", "-", "-o", "cid", input=b"\n".join(map(good, range(10)))).stdout.split()
+    for number, cid in enumerate(cids):
+        box.run("record", "tag", f"tag:{number}", cid.decode())
+    assert sorted(box.run("record", "ls", "-o", "name").stdout.split()) == sorted(cids)
+    assert len(box.run("record", "ls", "-o", "name", "--limit", "7").stdout.split()) == 7
+    assert len(box.run("record", "tag", "-o", "name").stdout.split()) == 10
+    assert len(lines_of(box.run("record", "feed").stdout)) == 20
+
+    async def by_the_async_sdk() -> list[str]:
+        async with connect(box.url, autostart=False) as node:
+            return [meta.cid async for meta in node.records.list()]
+
+    assert sorted(cid.encode() for cid in run(by_the_async_sdk())) == sorted(cids)
 
 
 def test_removing_and_verifying(node_box: NodeBox) -> None:

@@ -153,9 +153,10 @@ class Records:
             for meta in page:
                 yield meta
             after = page[-1].cid
-            left -= len(page)
-            if limit and left <= 0:
-                return
+            if limit:
+                left -= len(page)
+                if left <= 0:
+                    return
 
     async def _page(
         self, after: str, limit: int, name: str, annotations: dict[str, str] | None

@@ -92,12 +92,12 @@ def _read_full(file: IO[bytes]) -> bytes:
 class DownloadFile:
     """A file on its way in: ``PATH.part`` until it is whole and proven, then ``PATH``.  A context manager.
 
-    A part file that is there already is gone on with.
+    A part file that is there already is gone on with.  UsageError for a device, a pipe or a directory.
     """
 
     def __init__(self, path: str | os.PathLike[str], cid: str) -> None:
         digest_of_cid(cid, RAW)  # refuse what is no name of an artifact before anything is made
-        self._path = os.fspath(path)
+        self._path = _regular(os.fspath(path))
         self._part = f"{self._path}.part"
         self._cid = cid
         self._hash = sha256()
@@ -130,3 +130,11 @@ class DownloadFile:
             os.unlink(self._part)
             raise CorruptionError(where=self._path, expected=self._cid, got=got)
         os.replace(self._part, self._path)
+
+
+def _regular(path: str) -> str:
+    """The file that ``path`` is, or leads to; UsageError for what giving a new file its name would destroy."""
+    path = os.path.realpath(path)
+    if os.path.exists(path) and not os.path.isfile(path):
+        raise UsageError(f"{path}: is there, and no regular file", field="path")
+    return path

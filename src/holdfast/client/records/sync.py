@@ -161,9 +161,10 @@ class SyncRecords:
         while page := self._page(after, left, name, wanted):
             yield from page
             after = page[-1].cid
-            left -= len(page)
-            if limit and left <= 0:
-                return
+            if limit:
+                left -= len(page)
+                if left <= 0:
+                    return
 
     def _page(self, after: str, limit: int, name: str, annotations: dict[str, str] | None) -> Sequence[RecordMeta]:
         return self._link.ask(RecordsApi.list, after, limit, name, annotations)

@@ -76,3 +76,26 @@ def test_a_download_that_is_something_else_leaves_nothing(tmp_path: Path) -> Non
     with pytest.raises(UsageError):
         DownloadFile(tmp_path / "it", "nonsense")
     assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize("what", ["pipe", "directory", "device"])
+def test_what_is_no_regular_file_is_not_replaced_by_one(tmp_path: Path, what: str) -> None:
+    path = tmp_path / "it"
+    if what == "pipe":
+        os.mkfifo(path)
+    elif what == "directory":
+        path.mkdir()
+    else:
+        path.symlink_to("/dev/null")
+    with pytest.raises(UsageError, match="no regular file"):
+        DownloadFile(path, CID)
+    assert os.listdir(tmp_path) == ["it"]
+
+
+def test_a_link_leads_to_the_file_that_is_written(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(tmp_path / "it")
+    with DownloadFile(tmp_path / "link", CID) as file:
+        file.add(DATA)
+        file.finish()
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "it").read_bytes() == DATA
