@@ -83,6 +83,8 @@ class Limits(NamedTuple):
     """Output kept for one job; the oldest goes first."""
     job_retention_s: float = 7 * DAY_S
     """How long an ended job and its output are kept."""
+    socket_look_s: float = 2.0
+    """How often a node looks whether its unix socket is there still; if not, it makes it anew."""
     jobs_max: int = 10_000
     """Jobs a node knows, ended ones included."""
     jobs_page_bytes: int = 512 * KIB

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -280,3 +281,18 @@ def test_a_stop_asked_for_while_the_keeper_is_away_is_done_when_it_is_back(node_
     os.kill(keeper, signal.SIGCONT)
     assert stopper.wait(60) == 0
     assert node_box.inspect("x")["done_reason"] == "terminated"
+
+
+def test_jobs_are_reached_though_the_runtime_directory_was_taken_away(node_box: NodeBox) -> None:
+    """As a logout does: the node makes its socket anew, and so do keepers that a new node looks for."""
+    job = node_box.run("run", "-d", "-T", "--name", "x", "--", "cat").stdout.decode().strip()
+    shutil.rmtree(node_box.runtime_dir)
+    wait_until(lambda: os.path.exists(node_box.runtime_dir / "node.sock"), "the node listens again")
+    assert node_box.run("ps", "-q").stdout.decode().split() == [job]
+    node_box.kill_node()
+    wait_until((node_box.runtime_dir / "jobs" / job / "keeper.json").exists, "its keeper listens again")
+    node_box.start_node()
+    node_box.run("send", "x", "hello")
+    node_box.run("send", "--eof", "x")
+    node_box.run("wait", "x")
+    assert node_box.run("logs", "x").stdout == b"hello\n"

@@ -47,6 +47,7 @@ from .groups.groups import NodeGroups
 from .groups.service import GroupsService
 from .listening import Certificate, ListenOptions, addresses, certificate, grpc_settings, http_settings, tls_context
 from .rpc.callers import Caller, Callers
+from .rpc.reachable import end_looking, stay_reachable
 from .sealing import JobEnds, Sealer
 from .sessions.bus import BusProvider
 from .sessions.callers import SessionCaller, restored
@@ -249,6 +250,8 @@ class Node:
             limits=self._limits,
         )
         self._own(server)
+        looking = asyncio.create_task(stay_reachable(server, self._limits.socket_look_s), name="stay-reachable")
+        self._stack.push_async_callback(end_looking, looking)
 
     async def _listen(self, listen: list[Address]) -> None:
         """Let token bearers in over TCP; each address has its own count of connections, apart from the owner's."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,7 @@ import pytest
 from holdfast.errors import Conflict
 from holdfast.jobs.keeper.records import read_final
 from holdfast.jobs.keeper.segments import read_segments
+from holdfast.testing import wait_until
 
 if TYPE_CHECKING:
     from tests.conftest import Run
@@ -174,14 +176,31 @@ def test_a_hangup_does_not_touch_a_keeper(keepers: Keepers, run: Run) -> None:
     run(story())
 
 
-def test_an_ended_keeper_whose_directory_is_gone_leaves(keepers: Keepers, run: Run) -> None:
+def test_an_ended_keeper_whose_directories_are_gone_leaves(keepers: Keepers, run: Run) -> None:
     async def story() -> None:
         certificate = keepers.certificate("sh", "-c", "read x")
         async with keepers.born(certificate) as node:
             receipt = keepers.receipt(certificate)
-            os.unlink(f"{certificate.runtime_dir}/keeper.sock")
+            for directory in (certificate.runtime_dir, certificate.spill_dir):
+                shutil.rmtree(directory)
             await node.send(b"\n")
             await node.exit()
         await keepers.gone(receipt)
+
+    run(story())
+
+
+def test_a_keeper_whose_socket_was_taken_away_makes_it_anew(keepers: Keepers, run: Run) -> None:
+    """A logout takes all of /run/user/UID away."""
+
+    async def story() -> None:
+        certificate = keepers.certificate("sh", "-c", "read x; echo got $x")
+        async with keepers.born(certificate):
+            shutil.rmtree(certificate.runtime_dir)
+        wait_until(lambda: os.path.exists(f"{certificate.runtime_dir}/keeper.json"), "it listens again")
+        node = await keepers.dial(certificate)
+        await node.send(b"x\n")
+        assert (await node.exit())["exit_code"] == 0
+        await node.close()
 
     run(story())

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable
 
 from ...clock import Clock, RealClock
+from ...errors import HoldfastError
 from ...rpc.events import RequestReceived
 from ...rpc.selecting import SelectorConnection
 from ...streams.sender import OutputSender
@@ -19,7 +20,7 @@ from .input import Input
 from .input_queue import InputQueue
 from .link import Link
 from .output import Output
-from .records import BirthReceipt, FinalState, write_final
+from .records import BirthReceipt, FinalState, write_birth, write_final
 from .service import Service
 from .spill import SpillBuffer
 from .watch import READ, Watch
@@ -28,7 +29,7 @@ LEAVE_S = 1.0
 """How long the last answer may take to leave; and, for a keeper told to end, how long a connected node has to
 take the rest before it goes to disk."""
 LOOK_AROUND_S = 60.0
-"""A keeper that waits for a node looks this often whether it can still be found."""
+"""A keeper without a node looks this often whether it can still be found."""
 FAULTS_MAX = 100
 """Mistakes of ours that are survived; more of them mean that surviving does not help."""
 _SIGNALS_BYTES = 512
@@ -70,7 +71,7 @@ class Keeper:
         self.input = Input(command, queue, self._watch, self._service.input_done)
         self.ending = Ending(command, self._clock.wall)
         self._link = link
-        self._alone_since = self._clock.now()
+        self._alone_since = self._look_at = self._clock.now()
         self._leave_at: float | None = None
         self._released = False
         self._told_to_end = False
@@ -100,7 +101,7 @@ class Keeper:
     def node_left(self) -> None:
         """Keep on without it."""
         self.disconnect_output()
-        self._alone_since = self._clock.now()
+        self._alone_since = self._look_at = self._clock.now()
         if self.buffer.give_up_unreadable():
             self._log("spilled output could not be read and is lost; the node will be told of the gap")
 
@@ -154,8 +155,9 @@ class Keeper:
             )
             if deadline is not None
         ]
-        timeout_s = max(0.0, min(deadlines) - self._clock.now()) if deadlines else None
-        return timeout_s if timeout_s is None or self.ending.record is None else min(timeout_s, LOOK_AROUND_S)
+        if self._link.node is None:
+            deadlines.append(self._look_at)
+        return max(0.0, min(deadlines) - self._clock.now()) if deadlines else None
 
     def _survive(self, error: Exception) -> None:
         """Write down a mistake of ours and begin anew with the node; the command does not notice."""
@@ -171,6 +173,21 @@ class Keeper:
         self.input.queue.handle_timer(now)
         self.input.pump()
         self._service.handle_timer(now)
+        if self._link.node is None and now >= self._look_at:
+            self._look_at = now + LOOK_AROUND_S
+            self._stay_reachable()
+
+    def _stay_reachable(self) -> None:
+        """Listen again if the socket was taken away, as a logout does with all of /run/user/UID."""
+        if os.path.exists(self._link.path) or not self._awaited():
+            return
+        try:
+            self._link.renew()
+            write_birth(self.certificate.runtime_dir, self.certificate.job, self.receipt)
+        except (HoldfastError, OSError) as error:
+            self._log(f"the socket was taken away, and cannot be made anew yet: {error}")
+        else:
+            self._log("the socket was taken away, and made anew")
 
     # the end
 
@@ -194,11 +211,11 @@ class Keeper:
             return None
         if self._told_to_end:
             return self._alone_since + (LEAVE_S if self._link.node else 0.0)
-        return self._alone_since + (self.certificate.retention_s if self._reachable() else 0.0)
+        return self._alone_since + (self.certificate.retention_s if self._awaited() else 0.0)
 
-    def _reachable(self) -> bool:
-        """Whether a node can still dial: a keeper whose directory was taken away waits for nobody."""
-        return os.path.exists(self._link.path)
+    def _awaited(self) -> bool:
+        """Whether a node may still come: one whose state was taken away does not."""
+        return os.path.isdir(self.certificate.spill_dir)
 
     def _over(self) -> bool:
         leaving_at = self._leaving_at()

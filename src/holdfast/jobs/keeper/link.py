@@ -14,6 +14,7 @@ from typing import Protocol
 from ...clock import Clock
 from ...errors import BusyError, HoldfastError
 from ...limits import LIMITS
+from ...paths import make_private_dir
 from ...rpc.connection import Connection
 from ...rpc.events import Event, Opened, RequestReceived
 from ...rpc.handshake.job_link import JobLinkKeeper
@@ -65,6 +66,17 @@ class Link:
         """The proven connection, if there is one."""
         self.path = path
         self._listener = SelectorListener(path, selector, self._accept)
+
+    def renew(self) -> None:
+        """Listen at ``path`` anew, in a directory that is made anew too, after both were taken away.
+
+        Raises StorageError, BusyError or UsageError if that cannot be now; then nobody is let in.
+        """
+        directory = os.path.dirname(self.path)
+        make_private_dir(os.path.dirname(directory))
+        make_private_dir(directory)
+        self._listener.close()
+        self._listener = SelectorListener(self.path, self._selector, self._accept)
 
     def close(self) -> None:
         """Let nobody in any more, and the node go, with a goodbye."""

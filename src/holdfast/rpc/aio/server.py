@@ -35,6 +35,11 @@ class Listening(Protocol):
         """As a dialing end names it."""
         ...
 
+    @property
+    def lost(self) -> bool:
+        """Whether nobody can reach it any more, since it was opened."""
+        ...
+
     async def open(self, make_protocol: Callable[[], asyncio.Protocol]) -> asyncio.Server:
         """Listen."""
         ...
@@ -83,6 +88,17 @@ class Server:
 
     async def start(self) -> None:
         """Listen; see :func:`serve_unix` for what it raises."""
+        self._listener = await self._listening.open(lambda: _Arrival(self))
+
+    @property
+    def lost(self) -> bool:
+        """Whether it listens where nobody can reach it: a socket file can be taken away from under its server."""
+        return self._listener is not None and self._listening.lost
+
+    async def renew(self) -> None:
+        """Listen anew; connections go on.  See :func:`serve_unix` for what it raises; it is still *lost* then."""
+        if self._listener is not None:
+            self._listener.close()
         self._listener = await self._listening.open(lambda: _Arrival(self))
 
     def stop_listening(self) -> None:
@@ -175,11 +191,19 @@ class UnixListening:
             self.leave()
             raise
 
+    @property
+    def lost(self) -> bool:
+        """Whether our socket file is there no more, or is another's."""
+        try:
+            found = os.stat(self.address)
+        except OSError:
+            return True
+        return (found.st_dev, found.st_ino) != self._inode
+
     def leave(self) -> None:
         """Remove our socket file, not one that somebody else put in its place."""
         with contextlib.suppress(OSError):
-            found = os.stat(self.address)
-            if (found.st_dev, found.st_ino) == self._inode:
+            if not self.lost:
                 os.unlink(self.address)
         self._inode = None
 

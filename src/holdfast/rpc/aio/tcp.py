@@ -33,6 +33,11 @@ class TcpListening:
         """As a URL; the port that the system chose, once open, if 0 was asked for."""
         return str(self._where)
 
+    @property
+    def lost(self) -> bool:
+        """Never: a port is ours until we leave it."""
+        return False
+
     async def open(self, make_protocol: Callable[[], asyncio.Protocol]) -> asyncio.Server:
         """Listen; UsageError if that cannot be done there."""
         where, tls = self._where, self._tls
