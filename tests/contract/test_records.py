@@ -627,6 +627,22 @@ class TestArtifacts:
 
         run(main())
 
+    def test_two_who_begin_the_same_at_once(self, run: Run, room: RecordRoom) -> None:
+        async def main() -> None:
+            async with room:
+                artifacts = room.domain.artifacts
+
+                async def upload() -> str:
+                    begun = await artifacts.begin(0, self.cid(), "")
+                    await artifacts.add(begun.id, 0, self.CONTENT)
+                    return begun.id
+
+                one, two = await asyncio.gather(upload(), upload())
+                assert one == two
+                assert (await artifacts.commit(one, self.cid())).cid == self.cid()
+
+        run(main())
+
     def test_ending_an_upload_again_gives_what_it_was_made_into(self, run: Run, room: RecordRoom) -> None:
         async def main() -> None:
             async with room:

@@ -126,11 +126,12 @@ class Artifacts:
         plan = _Plan(size_bytes, cid, media_type, self._clock.wall())
         upload = _Upload(new_id(), plan, 0)
         self._uploads[upload.id] = upload
-        try:
-            await finish(self._log.create(upload.log, meta=_encode(plan)))
-        except HoldfastError:
-            del self._uploads[upload.id]
-            raise
+        async with upload.lock:  # who uploads the same is told of it already, and waits
+            try:
+                await finish(self._log.create(upload.log, meta=_encode(plan)))
+            except HoldfastError:
+                del self._uploads[upload.id]
+                raise
         return self._shown(upload)
 
     async def add(self, id: str, offset: int, data: bytes) -> Upload:
