@@ -235,6 +235,24 @@ def test_rm_refuses_a_running_job_unless_forced(node_box: NodeBox) -> None:
     assert node_box.run("ps", "-q").stdout == b""
 
 
+def test_ended_jobs_are_listed_and_forgotten_together(node_box: NodeBox) -> None:
+    start(node_box, "live", "sleep", "1000")
+    for name in ("a", "b"):
+        start(node_box, name, "true")
+        node_box.run("wait", name)
+    names = {
+        option: node_box.run("ps", *option, "-o", "name").stdout.decode().split() for option in [(), ("-a",), ("-e",)]
+    }
+    assert names == {(): ["live", "a", "b"], ("-a",): ["live", "a", "b"], ("-e",): ["a", "b"]}
+    assert node_box.run("ps", "-r", "-o", "name").stdout == b"live\n"
+    assert b"exclude each other" in node_box.run("ps", "-r", "-e", code=125).stderr
+    for wrong in ((), ("--ended", "a"), ("--ended", "--force")):
+        assert b"either JOB... or --ended" in node_box.run("rm", *wrong, code=125).stderr
+    assert node_box.run("rm", "--ended").stdout == b"a\nb\n"
+    assert node_box.run("rm", "--ended").stdout == b""
+    assert node_box.run("ps", "-o", "name").stdout == b"live\n"
+
+
 def test_a_cut_link_under_a_viewer_gives_75_and_says_the_job_runs_on(node_box: NodeBox) -> None:
     start(node_box, "x", "sh", "-c", "echo hello; sleep 1000")
     viewer = node_box.spawn(

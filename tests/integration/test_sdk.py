@@ -71,7 +71,7 @@ def test_input_signals_and_sources(node_box: NodeBox, run: Run) -> None:
             assert b"".join(c.data for c in chunks if c.source == "stdout") == b"out one\nout two\nout three\n"
             assert b"".join(c.data for c in chunks if c.source == "stderr") == b"err\n"
             sleeper = await node.jobs.start(["sleep", "1000"])
-            await sleeper.signal("TERM")
+            await sleeper.signal(signal.SIGTERM)
             info = await sleeper.wait()
             assert (info.exit_signal, info.done_reason) == (signal.SIGTERM, "exited")
 

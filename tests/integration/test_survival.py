@@ -224,12 +224,24 @@ def test_a_job_whose_keeper_was_killed_is_gone_and_its_output_kept(node_box: Nod
     info = node_box.inspect("x")
     os.kill(info["keeper_pid"], signal.SIGKILL)
     os.kill(info["pid"], signal.SIGKILL)
-    node_box.run("wait", "x", code=125)
+    told = b"holdfast: job x has no exit code, it is gone: its keeper is gone"
+    assert node_box.run("wait", "x", code=125).stderr.startswith(told)
+    assert node_box.run("attach", "x", code=125).stderr.startswith(told)
     after = node_box.inspect("x")
     assert (after["state"], after["done_reason"]) == ("done", "gone")
     assert "keeper" in after["error"]
     assert node_box.run("logs", "x").stdout == b"kept\n"
     node_box.run("rm", "x")
+
+
+def test_a_command_that_a_killed_keeper_left_is_named_and_can_be_killed(node_box: NodeBox) -> None:
+    node_box.run("run", "-d", "-T", "--name", "x", "--", "sleep", "1000")
+    info = node_box.inspect("x")
+    os.kill(info["keeper_pid"], signal.SIGKILL)
+    node_box.run("wait", "x", code=125)
+    assert f"its command, process {info['pid']}, still ran then" in node_box.inspect("x")["error"]
+    node_box.run("rm", "--force", "x")
+    assert not process_alive(info["pid"], info["pid_started"])
 
 
 def test_what_a_killed_keeper_had_spilled_is_brought_home(node_box: NodeBox) -> None:

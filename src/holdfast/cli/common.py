@@ -56,6 +56,9 @@ class JobName(click.ParamType[str]):
 
 JOB = JobName()
 
+RUNNING = ("starting", "running")
+"""States of a job that has not ended."""
+
 
 class CommandWord(click.types.UnprocessedParamType):
     """A word of the command to run, passed on as it is: completes to programs first, then to files."""

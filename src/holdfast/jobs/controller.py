@@ -262,6 +262,8 @@ class JobController:
         async with job.removal:
             if job.removed:
                 raise NotFound(kind="job", name=job.id)
+            if force and job.record.info.done_reason == "gone":
+                await kill_processes(job.record.info)  # its keeper went without the command
             await self._forget(job)
         _logger.info("job.removed", job=job.id, name=job.record.info.name, output_bytes=job.tail)
 

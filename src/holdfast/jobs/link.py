@@ -32,7 +32,7 @@ from ..rpc.backoff import Backoff
 from ..rpc.events import EventReceived
 from ..rpc.handshake.job_link import JobLinkNode
 from .keeper.records import read_final
-from .model import Usage
+from .model import JobInfo, Usage
 from .pump import OutputPump
 from .record import log_name
 from .salvage import salvage
@@ -59,6 +59,13 @@ class ExitRecord(msgspec.Struct, frozen=True):
     ended_at: float = 0.0
     reason: str = "exited"
     usage: dict[str, float] = {}
+
+
+def _why_gone(info: JobInfo) -> str:
+    words = "its keeper is gone; output that was only in the keeper's memory is lost"
+    if info.pid and process_alive(info.pid, info.pid_started or 0.0):
+        words += f"; its command, process {info.pid}, still ran then; `holdfast rm --force` kills it"
+    return words
 
 
 class KeeperLink:
@@ -322,7 +329,7 @@ class KeeperLink:
                 state="draining",
                 done_reason="gone",
                 ended_at=self._job.record.info.ended_at or self._clock.wall(),
-                error="its keeper is gone; output that was only in the keeper's memory is lost",
+                error=_why_gone(self._job.record.info),
             )
         if self._job.output_ended:
             return

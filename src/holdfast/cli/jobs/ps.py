@@ -10,6 +10,7 @@ import click
 from ...quantities import format_size
 from ..common import (
     JOB,
+    RUNNING,
     age_text,
     format_option,
     info_as_dict,
@@ -26,18 +27,23 @@ if TYPE_CHECKING:
 
 _HEAD = ("ID", "NAME", "STATE", "AGE", "OUTPUT", "GAP", "COMMAND")
 _COMMAND_WIDTH_MAX = 60
-_RUNNING = ("starting", "running")
 _NAMED_MAX = 3
 
 
 @click.command()
 @click.option("-q", "--quiet", is_flag=True, help="Print ids only.")
+@click.option("-a", "--all", "everything", is_flag=True, help="Also jobs that have ended, as without it.")
 @click.option("-r", "--running", is_flag=True, help="Leave out jobs that have ended.")
+@click.option("-e", "--ended", is_flag=True, help="Leave out jobs that have not ended.")
 @format_option("table", "json", "jsonl", "name")
-def ps(quiet: bool, running: bool, form: str) -> None:
+def ps(quiet: bool, everything: bool, running: bool, ended: bool, form: str) -> None:
     """List jobs."""
+    if everything + running + ended > 1:
+        raise click.UsageError("--all, --running and --ended exclude each other")
     with reach_node() as node:
-        infos = [job.info for job in node.jobs.list() if not running or job.info.state in _RUNNING]
+        infos = [job.info for job in node.jobs.list()]
+    if running or ended:
+        infos = [info for info in infos if (info.state in RUNNING) is running]
     if quiet:
         for info in infos:
             click.echo(info.id)

@@ -6,8 +6,11 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
+from ..common import exit_code_of_job
+
 if TYPE_CHECKING:
     from ...client.jobs.output import OutputChunk
+    from ...jobs.model import JobInfo
 
 
 class Screen:
@@ -69,3 +72,10 @@ def say(words: str, *, end: str = "\n") -> None:
     """A line of ours, on standard error; the carriage return serves a terminal in raw mode."""
     lead = "\r" if sys.stderr.isatty() else ""
     write_all(2, f"{lead}holdfast: {words}{lead}{end}".encode())
+
+
+def leave_as(info: JobInfo) -> int:
+    """The exit code of a command that stands for the job; why, if the job has none of its own."""
+    if info.exit_code is None and info.exit_signal is None:
+        say(f"job {info.name or info.id} has no exit code, it is {info.done_reason}: {info.error}")
+    return exit_code_of_job(info)

@@ -69,11 +69,17 @@ def kill(jobs: tuple[str, ...], name: str) -> int:
 
 
 @click.command()
-@click.argument("jobs", metavar="JOB...", nargs=-1, required=True, type=JOB)
+@click.argument("jobs", metavar="JOB...", nargs=-1, type=JOB)
 @click.option("-f", "--force", is_flag=True, help="Kill what still runs, whether it answers or not.")
-def rm(jobs: tuple[str, ...], force: bool) -> int:
+@click.option("--ended", is_flag=True, help="All that have ended and whose output is stored.")
+def rm(jobs: tuple[str, ...], force: bool, ended: bool) -> int:
     """Forget ended jobs and their output.
 
     With --force also those that run, or whose output is not stored yet: what is left of them is killed.
     """
+    if bool(jobs) is ended or (ended and force):
+        raise click.UsageError("either JOB... or --ended, and --force with JOB... only")
+    if ended:
+        with reach_node() as node:
+            jobs = tuple(job.name or job.id for job in node.jobs.list() if job.info.state == "done")
     return each(jobs, lambda node, job: node.jobs.get(job).remove(force=force))

@@ -7,8 +7,8 @@ import time
 import click
 
 from ...errors import EXIT_LINK_LOST, DeadlineExceeded, DisconnectedError
-from ..common import DURATION, JOB, exit_code_of_job, reach_node
-from .screen import say
+from ..common import DURATION, JOB, reach_node
+from .screen import leave_as, say
 
 
 @click.command()
@@ -31,7 +31,7 @@ def wait(jobs: tuple[str, ...], timeout: float | None, quiet: bool) -> int:
                 connection.check_usable()  # never silently over to a node that was started since
                 job = node.jobs.get(name)
                 connection.check_usable()
-                code = exit_code_of_job(job.wait(left))
+                code = leave_as(job.wait(left))
             except DeadlineExceeded as error:
                 if timeout is None or error.phase != "wait":
                     raise

@@ -12,11 +12,11 @@ from ...errors import EXIT_LINK_LOST, Conflict, DeadlineExceeded, DisconnectedEr
 from ...jobs.api import JobsApi
 from ...limits import LIMITS
 from ...rpc.commands import command_of, invoke_blocking
-from ..common import check_not_removed, exit_code_of_job
+from ..common import check_not_removed
 from . import terminal
 from .keys import DetachWatch, spell_keys
 from .modes import ModeWatch
-from .screen import Screen, say, write_all
+from .screen import Screen, leave_as, say, write_all
 from .trouble import LOOK_S, TroubleNotice
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def watch(node: SyncNode, job: SyncJob, options: WatchOptions) -> int:
     try:
         detached = _Watch(connection, job, options, screen).run()
         if not detached:
-            return exit_code_of_job(job.wait())
+            return leave_as(job.wait())
     except SystemExit:
         with suppress(OSError):  # the terminal may be gone
             say(f"told to end; job {name} runs on; holdfast attach --from {screen.offset} {name}")

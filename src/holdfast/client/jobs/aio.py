@@ -19,7 +19,7 @@ from ...rpc.commands import invoke
 from ..channels.aio import Channel, Channels
 from ..link import Link
 from .output import READ_BYTES, OutputChunk, chunk_of
-from .spec import JobOptions, make_spec
+from .spec import JobOptions, make_spec, signal_text
 
 
 class Jobs:
@@ -108,9 +108,9 @@ class Job:
         sequence = self._sequence
         return await self._link.do(JobsApi.send, self.id, body, self._session, sequence, eof)
 
-    async def signal(self, signal: str) -> None:
-        """Send a signal, by name or number, to the command's process group."""
-        self.info = await self._link.do(JobsApi.signal, self.id, signal)
+    async def signal(self, signal: str | int) -> None:
+        """Send a signal, by name or number (``signal.SIGHUP``), to the command's process group."""
+        self.info = await self._link.do(JobsApi.signal, self.id, signal_text(signal))
 
     async def resize(self, rows: int, columns: int) -> None:
         """Set the size of the command's terminal.  UsageError if it has none."""

@@ -49,6 +49,8 @@ def make_spec(command: Sequence[str], **options: Unpack[JobOptions]) -> JobSpec:
         raise UsageError(
             'command: must be a list of arguments, like ["sh", "-c", "..."], not one string', field="command"
         )
+    if isinstance(options.get("channels"), str):
+        raise UsageError('channels: must be a list of names, like ["steer"], not one string', field="channels")
     for name in options:
         if name not in JobOptions.__annotations__:
             known = ", ".join(JobOptions.__annotations__)
@@ -112,3 +114,8 @@ def job_in(env: Mapping[str, str]) -> tuple[str, str | None]:
     if not job_id:
         raise UsageError("HOLDFAST_JOB is not set: this process is not part of a Holdfast job", field="HOLDFAST_JOB")
     return job_id, env.get("HOLDFAST_TOKEN")
+
+
+def signal_text(signal: str | int) -> str:
+    """How a signal travels: its name, or its number in digits."""
+    return str(int(signal)) if isinstance(signal, int) else signal

@@ -10,7 +10,7 @@ from ...ids import new_token
 from ...jobs.api import JobsApi
 from ...jobs.model import InputReceipt, JobInfo
 from ...rpc.commands import invoke_blocking
-from .spec import JobOptions, make_spec
+from .spec import JobOptions, make_spec, signal_text
 
 if TYPE_CHECKING:
     from ..channels.sync import SyncChannel, SyncChannels
@@ -94,9 +94,9 @@ class SyncJob:
         given = (self.id, body, self._session, self._sequence, eof)
         return self._link.do(JobsApi.send, *given)
 
-    def signal(self, signal: str) -> None:
-        """Send a signal, by name or number, to the command's process group."""
-        self.info = self._link.do(JobsApi.signal, self.id, signal)
+    def signal(self, signal: str | int) -> None:
+        """Send a signal, by name or number (``signal.SIGHUP``), to the command's process group."""
+        self.info = self._link.do(JobsApi.signal, self.id, signal_text(signal))
 
     def resize(self, rows: int, columns: int) -> None:
         """Set the size of the command's terminal."""

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
 
-from holdfast.client.jobs.spec import make_spec
+from holdfast.client.jobs.spec import make_spec, signal_text
 from holdfast.errors import UsageError
 from holdfast.procinfo import own_soft_limits
 
@@ -58,3 +59,13 @@ def test_umask_and_limits_are_the_callers_unless_told() -> None:
     assert make_spec(["true"]).ulimits == own_soft_limits()
     told = make_spec(["true"], umask=0o77, ulimits={"nofile": 7})
     assert (told.umask, told.ulimits) == (0o77, {"nofile": 7})
+
+
+def test_one_string_is_no_list_of_channels() -> None:
+    with pytest.raises(UsageError, match="channels: must be a list"):
+        make_spec(["true"], channels="steer")
+
+
+@pytest.mark.parametrize(("given", "text"), [("HUP", "HUP"), (15, "15"), (signal.SIGTERM, "15")])
+def test_a_signal_travels_as_text(given: str | int, text: str) -> None:
+    assert signal_text(given) == text
