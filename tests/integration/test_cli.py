@@ -85,6 +85,32 @@ def test_stop_asks_first_and_kills_after_the_grace(node_box: NodeBox) -> None:
     assert (deaf["exit_signal"], deaf["done_reason"]) == (signal.SIGKILL, "terminated")
 
 
+def test_several_are_stopped_at_once(node_box: NodeBox) -> None:
+    """The first ends when the second has been told: one after the other it would need its grace, and KILL."""
+    directory = ("-T", "-w", str(node_box.directory))
+    wait_for = "trap 'until [ -e told ]; do sleep 0.01; done; exit 5' TERM; echo ready; while :; do sleep 0.01; done"
+    start(node_box, "first", "sh", "-c", wait_for, options=directory)
+    start(
+        node_box,
+        "second",
+        "sh",
+        "-c",
+        "trap 'touch told; exit 6' TERM; echo ready; while :; do sleep 0.01; done",
+        options=directory,
+    )
+    wait_until(lambda: node_box.inspect("first")["output_bytes"], "the first can be told")
+    wait_until(lambda: node_box.inspect("second")["output_bytes"], "the second can be told")
+    done = node_box.run("stop", "--grace", "30s", "first", "nosuch", "second", code=3)
+    assert (sorted(done.stdout.split()), done.stderr) == ([b"first", b"second"], b"holdfast: no job 'nosuch'\n")
+    assert [node_box.inspect(name)["exit_code"] for name in ("first", "second")] == [5, 6]
+
+
+def test_a_name_that_is_the_id_of_another_job_is_refused(node_box: NodeBox) -> None:
+    job = start(node_box, "x", "true")
+    done = node_box.run("run", "-d", "--name", job, "--", "true", code=4)
+    assert f"job name {job!r} is in use by {job}" in done.stderr.decode()
+
+
 def test_logs_from_an_offset_and_the_last_lines(node_box: NodeBox) -> None:
     start(node_box, "x", "sh", "-c", "for i in 1 2 3 4 5; do echo line $i; done")
     node_box.run("wait", "x")
@@ -248,7 +274,11 @@ def test_ended_jobs_are_listed_and_forgotten_together(node_box: NodeBox) -> None
     assert b"exclude each other" in node_box.run("ps", "-r", "-e", code=125).stderr
     for wrong in ((), ("--ended", "a"), ("--ended", "--force")):
         assert b"either JOB... or --ended" in node_box.run("rm", *wrong, code=125).stderr
-    assert node_box.run("rm", "--ended").stdout == b"a\nb\n"
+    done = node_box.run("rm", "nosuch", "a", "live", code=3)
+    assert (done.stdout, done.stderr.count(b"holdfast: ")) == (b"a\n", 2)
+    start(node_box, "a", "true")
+    node_box.run("wait", "a")
+    assert node_box.run("rm", "--ended").stdout == b"b\na\n"
     assert node_box.run("rm", "--ended").stdout == b""
     assert node_box.run("ps", "-o", "name").stdout == b"live\n"
 

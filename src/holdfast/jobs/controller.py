@@ -147,7 +147,7 @@ class JobController:
         check_spec(spec, self._limits)
         if len(self._jobs) >= self._limits.jobs_max:
             raise LimitExceeded(name="jobs_max", limit=self._limits.jobs_max, value=len(self._jobs) + 1)
-        holder = self._jobs.holder_of(spec.name) if spec.name else None
+        holder = (self._jobs.holder_of(spec.name) or self._jobs.get(spec.name)) if spec.name else None
         if holder is not None:
             raise AlreadyExists(kind="job", name=spec.name, holder=holder.id)
         job = self._starter.new_job(spec)

@@ -7,13 +7,19 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ...errors import HoldfastError, exit_code_of
+from ...errors import DisconnectedError, HoldfastError, exit_code_of
+from ...jobs.api import JobsApi
 from ...quantities import format_size
+from ...rpc.commands import command_of
 from ..common import DURATION, JOB, SIGNAL, ending_text, reach_node
 from .screen import say
 
 if TYPE_CHECKING:
     from ...client.sync import SyncNode
+    from ...jobs.model import JobInfo
+
+_AT_ONCE = 100
+"""Jobs that are asked to stop at the same time."""
 
 
 def each(jobs: Iterable[str], act: Callable[[SyncNode, str], None]) -> int:
@@ -27,8 +33,8 @@ def each(jobs: Iterable[str], act: Callable[[SyncNode, str], None]) -> int:
             try:
                 act(node, job)
             except HoldfastError as error:
-                click.echo(f"holdfast: {error}", err=True)
-                code = code or exit_code_of(error)
+                failed = _failed(error)
+                code = code or failed
             else:
                 click.echo(job)
     return code
@@ -42,17 +48,58 @@ def each(jobs: Iterable[str], act: Callable[[SyncNode, str], None]) -> int:
 def stop(jobs: tuple[str, ...], grace: float) -> int:
     """Stop jobs: TERM, a grace period, KILL.
 
-    Returns when each has ended. Its output stays until `holdfast rm`; what of it cannot be stored now is told on
-    standard error, and waits.
+    All are asked at once. Returns when each has ended. Its output stays until `holdfast rm`; what of it cannot be
+    stored now is told on standard error, and waits.
     """
-    return each(jobs, lambda node, job: _stop(node, job, grace))
+    with reach_node() as node:
+        return max(_stop_all(node, jobs[at : at + _AT_ONCE], grace) for at in range(0, len(jobs), _AT_ONCE))
 
 
-def _stop(node: SyncNode, job: str, grace: float) -> None:
-    info = node.jobs.get(job).stop(grace)
+def _stop_all(node: SyncNode, jobs: tuple[str, ...], grace: float) -> int:
+    """The exit code of the first failure, or 0.  One that takes all its grace does not keep the others waiting."""
+    connection = node.connection()
+    codes: list[int] = []
+    calls: dict[int, str] = {}
+    for job in jobs:
+        asked = command_of(JobsApi.stop).arguments((job, grace), {})
+        calls[connection.begin_call(asked.name, asked.params, asked.attachment)] = job
+    while calls:
+        for number, job in list(calls.items()):
+            try:
+                reply = connection.take_reply(number)
+                if reply is not None:
+                    _tell(job, command_of(JobsApi.stop).decode(reply.result, reply.attachment))
+                    del calls[number]
+            except DisconnectedError:
+                del calls[number]
+                codes.append(_again(node, job, grace))
+            except HoldfastError as error:
+                del calls[number]
+                codes.append(_failed(error))
+        if calls and connection.closed_by is None:
+            connection.pump()
+    return next(filter(None, codes), 0)
+
+
+def _again(node: SyncNode, job: str, grace: float) -> int:
+    """The link was cut under the call; stopping twice is stopping once."""
+    try:
+        _tell(job, node.jobs.get(job).stop(grace))
+    except HoldfastError as error:
+        return _failed(error)
+    return 0
+
+
+def _failed(error: HoldfastError) -> int:
+    click.echo(f"holdfast: {error}", err=True)
+    return exit_code_of(error)
+
+
+def _tell(job: str, info: JobInfo) -> None:
     if info.state != "done":
         words = f"job {job} has ended ({ending_text(info)}); {format_size(info.pending_bytes)} of its output wait"
         say(f"{words} to be stored: {info.trouble or 'they are on their way'}")
+    click.echo(job)
 
 
 @click.command()
