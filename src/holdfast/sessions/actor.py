@@ -25,6 +25,7 @@ from .providers.base import Context
 from .shell.guarding import forgotten
 from .shell.mailbox import Mailbox
 from .shell.performing import Performer
+from .showing import shown_options
 from .store import SessionStore
 
 if TYPE_CHECKING:
@@ -190,7 +191,7 @@ class Sessions:
                 ProviderInfo(
                     name=name,
                     kind=kind,
-                    options=options,
+                    options=shown_options(options),
                     built_in=entry is not None and entry.built_in,
                     feeds=len(feeds),
                     sessions=len(bound),

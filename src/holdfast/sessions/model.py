@@ -177,6 +177,7 @@ class ProviderInfo:
     name: str
     kind: str = ""
     options: dict[str, str] = field(default_factory=dict)
+    """What it was made with; in place of passwords, tokens and headers ``***``."""
     built_in: bool = False
     """Belongs to the node; cannot be removed."""
     feeds: int = 0

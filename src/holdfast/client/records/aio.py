@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import builtins
-import json
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from typing import Any, TypeVar, Unpack, overload
 
@@ -26,7 +25,7 @@ from ...records.model import (
 from ..link import Link
 from .artifacts import Artifacts
 from .feed import RecordFeed
-from .kinds import RecordInput, RefInput, SomeRecords, SomeRefs, cid_of
+from .kinds import RecordInput, RefInput, SomeRecords, SomeRefs, cid_of, record_body
 from .options import RecordStreamOptions, is_one, only_result
 from .stream import DELETE, LOOKUP, PULL, PUSH, Items, stream
 
@@ -206,7 +205,7 @@ class Records:
         created_at: str = "",
     ) -> Referrer:
         """Attach an object of the type ``type`` to a record; durable on return, safe to repeat.  NotFound."""
-        cid, body, notes = cid_of(ref), json.dumps(dict(data or {})).encode(), dict(annotations or {}) or None
+        cid, body, notes = cid_of(ref), record_body(dict(data or {})), dict(annotations or {}) or None
         return await self._link.ask(RecordsApi.push_referrer, cid, type, body, notes, created_at)
 
     async def referrers(self, ref: RefInput, *, type: str = "", referrer: str = "") -> Sequence[Referrer]:

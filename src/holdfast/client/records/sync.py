@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import builtins
-import json
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar, Unpack, overload
 
@@ -34,6 +33,7 @@ from .kinds import (
     lookup_kind,
     pull_kind,
     push_kind,
+    record_body,
 )
 from .options import RecordStreamOptions, is_one, only_result
 from .sync_artifacts import SyncArtifacts
@@ -212,7 +212,7 @@ class SyncRecords:
         created_at: str = "",
     ) -> Referrer:
         """Attach an object of the type ``type`` to a record; durable on return, safe to repeat.  NotFound."""
-        cid, body, notes = cid_of(ref), json.dumps(dict(data or {})).encode(), dict(annotations or {}) or None
+        cid, body, notes = cid_of(ref), record_body(dict(data or {})), dict(annotations or {}) or None
         return self._link.ask(RecordsApi.push_referrer, cid, type, body, notes, created_at)
 
     def referrers(self, ref: RefInput, *, type: str = "", referrer: str = "") -> Sequence[Referrer]:

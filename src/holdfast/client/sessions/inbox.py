@@ -23,12 +23,16 @@ AckMode = Literal["auto", "manual", "never"]
 
 
 def specs_of(patterns: Iterable[Pattern]) -> list[PatternSpec]:
-    """Patterns as they travel; a bare one has the usual policy."""
+    """Patterns as they travel; a bare one has the usual policy.  UsageError for one that is not in a list."""
+    if isinstance(patterns, str | PatternSpec):
+        raise UsageError(f"patterns: a list of patterns was expected, not {patterns!r} alone", field="patterns")
     return [PatternSpec(pattern=one) if isinstance(one, str) else one for one in patterns]
 
 
 def payload_of(payload: Payload) -> bytes:
-    """Text travels as UTF-8."""
+    """Text travels as UTF-8.  UsageError for what is neither text nor bytes."""
+    if not isinstance(payload, str | bytes | bytearray | memoryview):
+        raise UsageError(f"payload: text or bytes were expected, not {type(payload).__name__}", field="payload")
     return payload.encode() if isinstance(payload, str) else bytes(payload)
 
 

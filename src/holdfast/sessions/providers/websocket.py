@@ -21,6 +21,7 @@ from ...ids import random_fraction
 from ...rpc.backoff import Backoff
 from ...subjects import PatternTrie, check_subject, is_wild, word_of
 from ..model import Message
+from ..showing import shown_url
 from .base import BaseProvider, Context, OpenStream, Sink, Stream, take_options
 
 if TYPE_CHECKING:
@@ -76,6 +77,7 @@ class WebSocketProvider(BaseProvider):
         field, colon, value = taken["header"].partition(":")
         if taken["header"] and not (colon and field.strip()):
             raise UsageError("options.header: is not of the form Name: value", field="options.header")
+        self._shown = shown_url(self._url)
         self._headers = {field.strip(): value.strip()} if field else {}
         self._subscribe, self._unsubscribe = taken["subscribe"], taken["unsubscribe"]
         self._always = [part.strip() for part in taken["always"].split(",") if part.strip()]
@@ -119,7 +121,8 @@ class WebSocketProvider(BaseProvider):
                 max_size=self._limits.session_message_bytes_max,
             )
         except (OSError, ValueError, TimeoutError, WebSocketException) as error:  # ValueError: of an odd address
-            raise Unavailable(f"{self._url}: {error or type(error).__name__}", self._url) from error
+            why = str(error).replace(self._url, self._shown) or type(error).__name__
+            raise Unavailable(f"{self._shown}: {why}", self._shown) from error
         try:
             for subject in [*self._always, *self._wanted()]:
                 await self._send(connection, self._subscribe, subject)
@@ -141,7 +144,7 @@ class WebSocketProvider(BaseProvider):
             try:
                 await connection.send(template.replace("{subject}", subject))
             except ConnectionClosed as error:
-                raise Unavailable(f"{self._url}: {error}", self._url) from error
+                raise Unavailable(f"{self._shown}: {error}", self._shown) from error
 
     async def _run(self, connection: ClientConnection) -> None:
         """Pass on what comes; dial again whenever the link is cut, for ever."""
@@ -192,7 +195,7 @@ class WebSocketProvider(BaseProvider):
         """
         connection = self._connection
         if connection is None:
-            raise Unavailable(f"{self._url} is cut; it is dialled again", self._url)
+            raise Unavailable(f"{self._shown} is cut; it is dialled again", self._shown)
         self._open[pattern] = sink
         self._sinks.add(pattern, sink)
         try:

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
-from holdfast.client.sessions.inbox import Inbox
-from holdfast.sessions.model import Message
+from typing import Any
+
+import pytest
+
+from holdfast.client.sessions.inbox import Inbox, payload_of, specs_of
+from holdfast.errors import UsageError
+from holdfast.sessions.model import Message, PatternSpec
 from holdfast.sessions.packing import pack
 from holdfast.streams import Chunk
 
@@ -92,3 +97,16 @@ def test_sources_of_a_provider_that_was_removed_are_forgotten() -> None:
     unbound = Message("channels.>", kind="unbound", detail={"subjects": [SUBJECT], "count": 1})
     receive(inbox, unbound, entry(1, b"new 1"))
     assert taken(inbox) == [b"entry 1", b"entry 2", b"unbound", b"new 1"]
+
+
+def test_one_pattern_is_not_taken_for_a_list_of_letters() -> None:
+    alone: Any
+    for alone in ("bus.>", PatternSpec(pattern="bus.>")):
+        with pytest.raises(UsageError, match="patterns"):
+            specs_of(alone)
+
+
+@pytest.mark.parametrize("payload", [5, None, {"a": 1}])
+def test_what_is_no_payload_is_refused(payload: Any) -> None:
+    with pytest.raises(UsageError, match="payload"):
+        payload_of(payload)
