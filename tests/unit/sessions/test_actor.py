@@ -587,6 +587,32 @@ def test_acknowledging(live: Live, ann: Stranger) -> None:
     live(story)
 
 
+def test_what_a_full_store_did_not_take_is_not_called_acknowledged(
+    live: Live, ann: Stranger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def story(house: House) -> None:
+        house.shelf.append("shelf.a.log", b"0", b"1", b"2")
+        session = (await house.sessions.new(ann, specs("shelf.>"), 60.0)).id
+        client = await house.attach(ann, session)
+        await client.take(3)
+
+        async def full(key: str, value: bytes) -> None:
+            raise StorageError("disk full")
+
+        with monkeypatch.context() as broken:
+            broken.setattr(house.engine.kv, "put", full)
+            for _ in range(2):
+                with pytest.raises(StorageError):
+                    await house.sessions.ack(ann, session, 1, 2)
+        await house.sessions.ack(ann, session, 1, 2)
+        await house.down()
+        await house.up()
+        client = await house.attach(ann, session)
+        assert said(await client.take(1)) == [("shelf.a.log", b"2")]
+
+    live(story)
+
+
 def test_a_full_store_refuses_and_changes_nothing(live: Live, ann: Stranger, monkeypatch: pytest.MonkeyPatch) -> None:
     async def story(house: House) -> None:
         session = (await house.sessions.new(ann, specs("shelf.a"), 60.0)).id

@@ -42,6 +42,8 @@ class Outlet:
         self.session_id = session_id
         self.cursors: dict[str, Position] = {}
         """What was acknowledged."""
+        self.unstored: dict[str, Position] = {}
+        """Those of the cursors that moved since they were stored last."""
         self.delivered = 0
         """Given to clients that are not attached any more."""
         self.recovered_why = ""
@@ -131,7 +133,7 @@ class Outlet:
             for subject in {*self.cursors, *feed.tails}
             if matches(pattern, subject) and not any(matches(other, subject) for other in left)
         ]
-        forgotten = [subject for subject in gone if self.cursors.pop(subject, None) is not None]
+        forgotten = [subject for subject in gone if self._forget_cursor(subject)]
         if self._reader is not None:
             if gone:
                 self._reader.forget(gone)
@@ -139,6 +141,10 @@ class Outlet:
         if forgotten:
             self._around.forget_cursors(self.session_id, forgotten)
         return gone
+
+    def _forget_cursor(self, subject: str) -> bool:
+        self.unstored.pop(subject, None)
+        return self.cursors.pop(subject, None) is not None
 
     def lose(self, pattern: str, reason: str) -> None:
         """:meth:`unbind` by no wish of the client's: it is told."""
@@ -260,19 +266,22 @@ class Outlet:
         self._caller = self._owner
         flow.end(error)
 
-    def acknowledge(self, count: int) -> dict[str, Position]:
-        """All up to the ``count``-th message of this attachment is dealt with; the cursors that moved."""
+    def acknowledge(self, count: int) -> None:
+        """All up to the ``count``-th message of this attachment is dealt with; the cursors that moved are unstored."""
         reader = self._reader
         assert self._flow is not None, "the manager has looked"
         assert reader is not None, "it comes and goes with the flow"
         moved = {subject: Position(*place) for subject, place in self._flow.acknowledge(count).items()}
         kept = {subject: place for subject, place in moved.items() if subject in reader}
-        self.cursors.update(kept)
+        self._move(kept)
         reader.kick()
-        return kept
 
-    def resume(self, wanted: Mapping[str, Position]) -> dict[str, Position]:
-        """A client that comes back says what it had; the cursors that moved: forward only, and within the source."""
+    def _move(self, moved: Mapping[str, Position]) -> None:
+        self.cursors.update(moved)
+        self.unstored.update(moved)
+
+    def resume(self, wanted: Mapping[str, Position]) -> None:
+        """A client that comes back says what it had; cursors move forward only, and within the source."""
         tails = {
             subject: tail
             for bound in self._bound.values()
@@ -284,8 +293,7 @@ class Outlet:
             place = Position(wanted[subject].next, wanted[subject].ended and tail.ended)
             if self.cursors.get(subject, Position(-1)) < place and place.next <= tail.tail:
                 moved[subject] = place
-        self.cursors.update(moved)
-        return moved
+        self._move(moved)
 
     def _on_room(self) -> None:
         self._flush()
@@ -320,11 +328,11 @@ class Outlet:
         known = None if reader is None else reader.feed_of(subject)
         if known is not None and known is not feed:
             return  # the feed that it is read for will say so
-        had = self.cursors.pop(subject, None)
-        if had is not None:
+        had = self._forget_cursor(subject)
+        if had:
             self._around.forget_cursors(self.session_id, [subject])
         if reader is not None:
             reader.forget([subject])
-        if known is not None or had is not None or subject in self._in_doubt:
+        if known is not None or had or subject in self._in_doubt:
             self._in_doubt.discard(subject)
             self._report(Message(subject, time=self._around.wall(), kind="gone", detail={"reason": reason}))

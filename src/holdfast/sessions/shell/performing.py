@@ -204,16 +204,24 @@ class Performer:
         outlet = self.outlets[session.id]
         if count > outlet.attached_given:
             raise UsageError(f"count: {count} is more than the {outlet.attached_given} that were given", field="count")
-        moved = outlet.acknowledge(count)
-        if moved:
-            await self._store.move(session.id, moved)
+        outlet.acknowledge(count)
+        await self._store_cursors(session.id, outlet)
 
     async def resume(self, session: Session, places: Mapping[str, tuple[int, bool]]) -> None:
         """See :meth:`Sessions.resume`."""
         wanted = {subject: Position(*place) for subject, place in places.items()}
-        moved = self.outlets[session.id].resume(wanted)
+        outlet = self.outlets[session.id]
+        outlet.resume(wanted)
+        await self._store_cursors(session.id, outlet)
+
+    async def _store_cursors(self, session_id: str, outlet: Outlet) -> None:
+        """Those that moved, with those that could not be stored when they did: who asks again is not told it was."""
+        moved = dict(outlet.unstored)
         if moved:
-            await self._store.move(session.id, moved)
+            await self._store.move(session_id, moved)
+            for subject, place in moved.items():
+                if outlet.unstored.get(subject) == place:
+                    del outlet.unstored[subject]
 
     # what outlets ask
 
