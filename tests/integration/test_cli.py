@@ -85,6 +85,14 @@ def test_stop_asks_first_and_kills_after_the_grace(node_box: NodeBox) -> None:
     assert (deaf["exit_signal"], deaf["done_reason"]) == (signal.SIGKILL, "terminated")
 
 
+@pytest.mark.parametrize("options", [("-9",), ("-KILL",), ("-s", "9")])
+def test_a_signal_may_be_given_as_to_kill(node_box: NodeBox, options: tuple[str, ...]) -> None:
+    start(node_box, "x", "sleep", "1000")
+    node_box.run("kill", *options, "--", "x")
+    node_box.run("wait", "x", code=128 + signal.SIGKILL)
+    assert b"No such option" in node_box.run("kill", "-nosuch", "x", code=125).stderr
+
+
 def test_several_are_stopped_at_once(node_box: NodeBox) -> None:
     """The first ends when the second has been told: one after the other it would need its grace, and KILL."""
     directory = ("-T", "-w", str(node_box.directory))
@@ -490,6 +498,13 @@ def test_one_job_is_one_line_without_control_characters(node_box: NodeBox) -> No
 
 def test_a_mistyped_command_gets_a_hint(box: NodeBox) -> None:
     assert b"Did you mean 'inspect'?" in box.run("inspekt", "x", code=125).stderr
+
+
+def test_help_is_a_word_too(box: NodeBox) -> None:
+    assert box.run("help").stdout == box.run("--help").stdout
+    assert box.run("help", "run").stdout == box.run("run", "--help").stdout
+    assert box.run("help", "record", "push").stdout == box.run("record", "push", "--help").stdout
+    assert b"no command 'nosuch'" in box.run("help", "nosuch", code=125).stderr
 
 
 def test_completion_scripts(box: NodeBox) -> None:

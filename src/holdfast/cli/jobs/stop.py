@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
@@ -102,13 +103,30 @@ def _tell(job: str, info: JobInfo) -> None:
     click.echo(job)
 
 
-@click.command()
+class _Kill(click.Command):
+    """Takes a signal also as kill(1) does: ``-9``, ``-TERM``."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        options = args[: args.index("--")] if "--" in args else args
+        spelled = [word for arg in options for word in _spelled(arg)]
+        return super().parse_args(ctx, spelled + args[len(options) :])
+
+
+def _spelled(arg: str) -> list[str]:
+    name = arg.removeprefix("-")
+    is_signal = arg != name and (name.isdecimal() or "SIG" + name.removeprefix("SIG") in signal.Signals.__members__)
+    return ["--signal", name] if is_signal else [arg]
+
+
+@click.command(cls=_Kill)
 @click.argument("jobs", metavar="JOB...", nargs=-1, required=True, type=JOB)
 @click.option(
     "-s", "--signal", "name", type=SIGNAL, default="KILL", show_default=True, help="Signal, by name or number."
 )
 def kill(jobs: tuple[str, ...], name: str) -> int:
     """Send a signal to a job's processes.
+
+    The signal may be given as to kill(1), too: -9, -TERM.
 
     INT, QUIT, TSTP and WINCH go to the terminal's foreground processes, the others to the job's process group.
     """
