@@ -627,6 +627,23 @@ class TestArtifacts:
 
         run(main())
 
+    def test_they_are_listed_a_page_at_a_time(self, run: Run, make_room: MakeRoom) -> None:
+        async def main() -> None:
+            async with make_room(LIMITS._replace(records_page_max=2)) as room:
+                artifacts = room.domain.artifacts
+                for number in range(3):
+                    upload = await artifacts.begin(0, "", "")
+                    await artifacts.add(upload.id, 0, b"%d" % number)
+                    await artifacts.commit(upload.id, "")
+                first = artifacts.list("")
+                second = artifacts.list(first[-1].cid)
+                assert [len(first), len(second), len(artifacts.list(second[-1].cid))] == [2, 1, 0]
+                assert {one.cid for one in (*first, *second)} == {self.cid(b"%d" % number) for number in range(3)}
+                with pytest.raises(UsageError, match="after"):
+                    artifacts.list("nonsense")
+
+        run(main())
+
     def test_two_who_begin_the_same_at_once(self, run: Run, room: RecordRoom) -> None:
         async def main() -> None:
             async with room:

@@ -227,6 +227,13 @@ class RecordsApi(Protocol):
         """What is known of an artifact.  NotFound."""
         ...
 
+    async def artifacts(self, after: str = "") -> list[Artifact]:
+        """Artifacts by CID, those after the CID ``after``: ``records_page_max`` at once.
+
+        An empty answer says that there are no more.
+        """
+        ...
+
     async def read_artifact(self, cid: str, offset: int = 0, length: int = 0) -> bytes:
         """Bytes from ``offset`` on: ``length``, or ``artifact_part_bytes_max`` if less; none at the end.
 

@@ -30,6 +30,8 @@ from .finishing import finish
 from .model import Artifact, Upload
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from ..clock import Clock
     from ..engine.base import Engine
     from ..limits import Limits
@@ -236,7 +238,7 @@ class Artifacts:
             await self._drop(upload)
             return True
 
-    def uploads(self) -> list[Upload]:
+    def uploads(self) -> Sequence[Upload]:
         """Uploads that were begun and not ended."""
         return [self._shown(upload) for upload in self._uploads.values()]
 
@@ -276,6 +278,13 @@ class Artifacts:
     def get(self, cid: str) -> Artifact:
         """See :meth:`RecordsApi.artifact`."""
         return self._stored(cid).artifact
+
+    def list(self, after: str) -> Sequence[Artifact]:
+        """See :meth:`RecordsApi.artifacts`."""
+        if after:
+            digest_of_cid(after, RAW, field="after")
+        chosen = sorted(cid for cid in self._artifacts if cid > after)
+        return [self._artifacts[cid].artifact for cid in chosen[: self._limits.records_page_max]]
 
     def _stored(self, cid: str) -> _Filed:
         digest_of_cid(cid, RAW)

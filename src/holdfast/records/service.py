@@ -209,8 +209,11 @@ class RecordsService:
     async def delete_referrers(self, cid: str, type: str = "", referrer: str = "") -> list[str]:
         return await self._store.referrers.remove(cid, type, referrer)
 
+    async def artifacts(self, after: str = "") -> list[Artifact]:
+        return [*self._domain.artifacts.list(after)]
+
     async def uploads(self) -> list[Upload]:
-        return self._domain.artifacts.uploads()
+        return [*self._domain.artifacts.uploads()]
 
     async def list(
         self, after: str = "", limit: int = 0, name: str = "", annotations: dict[str, str] | None = None

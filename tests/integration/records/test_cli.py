@@ -311,3 +311,11 @@ def test_artifacts_go_up_and_come_back(node_box: NodeBox, tmp_path: Path) -> Non
     assert node_box.run("record", "download", cid.decode(), "-").stdout == data
     node_box.run("record", "download", cid.decode().replace("b", "c", 1), str(target), code=125)
     assert b"No such file" in node_box.run("record", "upload", str(tmp_path / "none"), code=125).stderr
+    other = node_box.run("record", "upload", "-", "--type", "text/plain", input=b"other").stdout.strip()
+    listed = json.loads(node_box.run("record", "artifacts", "-o", "json").stdout)
+    assert {one["cid"].encode(): one["media_type"] for one in listed} == {cid: "", other: "text/plain"}
+    assert b"700000" in node_box.run("record", "artifacts", cid.decode()).stdout
+    assert node_box.run("record", "artifacts", "-d", cid.decode()).stdout.strip() == cid
+    assert node_box.run("record", "artifacts", "-d", cid.decode(), code=3).stderr.startswith(b"holdfast: no artifact")
+    assert node_box.run("record", "artifacts", "-o", "name").stdout.split() == [other]
+    assert b"cid" in node_box.run("record", "artifacts", "-d", code=125).stderr

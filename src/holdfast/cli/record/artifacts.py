@@ -1,14 +1,18 @@
-"""``holdfast record upload`` and ``download``: artifacts, bytes of any kind named by their content."""
+"""``holdfast record upload``, ``download`` and ``artifacts``: bytes of any kind named by their content."""
 
 from __future__ import annotations
 
 import sys
+from typing import TYPE_CHECKING
 
 import click
 
-from ...errors import UsageError
-from ..common import format_option, info_as_dict, print_json, reach_node
+from ...errors import NotFound, UsageError
+from ..common import age_text, format_option, info_as_dict, print_json, print_json_lines, print_table, reach_node
 from .common import PATIENCE_S
+
+if TYPE_CHECKING:
+    from ...records.model import Artifact
 
 
 @click.command()
@@ -55,6 +59,46 @@ def download(cid: str, file: str) -> None:
             node.records.artifacts.download(cid, file, progress=bar.show_bytes)
 
 
+@click.command()
+@click.argument("cids", metavar="[CID]...", nargs=-1)
+@click.option("-d", "--delete", is_flag=True, help="Remove those named.")
+@format_option("table", "json", "jsonl", "name")
+def artifacts(cids: tuple[str, ...], delete: bool, form: str) -> None:
+    """List artifacts, all or those named, or remove those named.
+
+    Nothing but this removes an artifact: a collection leaves them alone. Prints the CIDs of what was removed; exits
+    with 3 at the first that is not there.
+    """
+    if delete and not cids:
+        raise UsageError("cid: none given; name what is to be removed", field="cid")
+    with reach_node() as node:
+        if delete:
+            for cid in cids:
+                if not node.records.artifacts.delete(cid):
+                    raise NotFound(kind="artifact", name=cid)
+                click.echo(cid)
+            return
+        found = map(node.records.artifacts.stat, cids) if cids else node.records.artifacts.list()
+        _print_artifacts(list(found), form)
+
+
+def _print_artifacts(found: list[Artifact], form: str) -> None:
+    from dataclasses import asdict
+
+    if form == "json":
+        print_json([asdict(one) for one in found])
+    elif form == "jsonl":
+        print_json_lines(map(asdict, found))
+    elif form == "name":
+        for one in found:
+            click.echo(one.cid)
+    else:
+        rows: list[tuple[str, ...]] = [
+            (one.cid, one.media_type or "-", str(one.size_bytes), age_text(one.pushed_at)) for one in found
+        ]
+        print_table(("CID", "TYPE", "SIZE", "AGE"), rows, right=frozenset({2, 3}))
+
+
 def _checked(name: str) -> str:
     import os
 
@@ -67,4 +111,4 @@ def _checked(name: str) -> str:
     return name
 
 
-COMMANDS = (upload, download)
+COMMANDS = (upload, download, artifacts)

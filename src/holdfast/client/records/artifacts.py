@@ -91,6 +91,17 @@ class Artifacts:
         cid = cid_of(ref)
         return await self._link.do(RecordsApi.delete_artifact, cid)
 
+    async def list(self) -> AsyncIterator[Artifact]:
+        """All artifacts, by CID; read a page at a time."""
+        after = ""
+        while page := await self._page(after):
+            for artifact in page:
+                yield artifact
+            after = page[-1].cid
+
+    async def _page(self, after: str) -> Sequence[Artifact]:
+        return await self._link.ask(RecordsApi.artifacts, after)
+
     async def uploads(self) -> Sequence[Upload]:
         """Uploads that were begun and not ended."""
         return await self._link.ask(RecordsApi.uploads)

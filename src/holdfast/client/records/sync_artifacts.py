@@ -89,6 +89,16 @@ class SyncArtifacts:
         cid = cid_of(ref)
         return self._link.do(RecordsApi.delete_artifact, cid)
 
+    def list(self) -> Iterator[Artifact]:
+        """All artifacts, by CID; read a page at a time."""
+        after = ""
+        while page := self._page(after):
+            yield from page
+            after = page[-1].cid
+
+    def _page(self, after: str) -> Sequence[Artifact]:
+        return self._link.ask(RecordsApi.artifacts, after)
+
     def uploads(self) -> Sequence[Upload]:
         """Uploads that were begun and not ended."""
         return self._link.ask(RecordsApi.uploads)

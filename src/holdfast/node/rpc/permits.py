@@ -96,6 +96,7 @@ PERMITS: dict[str, Permit] = {
     "records.why": Permit("records.read"),
     "records.uploads": Permit("records.read"),
     "records.artifact": Permit("records.read"),
+    "records.artifacts": Permit("records.read"),
     "records.read_artifact": Permit("records.read"),
     "records.list": Permit("records.read"),
     "records.push": Permit("records.write"),
