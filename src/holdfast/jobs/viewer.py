@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import structlog
@@ -72,7 +73,8 @@ class Viewer:
             return  # the viewer left
         except HoldfastError as error:
             _logger.warning("job.viewer_failed", job=self._job.id, error=str(error))
-            await self._writer.fail(str(error))
+            with suppress(ClosedError, DisconnectedError):  # the viewer leaves at the same moment
+                await self._writer.fail(str(error))
 
     async def _feed(self) -> None:
         name = log_name(self._job.id)
