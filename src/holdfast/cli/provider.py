@@ -5,12 +5,33 @@ from __future__ import annotations
 import sys
 
 import click
+from click.shell_completion import CompletionItem
 
+from ..errors import HoldfastError
 from .common import format_option, payload_of, print_json, print_table, reach_node
 from .session.commands import as_dict
 from .session.common import pairs_of
 
 _HEAD = ("PROVIDER", "KIND", "STATE", "FEEDS", "SESSIONS", "OPTIONS")
+
+
+class ProviderName(click.ParamType[str]):
+    """A provider that somebody added, by name; completes to those the node knows."""
+
+    name = "provider"
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        """Candidates from the running node; none if none runs."""
+        try:
+            with reach_node(autostart=False) as node:
+                infos = list(node.sessions.providers())
+        except HoldfastError:
+            return []
+        return [
+            CompletionItem(info.name, help=info.kind)
+            for info in infos
+            if info.name.startswith(incomplete) and not info.built_in
+        ]
 
 
 @click.group()
@@ -37,7 +58,7 @@ def add(name: str, kind: str, options: tuple[str, ...], form: str) -> None:
 
 
 @provider.command()
-@click.argument("names", metavar="NAME...", nargs=-1, required=True)
+@click.argument("names", metavar="NAME...", nargs=-1, required=True, type=ProviderName())
 @click.option("--reason", default="", help="What the sessions bound to it are told.")
 def rm(names: tuple[str, ...], reason: str) -> None:
     """Stop providers; sessions bound to one lose its patterns and are told."""

@@ -94,7 +94,9 @@ class Command:
         attachment = given.pop(self.attachment, b"") if self.attachment else b""
         defaults = self.defaults
         params = {
-            name: to_plain(value) for name, value in given.items() if name not in defaults or value != defaults[name]
+            name: to_plain(value, name)
+            for name, value in given.items()
+            if name not in defaults or value != defaults[name]
         }
         return Arguments(self.name, params, attachment)
 
@@ -212,25 +214,29 @@ def within_blocking(connection: BlockingCaller, deadline_s: float) -> BlockingCa
     return _Within(connection, deadline_s)
 
 
-def to_plain(value: Any) -> Any:
+def to_plain(value: Any, field: str = "") -> Any:
     """``value`` as JSON's builtins: dataclasses become dicts without the fields that have their default.
 
     Leaving defaults out lets a newer client talk to an older node as long as it asks for nothing new; what is
-    new and asked for is refused by name.  UsageError for what JSON cannot carry.
+    new and asked for is refused by name.  UsageError, naming ``field``, for what JSON cannot carry.
     """
+    if (
+        isinstance(value, float) and value - value != 0
+    ):  # some encoders would make null of it, which means another thing
+        raise UsageError(f"{field}: {value} is no number in JSON", field=field)
     if value is None or isinstance(value, str | int | float):
         return value
     if isinstance(value, list | tuple):
-        return [to_plain(item) for item in value]
+        return [to_plain(item, f"{field}[{place}]") for place, item in enumerate(value)]
     if isinstance(value, dict):
-        return {str(key): to_plain(item) for key, item in value.items()}
+        return {str(key): to_plain(item, f"{field}[]") for key, item in value.items()}
     if is_dataclass(value) and not isinstance(value, type):
         return {
-            field.name: to_plain(item)
-            for field in fields(value)
-            if (item := getattr(value, field.name)) != _default_of(field)
+            each.name: to_plain(item, f"{field}.{each.name}")
+            for each in fields(value)
+            if (item := getattr(value, each.name)) != _default_of(each)
         }
-    raise UsageError(f"a {type(value).__name__} cannot be sent")
+    raise UsageError(f"{field}: a {type(value).__name__} cannot be sent", field=field)
 
 
 def _default_of(field: Any) -> Any:

@@ -280,6 +280,13 @@ def test_names_are_completed(node_box: NodeBox) -> None:
     node_box.run("record", "tag", "model:7", cid)
     assert b"model:7" in complete(node_box, "holdfast record pull m", "mod")
     assert cid.encode() in complete(node_box, "holdfast record pull b", cid[:12])
+    artifact = node_box.run("record", "upload", "-", input=b"bytes").stdout.strip()
+    assert artifact in complete(node_box, "holdfast record download b", artifact.decode()[:5])
+    assert artifact in complete(node_box, "holdfast record artifacts b", artifact.decode()[:5])
+    node_box.run("provider", "add", "made-up", "synthetic")
+    offered = complete(node_box, "holdfast provider rm x", "")
+    assert b"made-up" in offered
+    assert b"channels" not in offered
 
 
 def complete(box: NodeBox, words: str, incomplete: str) -> bytes:

@@ -241,7 +241,7 @@ _BOX2 = st.builds(Box2, st.integers())
 _BOX = st.builds(
     Box,
     label=_TEXT,
-    side_m=st.floats(allow_nan=False),
+    side_m=st.floats(allow_nan=False, allow_infinity=False),
     mood=st.sampled_from(("", "good", "bad")),
     inner=st.none() | _BOX2,
     parts=st.lists(_BOX2, max_size=3),
@@ -292,3 +292,9 @@ def test_importing_commands_needs_neither_asyncio_nor_msgspec() -> None:
     )
     done = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True)
     assert set(eval(done.stdout)) <= {"re"}
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf"), -float("inf")])
+def test_a_number_that_json_does_not_have_is_refused_and_not_sent_as_null(number: float) -> None:
+    with pytest.raises(UsageError, match=r"^times\[\]\[0\]: -?(nan|inf) is no number in JSON"):
+        to_plain({"grace": [number]}, "times")

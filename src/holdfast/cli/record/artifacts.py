@@ -6,13 +6,37 @@ import sys
 from typing import TYPE_CHECKING
 
 import click
+from click.shell_completion import CompletionItem
 
-from ...errors import NotFound, UsageError
+from ...errors import HoldfastError, NotFound, UsageError
 from ..common import age_text, format_option, info_as_dict, print_json, print_json_lines, print_table, reach_node
 from .common import PATIENCE_S
 
 if TYPE_CHECKING:
     from ...records.model import Artifact
+
+
+_CANDIDATES = 50
+
+
+class ArtifactName(click.ParamType[str]):
+    """An artifact by CID; completes to those the node has."""
+
+    name = "artifact"
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        """Candidates from the running node, some of them; none if none runs."""
+        try:
+            with reach_node(autostart=False) as node:
+                found = [one for one in node.records.artifacts.list() if one.cid.startswith(incomplete)]
+        except HoldfastError:
+            return []
+        return [
+            CompletionItem(one.cid, help=one.media_type or f"{one.size_bytes} bytes") for one in found[:_CANDIDATES]
+        ]
+
+
+ARTIFACT = ArtifactName()
 
 
 @click.command()
@@ -39,7 +63,7 @@ def upload(files: tuple[str, ...], media_type: str, form: str) -> None:
 
 
 @click.command()
-@click.argument("cid", metavar="CID")
+@click.argument("cid", metavar="CID", type=ARTIFACT)
 @click.argument("file", metavar="FILE", type=click.Path(dir_okay=False, allow_dash=True))
 def download(cid: str, file: str) -> None:
     """Write the artifact CID to FILE, or with - to standard output.
@@ -60,7 +84,7 @@ def download(cid: str, file: str) -> None:
 
 
 @click.command()
-@click.argument("cids", metavar="[CID]...", nargs=-1)
+@click.argument("cids", metavar="[CID]...", nargs=-1, type=ARTIFACT)
 @click.option("-d", "--delete", is_flag=True, help="Remove those named.")
 @format_option("table", "json", "jsonl", "name")
 def artifacts(cids: tuple[str, ...], delete: bool, form: str) -> None:
