@@ -193,4 +193,4 @@ def test_words_that_are_not_utf8_are_kept_as_they_were_typed_or_refused(node_box
     for arguments in (["stream", "create", typed], ["channel", "create", f"{typed}/x"], ["logs", typed]):
         assert b"a text is not UTF-8" in box.run(*arguments, code=125).stderr
     refused = box.run("stream", "create", "t", "--expires-at", "nan", code=125)
-    assert b"not JSON" in refused.stderr
+    assert b"expires_at_s: nan is no number in JSON" in refused.stderr
