@@ -220,16 +220,16 @@ def to_plain(value: Any, field: str = "") -> Any:
     Leaving defaults out lets a newer client talk to an older node as long as it asks for nothing new; what is
     new and asked for is refused by name.  UsageError, naming ``field``, for what JSON cannot carry.
     """
-    if (
-        isinstance(value, float) and value - value != 0
-    ):  # some encoders would make null of it, which means another thing
-        raise UsageError(f"{field}: {value} is no number in JSON", field=field)
-    if value is None or isinstance(value, str | int | float):
+    if value is None or isinstance(value, str | int):
+        return value
+    if isinstance(value, float):
+        if value - value != 0:  # some encoders would make null of it, which means another thing
+            raise UsageError(f"{field}: {value} is no number in JSON", field=field)
         return value
     if isinstance(value, list | tuple):
-        return [to_plain(item, f"{field}[{place}]") for place, item in enumerate(value)]
+        return [to_plain(item, field) for item in value]
     if isinstance(value, dict):
-        return {str(key): to_plain(item, f"{field}[]") for key, item in value.items()}
+        return {str(key): to_plain(item, field) for key, item in value.items()}
     if is_dataclass(value) and not isinstance(value, type):
         return {
             each.name: to_plain(item, f"{field}.{each.name}")
